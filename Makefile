@@ -1,0 +1,63 @@
+# Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help setup test check demo sim bench lock clean
+SHELL := /bin/bash
+
+BIN := .venv/bin
+READY := .venv/.ready
+LOCKS := lock/build.txt lock/requirements.txt
+SEEDS ?= 200
+FROM ?= 0
+
+# The pins are complete and hashed, so pip resolves nothing and asks no other question than for the files.
+PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
+LOCKED := --require-hashes --only-binary :all:
+# The two pure-Python packages that were never published as wheels.
+SOURCE_ONLY := --no-build-isolation --no-binary varint,python-baseconv
+
+PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
+
+UV_LOCK := uv pip compile --quiet --python-version 3.11 --universal --fork-strategy fewest --generate-hashes \
+  --no-header --no-annotate --allow-unsafe
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(READY) ## make .venv with everything pinned in lock/
+
+$(READY): $(LOCKS) pyproject.toml lock/find-python lock/fastecdsa.py
+	python=$$(bash lock/find-python) && "$$python" -m venv .venv
+	$(PIP_INSTALL) $(LOCKED) --requirement lock/build.txt
+	$(PIP_INSTALL) $(LOCKED) $(SOURCE_ONLY) --requirement lock/requirements.txt
+	$(BIN)/python -c 'import fastecdsa.keys' 2>/dev/null || { packages=$$($(BIN)/python -c "$(PACKAGES)") \
+	  && mkdir -p "$$packages/fastecdsa" && cp lock/fastecdsa.py "$$packages/fastecdsa/__init__.py"; }
+	$(PIP_INSTALL) --no-build-isolation --editable .
+	@touch $@
+
+test: setup ## run the tests
+	$(BIN)/pytest
+
+check: setup ## exactly what CI runs: format, lint, types, imports, dead code, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/vulture
+	$(BIN)/pytest
+
+demo: setup ## four validators, one exact model, one answer that a light client believes
+	$(BIN)/python examples/demo/run.py
+
+sim: setup ## simulate consensus: SEEDS=n runs, starting at seed FROM=s
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM)
+
+bench: setup ## run every benchmark; each prints one line of JSON
+	$(BIN)/python -m benchmarks.run
+
+lock: ## renew lock/ from pyproject.toml (needs uv, and the public index alone)
+	$(UV_LOCK) lock/build.in --output-file lock/build.txt
+	$(UV_LOCK) --extra dev pyproject.toml --output-file lock/requirements.txt
+
+clean: ## remove .venv and every cache
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
