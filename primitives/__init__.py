@@ -1,0 +1,1 @@
+"""Shared vocabulary of runtime, node and light client: types, records, codec, hashes, keys and their verifiers."""
