@@ -2,7 +2,6 @@
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .PHONY: help setup test check demo sim bench lock clean
-SHELL := /bin/bash
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -16,8 +15,6 @@ LOCKED := --require-hashes --only-binary :all:
 # The two pure-Python packages that were never published as wheels.
 SOURCE_ONLY := --no-build-isolation --no-binary varint,python-baseconv
 
-PACKAGES := import sysconfig; print(sysconfig.get_path('purelib'))
-
 UV_LOCK := uv pip compile --quiet --python-version 3.11 --universal --fork-strategy fewest --generate-hashes \
   --no-header --no-annotate --allow-unsafe
 
@@ -26,12 +23,12 @@ help: ## list the targets
 
 setup: $(READY) ## make .venv with everything pinned in lock/
 
-$(READY): $(LOCKS) pyproject.toml lock/find-python lock/fastecdsa.py
+$(READY): $(LOCKS) pyproject.toml $(addprefix lock/,find-python repair.py fastecdsa.py)
+	@echo 'Setting up .venv: about a minute, most of it downloads.'
 	python=$$(bash lock/find-python) && "$$python" -m venv .venv
 	$(PIP_INSTALL) $(LOCKED) --requirement lock/build.txt
 	$(PIP_INSTALL) $(LOCKED) $(SOURCE_ONLY) --requirement lock/requirements.txt
-	$(BIN)/python -c 'import fastecdsa.keys' 2>/dev/null || { packages=$$($(BIN)/python -c "$(PACKAGES)") \
-	  && mkdir -p "$$packages/fastecdsa" && cp lock/fastecdsa.py "$$packages/fastecdsa/__init__.py"; }
+	$(BIN)/python lock/repair.py
 	$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 

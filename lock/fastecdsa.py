@@ -1,6 +1,6 @@
-"""Stands in for fastecdsa on machines for which it has no wheel; `make setup` puts it in .venv, never beside the real one.
+"""Stands in for fastecdsa where it has no wheel (docs/decisions/0001); `lock/repair.py` puts it in .venv.
 
-libp2p imports fastecdsa for P-256 keys, which this project neither makes nor accepts: every use is refused by name.
+libp2p imports fastecdsa for P-256 keys, which this project neither makes nor accepts: every use is refused.
 """
 
 import sys
