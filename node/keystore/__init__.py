@@ -1,0 +1,1 @@
+"""Secret seeds in files of their owner."""

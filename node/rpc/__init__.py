@@ -1,0 +1,1 @@
+"""JSON-RPC over HTTP: the door for tools on the operator's machine."""
