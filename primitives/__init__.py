@@ -1,1 +1,1 @@
-"""Shared vocabulary of runtime, node and light client: types, records, codec, hashes, keys and their verifiers."""
+"""Types, records, codec, hashes and keys that runtime, node and light client share, with their verifiers."""

@@ -57,9 +57,7 @@ class Body(Record, frozen=True):
     inherents: Annotated[tuple[Call, ...], msgspec.Meta(max_length=BODY_ITEMS_MAX)]
     """Calls without a signer that the author puts in."""
 
-    extrinsics: Annotated[
-        tuple[Extrinsic, ...], msgspec.Meta(max_length=BODY_ITEMS_MAX)
-    ]
+    extrinsics: Annotated[tuple[Extrinsic, ...], msgspec.Meta(max_length=BODY_ITEMS_MAX)]
 
 
 class Block(Record, frozen=True):
@@ -87,6 +85,4 @@ def block_hash(header: Header) -> BlockHash:
 def body_root(body: Body) -> Hash:
     """What `Header.body_root` must be. An encoded inherent is never equal to an encoded extrinsic."""
     inherents = [CALL.encode(call) for call in body.inherents]
-    return list_root(
-        inherents + [EXTRINSIC.encode(extrinsic) for extrinsic in body.extrinsics]
-    )
+    return list_root(inherents + [EXTRINSIC.encode(extrinsic) for extrinsic in body.extrinsics])

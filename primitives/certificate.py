@@ -39,11 +39,7 @@ class Certificate(Record, frozen=True):
     def signers(self) -> tuple[AuthorityIndex, ...]:
         """Positions of the signers, strictly increasing."""
         bits = int.from_bytes(self.bitmap, "little")
-        return tuple(
-            AuthorityIndex(index)
-            for index in range(bits.bit_length())
-            if bits >> index & 1
-        )
+        return tuple(AuthorityIndex(index) for index in range(bits.bit_length()) if bits >> index & 1)
 
     def votes(self) -> tuple[Vote, ...]:
         """The votes that the certificate is made of."""
@@ -57,7 +53,7 @@ CERTIFICATE: Final = Codec[Certificate](Certificate)
 
 
 def certificate_of(votes: Iterable[Vote]) -> Certificate:
-    """The certificate of equal votes by distinct signers; whether they are a quorum is the caller's affair."""
+    """The certificate of equal votes by distinct signers; whether they are a quorum is judged elsewhere."""
     ordered = sorted(votes, key=lambda vote: vote.signer)
     bits = sum(1 << vote.signer for vote in ordered)
     bitmap = bits.to_bytes((bits.bit_length() + 7) // 8, "little")
@@ -72,9 +68,7 @@ def certificate_of(votes: Iterable[Vote]) -> Certificate:
     )
 
 
-def verify_vote(
-    vote: Vote, committee: Committee, anchor: BlockHash, verifier: Verifier = verify
-) -> bool:
+def verify_vote(vote: Vote, committee: Committee, anchor: BlockHash, verifier: Verifier = verify) -> bool:
     """Whether a member of `committee` signed `vote`."""
     if vote.epoch != committee.epoch or vote.signer >= len(committee.members):
         return False
@@ -90,17 +84,12 @@ def verify_certificate(
 ) -> bool:
     """Whether more than two thirds of the committee's stake signed; the cheap checks come first."""
     signers = certificate.signers()
-    if certificate.epoch != committee.epoch or any(
-        index >= len(committee.members) for index in signers
-    ):
+    if certificate.epoch != committee.epoch or any(index >= len(committee.members) for index in signers):
         return False
     if not committee.is_quorum(signers):
         return False
-    message = vote_message(
-        anchor, certificate.kind, certificate.epoch, certificate.view, certificate.block
-    )
+    message = vote_message(anchor, certificate.kind, certificate.epoch, certificate.view, certificate.block)
     keys = [committee.members[index].key for index in signers]
     return all(
-        verifier(key, message, signature)
-        for key, signature in zip(keys, certificate.signatures, strict=True)
+        verifier(key, message, signature) for key, signature in zip(keys, certificate.signatures, strict=True)
     )

@@ -2,7 +2,8 @@
 
 The wire format is MessagePack; records are arrays of their fields in order. A decoder accepts bytes only if
 encoding what it decoded gives the same bytes, because MessagePack itself allows several spellings of one
-integer or length. Types with more than one reading, such as floats and maps, are refused when the codec is built.
+integer or length. Types with more than one reading, such as floats and maps, are refused when the codec is
+built.
 
 Source: MessagePack specification; `msgspec` encodes every integer and length in its shortest form.
 """
@@ -26,6 +27,7 @@ class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields
     """
 
 
+_LEAVES = (inspect.NoneType, inspect.BoolType, inspect.StrType, inspect.BytesType, inspect.EnumType)
 _ENCODER = msgspec.msgpack.Encoder()
 
 
@@ -60,17 +62,10 @@ class Codec(Generic[T]):
 def _ensure_canonical(info: inspect.Type, parents: frozenset[type]) -> None:
     """Walk a type and refuse what could be spelled in two ways or grow without a bound."""
     match info:
-        case (
-            inspect.NoneType()
-            | inspect.BoolType()
-            | inspect.StrType()
-            | inspect.BytesType()
-        ):
-            return
-        case inspect.EnumType() | inspect.LiteralType():
-            return
         case inspect.IntType(ge=low, le=high) if low is not None and high is not None:
-            return
+            inner: list[inspect.Type] = []
+        case _ if isinstance(info, _LEAVES):
+            inner = []
         case inspect.TupleType(item_types=items):
             inner = list(items)
         case inspect.VarTupleType(item_type=item):
@@ -78,10 +73,8 @@ def _ensure_canonical(info: inspect.Type, parents: frozenset[type]) -> None:
         case inspect.UnionType(types=options):
             inner = list(options)
         case inspect.StructType(cls=cls, array_like=True, fields=fields):
-            if cls in parents:
-                return
+            inner = [] if cls in parents else [field.type for field in fields]
             parents = parents | {cls}
-            inner = [field.type for field in fields]
         case inspect.Metadata(type=wrapped):
             inner = [wrapped]
         case _:

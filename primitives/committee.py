@@ -38,9 +38,7 @@ class Committee(Record, frozen=True):
     first_height: BlockNumber
     last_height: BlockNumber
     spec_version: SpecVersion
-    members: Annotated[
-        tuple[Member, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)
-    ]
+    members: Annotated[tuple[Member, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
 
     def __post_init__(self) -> None:
         """Raises ValueError unless heights ascend, keys differ and every stake is positive."""

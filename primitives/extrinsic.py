@@ -1,4 +1,4 @@
-"""Calls, and the two ways in which they enter a block: signed by an account, or inherent, put in by the author."""
+"""Calls, and how they enter a block: signed by an account, or inherent, put in by the author."""
 
 from typing import Annotated, Final
 
@@ -119,17 +119,13 @@ def signed_message(extrinsic: Extrinsic, context: SigningContext) -> bytes:
 
 def verify_extrinsic(extrinsic: Extrinsic, context: SigningContext) -> bool:
     """Whether the signer signed these fields for this chain, version and birth block."""
-    return verify(
-        extrinsic.signer, signed_message(extrinsic, context), extrinsic.signature
-    )
+    return verify(extrinsic.signer, signed_message(extrinsic, context), extrinsic.signature)
 
 
 def decode_extrinsic(data: bytes) -> Extrinsic:
     """The extrinsic that `data` spells. Raises CodecError if it is too long or not canonical."""
     if len(data) > EXTRINSIC_BYTES_MAX:
-        raise CodecError(
-            f"{len(data)} bytes; an extrinsic has at most {EXTRINSIC_BYTES_MAX}"
-        )
+        raise CodecError(f"{len(data)} bytes; an extrinsic has at most {EXTRINSIC_BYTES_MAX}")
     return EXTRINSIC.decode(data)
 
 

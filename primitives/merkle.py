@@ -1,7 +1,7 @@
 """The root of a list, and proofs that an item stands at an index of it.
 
-Leaves are hashed under 0x00 and inner nodes under 0x01, the left subtree holding the largest power of two below
-the count, so that a root fixes both the items and their number. Source: RFC 6962, section 2.1, with BLAKE2b-256.
+Leaves are hashed under 0x00 and inner nodes under 0x01, the left subtree holding the largest power of two
+below the count. Source: RFC 6962, section 2.1, with BLAKE2b-256.
 """
 
 from collections.abc import Sequence
@@ -26,9 +26,7 @@ def prove_item(items: Sequence[bytes], index: int) -> tuple[Hash, ...]:
     return tuple(_siblings([_leaf(item) for item in items], index))
 
 
-def verify_item(
-    root: bytes, item: bytes, index: int, count: int, siblings: Sequence[bytes]
-) -> bool:
+def verify_item(root: bytes, item: bytes, index: int, count: int, siblings: Sequence[bytes]) -> bool:
     """Whether `item` stands at `index` of the list of `count` items that has this `root`."""
     if not 0 <= index < count:
         return False

@@ -14,9 +14,7 @@ from mnemonic import Mnemonic
 from primitives.hashing import blake2b_256
 from primitives.types import U63_MAX, Seed
 
-DEVELOPMENT_PHRASE: Final = (
-    "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
-)
+DEVELOPMENT_PHRASE: Final = "bottom drive obey lake curtain smoke basket hold race lonely fit walk"
 """Known to everybody: for development chains only."""
 
 SECRET_URI_MAX: Final = 1024
@@ -35,9 +33,7 @@ def seed_from_phrase(phrase: str, password: str = "") -> Seed:
     """The seed of `phrase`. Raises ValueError for an unknown word or a wrong checksum."""
     words = " ".join(phrase.split())
     if not _WORDS.check(words):
-        raise ValueError(
-            "not a BIP-39 phrase: a word is unknown or the checksum is wrong"
-        )
+        raise ValueError("not a BIP-39 phrase: a word is unknown or the checksum is wrong")
     entropy = bytes(_WORDS.to_entropy(words))
     salt = b"mnemonic" + password.encode()
     return Seed(pbkdf2_hmac("sha512", entropy, salt, _STRETCH_ROUNDS)[:32])
@@ -77,9 +73,7 @@ def _root_seed(secret: str, password: str) -> Seed:
 
 
 def _derive(seed: Seed, junction: str) -> Seed:
-    return Seed(
-        blake2b_256(_scale_string(b"Ed25519HDKD") + seed + _chain_code(junction))
-    )
+    return Seed(blake2b_256(_scale_string(b"Ed25519HDKD") + seed + _chain_code(junction)))
 
 
 def _chain_code(junction: str) -> bytes:
@@ -88,11 +82,7 @@ def _chain_code(junction: str) -> bytes:
         code = int(junction).to_bytes(8, "little")
     else:
         code = _scale_string(junction.encode())
-    return (
-        blake2b(code, digest_size=32).digest()
-        if len(code) > 32
-        else code.ljust(32, b"\x00")
-    )
+    return blake2b(code, digest_size=32).digest() if len(code) > 32 else code.ljust(32, b"\x00")
 
 
 def _scale_string(text: bytes) -> bytes:

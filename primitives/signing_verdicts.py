@@ -24,9 +24,7 @@ class EdgeCase:
     valid: bool
 
 
-def _case(
-    what: str, valid: bool, message: str, public_key: str, r: str, s: str
-) -> EdgeCase:
+def _case(what: str, valid: bool, message: str, public_key: str, r: str, s: str) -> EdgeCase:
     return EdgeCase(
         what,
         bytes.fromhex(message),

@@ -21,7 +21,7 @@ _TEXT_MAX: Final = 64
 
 def encode_address(account: AccountId, prefix: int = DEFAULT_PREFIX) -> str:
     """The address of `account` on the network with `prefix` (0..63)."""
-    assert 0 <= prefix < 64 and len(account) == 32
+    assert 0 <= prefix < 64
     payload = bytes([prefix]) + account
     return base58.b58encode(payload + _checksum(payload)).decode("ascii")
 
@@ -35,16 +35,12 @@ def decode_address(text: str, prefix: int = DEFAULT_PREFIX) -> AccountId:
     except ValueError:
         raise ValueError(f"'{text}' is not base 58") from None
     if len(data) != _ADDRESS_BYTES:
-        raise ValueError(
-            f"'{text}' is {len(data)} bytes; an address has {_ADDRESS_BYTES}"
-        )
+        raise ValueError(f"'{text}' is {len(data)} bytes; an address has {_ADDRESS_BYTES}")
     payload, checksum = data[:-_CHECKSUM_BYTES], data[-_CHECKSUM_BYTES:]
     if checksum != _checksum(payload):
         raise ValueError(f"the checksum of '{text}' is wrong: it was mistyped")
     if payload[0] != prefix:
-        raise ValueError(
-            f"'{text}' belongs to the network with prefix {payload[0]}, not {prefix}"
-        )
+        raise ValueError(f"'{text}' belongs to the network with prefix {payload[0]}, not {prefix}")
     return AccountId(payload[1:])
 
 

@@ -65,9 +65,7 @@ def ensure_subject(kind: VoteKind, block: bytes) -> None:
         raise ValueError("a NULLIFY names no block; any other vote names one")
 
 
-def vote_message(
-    anchor: BlockHash, kind: VoteKind, epoch: EpochIndex, view: View, block: bytes
-) -> bytes:
+def vote_message(anchor: BlockHash, kind: VoteKind, epoch: EpochIndex, view: View, block: bytes) -> bytes:
     """The signed bytes: every field that, left out, would let a vote count for something else.
 
     `anchor` is the hash of the last block before the epoch, so that forks of one genesis share no votes.

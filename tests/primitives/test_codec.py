@@ -21,9 +21,7 @@ ALICE = AccountId(bytes(range(32)))
 
 
 @given(st.integers(0, U63_MAX), st.lists(st.text(max_size=5), max_size=2))
-def test_a_record_survives_the_wire_and_msgpack_reads_the_same(
-    amount: int, notes: list[str]
-) -> None:
+def test_a_record_survives_the_wire_and_msgpack_reads_the_same(amount: int, notes: list[str]) -> None:
     payment = Payment(ALICE, Balance(amount), tuple(notes))
     data = PAYMENT.encode(payment)
     assert PAYMENT.decode(data) == payment

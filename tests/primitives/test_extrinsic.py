@@ -34,9 +34,7 @@ KEY = SigningKey(Seed(b"\x01" * 32))
 OTHER = SigningKey(Seed(b"\x02" * 32))
 CONTEXT = SigningContext(BlockHash(b"g" * 32), "", SpecVersion(1), b"h" * 32)
 CALL = Call(2, 0, b"\x92\x01\x02")
-SIGNED = sign_extrinsic(
-    KEY, Nonce(7), Mortality(64, BlockNumber(5)), Balance(1), CALL, CONTEXT
-)
+SIGNED = sign_extrinsic(KEY, Nonce(7), Mortality(64, BlockNumber(5)), Balance(1), CALL, CONTEXT)
 
 
 def test_a_signed_extrinsic_verifies_in_its_context() -> None:
@@ -114,9 +112,7 @@ def test_an_altered_field_breaks_the_signature_and_changes_the_hash(
     altered: Extrinsic,
 ) -> None:
     assert not verify_extrinsic(altered, CONTEXT)
-    assert extrinsic_hash(EXTRINSIC.encode(altered)) != extrinsic_hash(
-        EXTRINSIC.encode(SIGNED)
-    )
+    assert extrinsic_hash(EXTRINSIC.encode(altered)) != extrinsic_hash(EXTRINSIC.encode(SIGNED))
 
 
 def test_an_oversized_extrinsic_is_refused_before_it_is_decoded() -> None:
@@ -139,11 +135,7 @@ def test_a_block_survives_the_wire_and_its_hash_covers_the_header() -> None:
         None,
     )
     assert BLOCK.decode(BLOCK.encode(Block(header, body))) == Block(header, body)
-    assert (
-        body_root(body)
-        != body_root(Body((CALL, CALL), (SIGNED,)))
-        != body_root(Body((), (SIGNED,)))
-    )
+    assert body_root(body) != body_root(Body((CALL, CALL), (SIGNED,))) != body_root(Body((), (SIGNED,)))
     last = Header(
         header.epoch,
         header.view,

@@ -10,17 +10,13 @@ ITEMS = st.lists(st.binary(max_size=8), min_size=1, max_size=20)
 
 def test_the_root_of_three_items_is_what_rfc_6962_says() -> None:
     a, b, c = (blake2b_256(b"\x00" + item) for item in (b"a", b"b", b"c"))
-    assert list_root([b"a", b"b", b"c"]) == blake2b_256(
-        b"\x01" + blake2b_256(b"\x01" + a + b) + c
-    )
+    assert list_root([b"a", b"b", b"c"]) == blake2b_256(b"\x01" + blake2b_256(b"\x01" + a + b) + c)
     assert list_root([b"a"]) == a
     assert list_root([]) == EMPTY_ROOT == blake2b_256(b"")
 
 
 @given(ITEMS, st.data())
-def test_each_item_is_proved_at_its_index_and_nowhere_else(
-    items: list[bytes], data: st.DataObject
-) -> None:
+def test_each_item_is_proved_at_its_index_and_nowhere_else(items: list[bytes], data: st.DataObject) -> None:
     root = list_root(items)
     index = data.draw(st.integers(0, len(items) - 1))
     proof = prove_item(items, index)
@@ -28,15 +24,11 @@ def test_each_item_is_proved_at_its_index_and_nowhere_else(
     assert not verify_item(root, items[index] + b"x", index, len(items), proof)
     assert not verify_item(root, items[index], index, len(items), (*proof, root))
     assert not verify_item(root, items[index], len(items), len(items), proof)
-    assert not proof or not verify_item(
-        root, items[index], index, len(items), proof[:-1]
-    )
+    assert not proof or not verify_item(root, items[index], index, len(items), proof[:-1])
 
 
 @given(ITEMS, ITEMS)
-def test_different_lists_have_different_roots(
-    one: list[bytes], other: list[bytes]
-) -> None:
+def test_different_lists_have_different_roots(one: list[bytes], other: list[bytes]) -> None:
     assert (list_root(one) == list_root(other)) == (one == other)
 
 

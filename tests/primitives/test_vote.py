@@ -1,5 +1,6 @@
 from itertools import product
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -42,9 +43,7 @@ COMMITTEE_1 = Committee(
     BlockNumber(1),
     BlockNumber(10),
     SpecVersion(1),
-    tuple(
-        Member(key.public_key, stake) for key, stake in zip(KEYS, STAKES, strict=True)
-    ),
+    tuple(Member(key.public_key, stake) for key, stake in zip(KEYS, STAKES, strict=True)),
 )
 
 
@@ -113,9 +112,7 @@ def test_a_vote_of_another_epoch_or_of_a_stranger_is_refused() -> None:
         cast(0).signature,
     )
     assert not verify_vote(stranger, COMMITTEE_1, ANCHOR)
-    assert not verify_certificate(
-        certificate_of([cast(0, epoch=2), cast(1, epoch=2)]), COMMITTEE_1, ANCHOR
-    )
+    assert not verify_certificate(certificate_of([cast(0, epoch=2), cast(1, epoch=2)]), COMMITTEE_1, ANCHOR)
 
 
 def test_a_certificate_with_one_forged_signature_is_refused() -> None:
@@ -148,10 +145,8 @@ def test_a_misshapen_certificate_dies_in_the_codec(
     kind, block, bitmap, count = fields
     good = certificate_of([cast(0), cast(1)])
     raw = CERTIFICATE.encode(good)
-    with pytest.raises(ValueError):
-        Certificate(
-            kind, good.epoch, good.view, block, bitmap, (good.signatures[0],) * count
-        )
+    with pytest.raises(ValueError, match=r"bitmap|signers|names"):
+        Certificate(kind, good.epoch, good.view, block, bitmap, (good.signatures[0],) * count)
     with pytest.raises(CodecError):
         CERTIFICATE.decode(raw.replace(b"\xc4\x01\x03", b"\xc4\x01\x01"))
 
@@ -180,9 +175,7 @@ def test_the_root_of_a_committee_depends_on_the_order_of_its_members(
         COMMITTEE_1.spec_version,
         tuple(COMMITTEE_1.members[index] for index in order),
     )
-    assert (committee_root(shuffled) == committee_root(COMMITTEE_1)) == (
-        order == [0, 1, 2, 3]
-    )
+    assert (committee_root(shuffled) == committee_root(COMMITTEE_1)) == (order == [0, 1, 2, 3])
 
 
 @pytest.mark.parametrize(
@@ -199,10 +192,6 @@ def test_the_root_of_a_committee_depends_on_the_order_of_its_members(
 def test_an_impossible_committee_dies_in_the_codec(
     first: int, last: int, members: list[tuple[int, int]]
 ) -> None:
-    from msgspec.msgpack import encode
-
-    raw = encode(
-        [1, first, last, 1, [[bytes([key]) * 32, stake] for key, stake in members]]
-    )
+    raw = msgspec.msgpack.encode([1, first, last, 1, [[bytes([key]) * 32, stake] for key, stake in members]])
     with pytest.raises(CodecError):
         COMMITTEE.decode(raw)
