@@ -1,4 +1,4 @@
-"""Puts right, in the environment that runs this, the two packages that are wrong as published (docs/decisions/0001)."""
+"""Puts right two packages that are wrong as published, after pip has installed them (docs/decisions/0001)."""
 
 import shutil
 import sysconfig
@@ -7,9 +7,9 @@ from pathlib import Path
 
 
 def repair(packages: Path, stand_in: Path) -> None:
-    """Give fastecdsa a stand-in where it has no wheel; remove the outdated types of trio that trio-typing brings.
+    """Give fastecdsa a stand-in where it has no wheel, and remove the outdated types of trio.
 
-    trio carries its own types; trio-typing, which libp2p imports, would hide them from mypy.
+    trio carries its own types, which those of trio-typing, that libp2p imports, would hide from mypy.
     """
     shutil.rmtree(packages / "trio-stubs", ignore_errors=True)
     if find_spec("fastecdsa") is None:
