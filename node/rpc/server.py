@@ -1,4 +1,4 @@
-"""The HTTP server: Hypercorn under trio, one route for JSON-RPC and those that the node adds.
+"""The HTTP server: Hypercorn under trio, and the route for JSON-RPC.
 
 A web page in the operator's browser could reach a port on loopback, so requests must say that they are JSON
 (which makes a browser ask first, and this server never agrees), and the Host header must be an address, not a
@@ -7,9 +7,9 @@ name that an attacker resolves to loopback.
 
 import ipaddress
 import socket
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
-from typing import Final, cast
+from typing import Final
 
 import trio
 from hypercorn.config import Config
@@ -34,18 +34,19 @@ _GRACE_S: Final = 0.5
 
 
 class PortInUse(Exception):
-    """The address cannot be bound; the text says which and why."""
+    """The address cannot be bound; the text says which, why and what to do."""
 
 
-class RpcServer:
-    """Serves JSON-RPC on one loopback port."""
+class HttpServer:
+    """Serves routes on one port of the loopback interface."""
 
-    def __init__(self, dispatcher: Dispatcher, port: int, routes: Sequence[BaseRoute] = ()) -> None:
-        """Binds at once, so that a busy port stops the start. Port 0 picks a free one. Raises PortInUse."""
-        self._dispatcher = dispatcher
-        self._busy = trio.CapacityLimiter(CONCURRENT_REQUESTS_MAX)
-        self._routes = [Route("/", self._answer, methods=["POST"]), *routes]
-        self._socket = _bind(port)
+    def __init__(self, routes: Sequence[BaseRoute], port: int, option: str) -> None:
+        """Binds at once, so that a busy port stops the start; port 0 picks a free one.
+
+        `option` is the command-line option that names another port. Raises PortInUse.
+        """
+        self._application = Starlette(routes=routes)
+        self._socket = _bind(port, option)
         self.port = int(self._socket.getsockname()[1])
         """The port that clients connect to."""
 
@@ -57,34 +58,44 @@ class RpcServer:
         config.accesslog = None
         config.graceful_timeout = _GRACE_S
         config.shutdown_timeout = _GRACE_S
-        config.read_timeout = 60
-        config.h11_max_incomplete_size = 16 * 1024
-        config.wsgi_max_body_size = REQUEST_BYTES_MAX
-        application = Starlette(routes=self._routes)
-        await serve(application, config, mode="asgi")  # type: ignore[arg-type]  # hypercorn's own ASGI alias
+        await serve(self._application, config, mode="asgi")  # type: ignore[arg-type]  # hypercorn's own ASGI alias
 
-    async def _answer(self, request: Request) -> Response:
+    def close(self) -> None:
+        """Free the port of a server that never ran."""
+        self._socket.close()
+
+
+def rpc_route(dispatcher: Dispatcher) -> Route:
+    """JSON-RPC at the root."""
+    busy = trio.CapacityLimiter(CONCURRENT_REQUESTS_MAX)
+
+    async def answer(request: Request) -> Response:
         refusal = refuse_foreign(request, "application/json")
         if refusal is not None:
             return refusal
         try:
-            self._busy.acquire_on_behalf_of_nowait(request)
+            busy.acquire_on_behalf_of_nowait(request)
         except trio.WouldBlock:
             return PlainTextResponse("too many requests at one time; try again", status_code=503)
         try:
-            body = await read_body(request, REQUEST_BYTES_MAX)
-            if body is None:
-                return PlainTextResponse(f"a request has at most {REQUEST_BYTES_MAX} bytes", status_code=413)
-            answer = await self._dispatcher.answer(body)
-        except trio.TooSlowError:
-            return PlainTextResponse("the request took too long to arrive", status_code=408)
-        except ClientDisconnect:
-            return Response(status_code=400)
+            return await _answer(request, dispatcher)
         finally:
-            self._busy.release_on_behalf_of(request)
-        if answer is None:
-            return Response(status_code=204)
-        return Response(answer, media_type="application/json")
+            busy.release_on_behalf_of(request)
+
+    return Route("/", answer, methods=["POST"])
+
+
+async def _answer(request: Request, dispatcher: Dispatcher) -> Response:
+    try:
+        body = await read_body(request, REQUEST_BYTES_MAX)
+    except trio.TooSlowError:
+        return PlainTextResponse("the request took too long to arrive", status_code=408)
+    except ClientDisconnect:
+        return Response(status_code=400)
+    if body is None:
+        return PlainTextResponse(f"a request has at most {REQUEST_BYTES_MAX} bytes", status_code=413)
+    answer = await dispatcher.answer(body)
+    return Response(status_code=204) if answer is None else Response(answer, media_type="application/json")
 
 
 def refuse_foreign(request: Request, content_type: str) -> Response | None:
@@ -101,7 +112,7 @@ async def read_body(request: Request, bytes_max: int) -> bytes | None:
     """The body, or None if it is longer than `bytes_max`. Raises trio.TooSlowError, ClientDisconnect."""
     body = bytearray()
     with trio.fail_after(READ_TIMEOUT_S):
-        async with aclosing(cast(AsyncGenerator[bytes, None], request.stream())) as parts:
+        async with aclosing(request.stream()) as parts:
             async for part in parts:
                 body += part
                 if len(body) > bytes_max:
@@ -117,7 +128,7 @@ def _is_address(host: str) -> bool:
     return True
 
 
-def _bind(port: int) -> socket.socket:
+def _bind(port: int, option: str) -> socket.socket:
     bound = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
     try:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -127,6 +138,6 @@ def _bind(port: int) -> socket.socket:
     except (OSError, OverflowError) as error:
         bound.close()
         reason = getattr(error, "strerror", None) or str(error)
-        remedy = "stop what uses it, or pass another --rpc-port"
-        raise PortInUse(f"cannot listen on 127.0.0.1:{port} for RPC ({reason}): {remedy}") from None
+        remedy = f"stop what uses the port, or pass another {option}"
+        raise PortInUse(f"cannot listen on 127.0.0.1:{port} ({reason}): {remedy}") from None
     return bound

@@ -9,7 +9,7 @@ import trio
 
 from node.rpc.dispatch import BATCH_MAX, Dispatcher
 from node.rpc.errors import refused
-from node.rpc.server import REQUEST_BYTES_MAX, PortInUse, RpcServer
+from node.rpc.server import REQUEST_BYTES_MAX, HttpServer, PortInUse, rpc_route
 
 
 async def add(first: int, second: Annotated[int, msgspec.Meta(ge=0)] = 1) -> int:
@@ -82,7 +82,7 @@ async def test_a_batch_is_answered_in_order_and_notifications_are_not() -> None:
 
 @pytest.fixture
 async def client(nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
-    server = RpcServer(DISPATCHER, port=0)
+    server = HttpServer([rpc_route(DISPATCHER)], 0, "--rpc-port")
     nursery.start_soon(server.run)
     async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
         yield http
@@ -110,7 +110,7 @@ async def test_an_oversized_request_is_refused_and_the_server_lives_on(client: h
 
 
 async def test_a_busy_port_is_named() -> None:
-    first = RpcServer(DISPATCHER, port=0)
+    first = HttpServer([], 0, "--rpc-port")
     with pytest.raises(PortInUse, match=f"{first.port}.*--rpc-port"):
-        RpcServer(DISPATCHER, port=first.port)
-    first._socket.close()
+        HttpServer([], first.port, "--rpc-port")
+    first.close()
