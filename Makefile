@@ -23,7 +23,7 @@ help: ## list the targets
 
 setup: $(READY) ## make .venv with everything pinned in lock/
 
-$(READY): $(LOCKS) pyproject.toml $(addprefix lock/,find-python repair.py fastecdsa.py)
+$(READY): $(LOCKS) pyproject.toml $(addprefix lock/,find-python repair.py fastecdsa_stand_in.py)
 	@echo 'Setting up .venv: about a minute, most of it downloads.'
 	python=$$(bash lock/find-python) && "$$python" -m venv .venv
 	$(PIP_INSTALL) $(LOCKED) --requirement lock/build.txt

@@ -18,4 +18,4 @@ def repair(packages: Path, stand_in: Path) -> None:
 
 
 if __name__ == "__main__":
-    repair(Path(sysconfig.get_path("purelib")), Path(__file__).with_name("fastecdsa.py"))
+    repair(Path(sysconfig.get_path("purelib")), Path(__file__).with_name("fastecdsa_stand_in.py"))

@@ -1,4 +1,4 @@
-"""What starts fast or must stay small loads no heavy library, as `sys.modules` of a fresh interpreter shows."""
+"""What starts fast or stays small loads no heavy library, as `sys.modules` of a fresh interpreter shows."""
 
 import subprocess
 import sys
