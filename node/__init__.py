@@ -1,0 +1,1 @@
+"""The node: one package per duty, composed in one nursery."""

@@ -1,0 +1,1 @@
+"""Authenticated connections to other nodes, and the messages and requests that travel over them."""

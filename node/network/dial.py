@@ -1,0 +1,151 @@
+"""Whom to dial next: the address book with its back-off, and the loop that empties it. The book is pure."""
+
+import random
+from collections.abc import Awaitable, Callable, Container, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+import trio
+
+from node.network.identity import Address, PeerId
+
+PEERS_MAX: Final = 512
+"""Peers whose address is remembered; hearsay is forgotten before what was seen."""
+
+ADDRESSES_PER_PEER_MAX: Final = 4
+FIRST_RETRY_S: Final = 0.25
+TRUSTED_RETRY_S: Final = 2.0
+"""Longest pause for bootnodes and for peers that answered before: they are back soon after a restart."""
+
+STRANGER_RETRY_S: Final = 60.0
+TRUST_FAILURES_MAX: Final = 150
+"""After so many failures, five minutes, a peer that answered before is a stranger again."""
+
+DIALS_MAX: Final = 8
+"""Dials under way at once."""
+
+
+@dataclass(slots=True)
+class _Entry:
+    bootnode: bool = False
+    addresses: list[Address] = field(default_factory=list)
+    answered: bool = False
+    failures: int = 0
+    next_at: float = 0.0
+
+
+class AddressBook:
+    """Where peers may be found, and when to try again."""
+
+    def __init__(self, own: PeerId) -> None:
+        self._own = own
+        self._entries: dict[PeerId, _Entry] = {}
+
+    def add(self, address: Address, *, bootnode: bool = False) -> bool:
+        """Remember a place; True if it is new. Its `peer_id` must be set; our own is not kept."""
+        assert address.peer_id is not None
+        if address.peer_id == self._own:
+            return False
+        if address.peer_id not in self._entries and not self._make_room(bootnode):
+            return False
+        entry = self._entries.setdefault(address.peer_id, _Entry())
+        entry.bootnode |= bootnode
+        if address in entry.addresses:
+            return False
+        entry.addresses.insert(0, address)
+        del entry.addresses[ADDRESSES_PER_PEER_MAX:]
+        return True
+
+    def due(self, now: float, busy: Container[PeerId], count_max: int) -> list[Address]:
+        """The addresses to dial now, one for each peer that is not `busy`, those longest overdue first."""
+        waiting = [
+            (entry.next_at, peer_id)
+            for peer_id, entry in self._entries.items()
+            if peer_id not in busy and entry.next_at <= now
+        ]
+        return [self._next_address(peer_id) for _, peer_id in sorted(waiting)[: max(0, count_max)]]
+
+    def wait_s(self, now: float, busy: Container[PeerId]) -> float:
+        """Seconds until somebody not `busy` is due."""
+        times = [entry.next_at for peer_id, entry in self._entries.items() if peer_id not in busy]
+        return max(0.0, min(times) - now) if times else STRANGER_RETRY_S
+
+    def answered(self, peer_id: PeerId, now: float) -> None:
+        """The peer is connected; should it vanish, try at once."""
+        if entry := self._entries.get(peer_id):
+            entry.answered, entry.failures, entry.next_at = True, 0, now
+
+    def failed(self, peer_id: PeerId, now: float, jitter: float, *, hopeless: bool = False) -> None:
+        """The dial failed; `jitter` is from 0 to 1. `hopeless`: the peer answered, and does not want us."""
+        entry = self._entries.get(peer_id)
+        if entry is None:
+            return
+        trusted = (entry.bootnode or entry.answered) and entry.failures < TRUST_FAILURES_MAX and not hopeless
+        longest = TRUSTED_RETRY_S if trusted else STRANGER_RETRY_S
+        pause = longest if hopeless else min(longest, FIRST_RETRY_S * 2 ** min(entry.failures, 16))
+        entry.failures += 1
+        entry.next_at = now + pause * (0.75 + jitter / 4)
+
+    def _next_address(self, peer_id: PeerId) -> Address:
+        """Another of the peer's addresses after each failure."""
+        entry = self._entries[peer_id]
+        return entry.addresses[entry.failures % len(entry.addresses)]
+
+    def _make_room(self, bootnode: bool) -> bool:
+        if len(self._entries) < PEERS_MAX:
+            return True
+        for peer_id, entry in self._entries.items():
+            if not entry.bootnode and (bootnode or entry.failures > 0) and not entry.answered:
+                del self._entries[peer_id]
+                return True
+        return False
+
+
+class Dialer:
+    """Keeps dialing whoever is known and not connected."""
+
+    def __init__(self, book: AddressBook, peers_max: int) -> None:
+        self.book: Final = book
+        self._peers_max = peers_max
+        self._dialing: set[PeerId] = set()
+        self._changed = trio.Event()
+
+    def wake(self) -> None:
+        """The book or the set of connected peers has changed."""
+        self._changed.set()
+
+    def settled(self, peer_id: PeerId) -> None:
+        """The dial of `peer_id` has led to a connection or to nothing."""
+        self._dialing.discard(peer_id)
+        self.wake()
+
+    async def run(
+        self, dial: Callable[[Address], Awaitable[None]], connected: Callable[[], Mapping[PeerId, bool]]
+    ) -> None:
+        """Dial for ever.
+
+        `dial` connects, says `settled`, and stays until that connection ends; it raises nothing.
+        `connected`: every connected peer, and whether this node dialed it. Those who dialed us do not count
+        against our own dials, or strangers could choose all our peers.
+        """
+        async with trio.open_nursery() as nursery:
+            while True:
+                now = trio.current_time()
+                peers = connected()
+                dialing = len(self._dialing)
+                free = min(DIALS_MAX - dialing, self._peers_max - dialing - sum(peers.values()))
+                due = self.book.due(now, peers.keys() | self._dialing, free)
+                for address in due:
+                    assert address.peer_id is not None
+                    self._dialing.add(address.peer_id)
+                    nursery.start_soon(dial, address)
+                full = len(due) >= free
+                pause = STRANGER_RETRY_S if full else self.book.wait_s(now, peers.keys() | self._dialing)
+                self._changed = trio.Event()
+                with trio.move_on_after(pause):
+                    await self._changed.wait()
+
+
+def jitter() -> float:
+    """Spreads the retries of many nodes; decides nothing on chain."""
+    return random.random()
