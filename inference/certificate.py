@@ -1,0 +1,162 @@
+"""What a proof establishes about a model, in canonical bytes, so that validators can vote on it.
+
+Holds integers, text and bytes only, and depends on the model's bytes alone: two provers that follow the
+rules, on any two machines, produce the same bytes.
+"""
+
+from collections.abc import Sequence
+from typing import Annotated, Final
+
+import msgspec
+
+from inference.graph import MODEL_BYTES_MAX, NAME_BYTES_MAX, PORTS_MAX
+from inference.refusal import Refusal
+from inference.tensor import ELEMENTS_MAX, Shape, Tensor, TensorError, TypeName, ensure_sound, integers
+from primitives.codec import Codec, Record
+from primitives.types import U63, U63_MAX, Bytes32
+
+CHANNELS_MAX: Final = 65_536
+"""Most scales of one input or output."""
+
+GAS_BASE: Final = 500_000
+"""Gas of one run besides the model: about 9 us of engine and process overhead, at 17.7 ps per unit."""
+GAS_PER_NODE: Final = 100_000
+"""About 1.8 us of dispatch per node."""
+GAS_PER_ELEMENT: Final = 12
+"""An element written costs about as much as twelve multiply-accumulates."""
+GAS_PER_BYTE: Final = 60
+"""Fetching, hashing and loading one byte of the model: about 1 ns."""
+PROOF_GAS_PER_BYTE: Final = 40_000
+"""Proving in Python takes about 0.7 us per byte of weights."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_BYTES_MAX)]
+I63 = Annotated[int, msgspec.Meta(ge=-U63_MAX, le=U63_MAX)]
+Positive = Annotated[int, msgspec.Meta(ge=1, le=U63_MAX)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=ELEMENTS_MAX)]
+
+
+class Scale(Record, frozen=True):
+    """The real number that one step of an integer stands for: numerator / denominator, in lowest terms."""
+
+    numerator: Positive
+    denominator: Positive
+
+
+class PortSpec(Record, frozen=True):
+    """An input or output: its type, its range, and which real numbers its integers stand for.
+
+    An integer q of channel c stands for (q - zero_points[c]) * scales[c]; channels run along the last
+    dimension. A single scale, or zero point, serves every channel.
+    """
+
+    name: Name
+    dtype: TypeName
+    shape: Shape
+    low: I63
+    """Least integer that makes a difference: the model limits a smaller input to this one."""
+    high: I63
+    scales: Annotated[tuple[Scale, ...], msgspec.Meta(min_length=1, max_length=CHANNELS_MAX)]
+    zero_points: Annotated[tuple[I63, ...], msgspec.Meta(min_length=1, max_length=CHANNELS_MAX)]
+
+
+Ports = Annotated[tuple[PortSpec, ...], msgspec.Meta(min_length=1, max_length=PORTS_MAX)]
+
+
+class ExactnessCertificate(Record, frozen=True, tag="exact"):
+    """A model's outputs are the same bits in any order of summation, on any engine that computes in IEEE
+    arithmetic."""
+
+    model_hash: Bytes32
+    """BLAKE2b-256 of the canonical model, which says the same and nothing else than the file."""
+    inputs: Ports
+    outputs: Ports
+    attested: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1, max_length=PORTS_MAX)]
+    """Indices of the outputs that an attestation covers: all but those that ArgMax derives from them, since a
+    class could be guessed and its scores cannot."""
+    bounds_digest: Bytes32
+    """BLAKE2b-256 over type, shape and cells of every tensor, in order."""
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MODEL_BYTES_MAX)]
+    """Size of the canonical model."""
+    nodes: U63
+    macs: U63
+    """Multiply-accumulate operations of one run."""
+    elements: U63
+    """Elements that the nodes write in one run."""
+    peak_bytes: U63
+    """Most bytes of constants and live tensors at one time, if every tensor is freed after its last use."""
+    gas: U63
+    """Cost of one run."""
+
+
+Verdict = ExactnessCertificate | Refusal
+"""What a prover says of a model: both are deterministic, and both are voted on."""
+
+_VERDICT: Final[Codec[Verdict]] = Codec(Verdict)
+_TENSORS: Final[Codec[tuple[Tensor, ...]]] = Codec(tuple[Tensor, ...])
+
+
+def run_gas(*, macs: int, elements: int, nodes: int, size_bytes: int) -> int:
+    """Gas of one run of a model."""
+    return GAS_BASE + macs + GAS_PER_ELEMENT * elements + GAS_PER_NODE * nodes + GAS_PER_BYTE * size_bytes
+
+
+def proof_gas(size_bytes: int) -> int:
+    """Gas of proving a file of `size_bytes`, known before the proof."""
+    return GAS_BASE + PROOF_GAS_PER_BYTE * size_bytes
+
+
+def encode_verdict(verdict: Verdict) -> bytes:
+    """The canonical bytes that a `prove` job's digest covers and its record keeps."""
+    return _VERDICT.encode(verdict)
+
+
+def decode_verdict(data: bytes) -> Verdict:
+    """Raises primitives.codec.CodecError."""
+    return _VERDICT.decode(data)
+
+
+def encode_outputs(certificate: ExactnessCertificate, outputs: Sequence[Tensor]) -> bytes:
+    """The canonical bytes that an `infer` job's digest covers: the attested outputs. Raises TensorError."""
+    ensure_tensors(certificate.outputs, outputs)
+    return _TENSORS.encode(tuple(outputs[index] for index in certificate.attested))
+
+
+def decode_outputs(certificate: ExactnessCertificate, data: bytes) -> tuple[Tensor, ...]:
+    """The attested outputs from their canonical bytes. Raises CodecError or TensorError."""
+    outputs = _TENSORS.decode(data)
+    ensure_tensors([certificate.outputs[index] for index in certificate.attested], outputs)
+    return outputs
+
+
+def encode_inputs(certificate: ExactnessCertificate, inputs: Sequence[Tensor]) -> bytes:
+    """The canonical bytes of a model's inputs, in the certificate's order. Raises TensorError."""
+    ensure_tensors(certificate.inputs, inputs)
+    return _TENSORS.encode(tuple(inputs))
+
+
+def decode_inputs(certificate: ExactnessCertificate, data: bytes) -> tuple[Tensor, ...]:
+    """A model's inputs from their canonical bytes. Raises CodecError or TensorError."""
+    inputs = _TENSORS.decode(data)
+    ensure_tensors(certificate.inputs, inputs)
+    return inputs
+
+
+def ensure_tensors(ports: Sequence[PortSpec], tensors: Sequence[Tensor]) -> None:
+    """Raises TensorError unless there is one sound tensor for each port, of its type and shape."""
+    if len(tensors) != len(ports):
+        raise TensorError(f"{len(tensors)} tensors for {len(ports)} ports")
+    for port, tensor in zip(ports, tensors, strict=True):
+        ensure_sound(tensor)
+        if (tensor.dtype, tensor.shape) != (port.dtype, port.shape):
+            raise TensorError(
+                f"{port.name} takes {port.dtype}{list(port.shape)}, not {tensor.dtype}{list(tensor.shape)}"
+            )
+
+
+def outputs_in_range(certificate: ExactnessCertificate, outputs: Sequence[Tensor]) -> bool:
+    """Whether every integer lies in the range that was proved; an engine that leaves it is broken."""
+    return all(
+        port.low <= value <= port.high
+        for port, tensor in zip(certificate.outputs, outputs, strict=True)
+        for value in integers(tensor)
+    )

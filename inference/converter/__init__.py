@@ -1,0 +1,1 @@
+"""From a float model and samples to an exact model and a report on what that cost."""

@@ -1,0 +1,74 @@
+"""The default engine: onnxruntime, float32, on the CPU."""
+
+from collections.abc import Sequence
+from enum import IntEnum
+
+import onnxruntime as ort
+from onnxruntime.capi import onnxruntime_pybind11_state as binding
+
+from inference.engine import EngineError, from_array, to_array
+from inference.tensor import Tensor
+
+_ERRORS = (
+    binding.EPFail,
+    binding.Fail,
+    binding.InvalidArgument,
+    binding.InvalidGraph,
+    binding.InvalidProtobuf,
+    binding.NotImplemented,
+    binding.RuntimeException,
+    RuntimeError,
+    ValueError,
+)
+"""What onnxruntime raises; its own exceptions have no base in common."""
+
+
+class Optimization(IntEnum):
+    """How far onnxruntime may rewrite the graph."""
+
+    NONE = 0
+    BASIC = 1
+    EXTENDED = 2
+    ALL = 99
+
+
+class OnnxRuntimeModel:
+    """One onnxruntime session."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        self._session = session
+        self._names = [port.name for port in session.get_inputs()]
+
+    def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        if len(inputs) != len(self._names):
+            raise EngineError(f"{len(inputs)} inputs for {len(self._names)}")
+        feed = {name: to_array(tensor) for name, tensor in zip(self._names, inputs, strict=True)}
+        try:
+            return tuple(from_array(array) for array in self._session.run(None, feed))
+        except _ERRORS as error:
+            raise EngineError(_first_line(error)) from None
+
+
+class OnnxRuntimeEngine:
+    """Sessions on the CPU provider alone. The settings change the speed, never a bit of an exact model's
+    outputs."""
+
+    def __init__(self, threads: int = 1, optimization: Optimization = Optimization.ALL) -> None:
+        self._threads = threads
+        self._optimization = optimization
+
+    def load(self, model: bytes) -> OnnxRuntimeModel:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel(self._optimization)
+        options.log_severity_level = 4
+        try:
+            return OnnxRuntimeModel(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
+        except _ERRORS as error:
+            raise EngineError(_first_line(error)) from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:300]

@@ -1,0 +1,1 @@
+"""One rule per ONNX operator that the prover admits."""

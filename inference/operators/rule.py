@@ -1,0 +1,137 @@
+"""What every operator rule works with: values, attributes, the work meter, and how to refuse."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from math import prod
+from typing import Final, NoReturn
+
+from inference.bounds import Bounds, Cell, unfit
+from inference.graph import AttributeValue, Node
+from inference.refusal import refuse
+from inference.tensor import ITEM_BYTES, Tensor
+
+STEPS_MAX: Final = 100_000_000
+"""Most elementary steps of one proof: what an honest 64 MB model needs, several times over."""
+
+REQUIRED: Final = None
+"""Stands for the default of an attribute that has none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A tensor as the prover knows it."""
+
+    dtype: str
+    shape: tuple[int, ...]
+    bounds: Bounds
+    constant: Tensor | None = None
+
+    @property
+    def elements(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def bytes(self) -> int:
+        return self.elements * ITEM_BYTES[self.dtype]
+
+
+@dataclass(slots=True)
+class Work:
+    """Counts what a model costs to run, and bounds what it costs to prove."""
+
+    macs: int = 0
+    """Multiply-accumulate operations."""
+    elements: int = 0
+    """Elements that nodes write."""
+    steps: int = 0
+    """Elementary steps of the proof."""
+
+    def spend(self, steps: int) -> None:
+        """Raises Refused once the proof takes too many steps."""
+        self.steps += steps
+        if self.steps > STEPS_MAX:
+            refuse(f"the proof takes more than {STEPS_MAX} steps")
+
+
+@dataclass(frozen=True, slots=True)
+class Application:
+    """One node with what is known of its inputs."""
+
+    node: Node
+    inputs: tuple[Value | None, ...]
+    attributes: Mapping[str, AttributeValue]
+    work: Work
+
+    def refuse(self, reason: str) -> NoReturn:
+        """Raises Refused with the name of this node."""
+        refuse(reason, self.node.place)
+
+    def computed(self, index: int, *dtypes: str) -> Value:
+        """An input that depends on the model's input, of one of the element types given."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if value is None or value.constant is not None:
+            self.refuse(f"input {index} must be computed from the model's input")
+        self._ensure_dtype(value, index, dtypes)
+        return value
+
+    def constant(self, index: int, *dtypes: str) -> Tensor:
+        """An input that is a constant, of one of the element types given."""
+        value = self.inputs[index] if index < len(self.inputs) else None
+        if value is None or value.constant is None:
+            self.refuse(f"input {index} must be a constant of the model")
+        self._ensure_dtype(value, index, dtypes)
+        return value.constant
+
+    def integer(self, name: str) -> int:
+        """An attribute that is an integer."""
+        value = self.attributes[name]
+        assert isinstance(value, int)
+        return value
+
+    def axis(self, name: str, rank: int, *, end: bool = False) -> int:
+        """An attribute that names a dimension, from the front; one past the last if `end` allows it."""
+        axis = self.integer(name)
+        if not -rank <= axis < rank + end:
+            self.refuse(f"{name} {axis} is no dimension of a tensor of rank {rank}")
+        return axis + rank if axis < 0 else axis
+
+    def fitting(self, cells: tuple[Cell, ...], dtype: str) -> Bounds:
+        """The bounds made of `cells`, once all their numbers are exact in `dtype`."""
+        for index, cell in enumerate(cells):
+            if reason := unfit(cell, dtype):
+                self.refuse(f"channel {index} {reason}" if len(cells) > 1 else reason)
+        return Bounds(cells)
+
+    def _ensure_dtype(self, value: Value, index: int, dtypes: tuple[str, ...]) -> None:
+        if value.dtype not in dtypes:
+            self.refuse(f"input {index} is {value.dtype}, not {' or '.join(dtypes)}")
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What the prover knows of one operator."""
+
+    arity: range
+    """Numbers of inputs allowed."""
+    attributes: Mapping[str, tuple[type[object], AttributeValue | None]]
+    """Type and default of every attribute allowed."""
+    apply: Callable[[Application], Value]
+    """The value of the only output; raises Refused."""
+
+
+def complete(node: Node, rule: Rule) -> dict[str, AttributeValue]:
+    """The node's attributes with defaults filled in, in order of name. Raises Refused."""
+    for name, value in node.attributes.items():
+        if name not in rule.attributes:
+            refuse(f"the attribute {name!r} is not allowed", node.place)
+        if type(value) is not rule.attributes[name][0]:
+            refuse(f"the attribute {name!r} has the wrong type", node.place)
+    attributes: dict[str, AttributeValue] = {}
+    for name, (_, default) in sorted(rule.attributes.items()):
+        if name in node.attributes:
+            attributes[name] = node.attributes[name]
+        elif default is not None:
+            attributes[name] = default
+        else:
+            refuse(f"the attribute {name!r} is missing", node.place)
+    return attributes

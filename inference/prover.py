@@ -1,0 +1,232 @@
+"""From a file to a certificate of exactness, or to a refusal that names the node and the reason.
+
+A pure function of the file's bytes: Python integers only, limits that are counts, no library that reads ONNX.
+So validators can vote on its verdict. Order: size and allow-list on the raw bytes, wiring, then for each node
+its shape and the bounds of its elements, then the canonical rebuild.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from hashlib import blake2b
+from typing import Final
+
+from inference import canonical
+from inference.bounds import Bounds, Cell
+from inference.certificate import ExactnessCertificate, PortSpec, Verdict, run_gas
+from inference.graph import AttributeValue, Graph, Node, Port, read
+from inference.operators.registry import EXACT, RULES
+from inference.operators.rule import Application, Value, Work, complete
+from inference.refusal import Refused, refuse
+from inference.scales import declared, ensure_known
+from inference.tensor import INTEGER_RANGES
+from primitives.hashing import blake2b_256
+
+PEAK_BYTES_MAX: Final = 1 << 30
+"""Most memory that one run may take by the proof's account; a worker's limit lies above it."""
+
+INPUT_TYPES: Final = ("uint8", "int8", "int16", "int32")
+OUTPUT_TYPES: Final = ("uint8", "int8", "int16", "int32", "int64")
+
+
+@dataclass(frozen=True, slots=True)
+class Proof:
+    """A certificate together with the canonical file that it is about."""
+
+    certificate: ExactnessCertificate
+    canonical: bytes
+
+
+def prove(data: bytes) -> Proof:
+    """Raises Refused, and nothing else, whatever the bytes are."""
+    graph = read(data, EXACT)
+    _ensure_wiring(graph)
+    return _Prover(graph).prove()
+
+
+def verdict(data: bytes) -> Verdict:
+    """What a validator says of the file: its certificate, or why there is none."""
+    try:
+        return prove(data).certificate
+    except Refused as refused:
+        return refused.refusal
+
+
+def _ensure_wiring(graph: Graph) -> None:
+    """Each name has one origin, which comes before its uses; nothing is computed or taken for nothing."""
+    if not graph.inputs or not graph.outputs or not graph.nodes:
+        refuse("the graph lacks inputs, outputs or nodes")
+    origins = [port.name for port in graph.inputs] + list(graph.constants)
+    known, computed = set(origins), {port.name for port in graph.inputs}
+    if "" in known or len(known) != len(origins):
+        refuse("an input has no name, or one that a constant or another input has")
+    used: set[str] = set()
+    for node in graph.nodes:
+        if len(node.outputs) != 1 or node.outputs[0] in known:
+            refuse("a node must have one output with a name of its own", node.place)
+        for name in node.inputs:
+            if name and name not in known:
+                refuse(f"input {name[:80]!r} is not computed before", node.place)
+        known.add(node.outputs[0])
+        computed.add(node.outputs[0])
+        used.update(node.inputs)
+    _ensure_ends(graph, computed, used)
+
+
+def _ensure_ends(graph: Graph, computed: set[str], used: set[str]) -> None:
+    """Every output is computed, and every computed tensor is an output or used."""
+    outputs = [port.name for port in graph.outputs]
+    for name in outputs:
+        if name not in computed or outputs.count(name) > 1:
+            refuse(f"the output {name[:80]!r} is given twice, or computed nowhere")
+    for port in graph.inputs:
+        if port.name in outputs:
+            refuse("an input is an output", port.name)
+    if unused := computed - used - set(outputs):
+        refuse(f"nothing uses {min(unused)[:80]!r}")
+
+
+@dataclass(slots=True)
+class _Prover:
+    """One proof in progress."""
+
+    graph: Graph
+    values: dict[str, Value] = field(default_factory=dict)
+    attributes: dict[int, dict[str, AttributeValue]] = field(default_factory=dict)
+    work: Work = field(default_factory=Work)
+
+    def prove(self) -> Proof:
+        for port in self.graph.inputs:
+            self.values[port.name] = _input(port)
+        for name, tensor in self.graph.constants.items():
+            self.values[name] = Value(tensor.dtype, tensor.shape, Bounds(()), tensor)
+        for node in self.graph.nodes:
+            self._apply(node)
+        ensure_known(self.graph.metadata, [port.name for port in (*self.graph.inputs, *self.graph.outputs)])
+        outputs = tuple(self._output(port) for port in self.graph.outputs)
+        inputs = tuple(self._port(port, self._entering(port)) for port in self.graph.inputs)
+        attested = self._attested()
+        file = canonical.rebuild(self.graph, self.attributes)
+        return Proof(self._certificate(inputs, outputs, attested, file), file)
+
+    def _apply(self, node: Node) -> None:
+        """Prove one node."""
+        rule = RULES[node.operator]
+        if len(node.inputs) not in rule.arity:
+            refuse(f"{len(node.inputs)} inputs are not allowed", node.place)
+        self.attributes[node.position] = complete(node, rule)
+        inputs = tuple(self.values[name] if name else None for name in node.inputs)
+        value = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
+        self.work.elements += value.elements
+        self.values[node.outputs[0]] = value
+
+    def _output(self, port: Port) -> PortSpec:
+        value = self.values[port.name]
+        if (port.dtype, port.shape) != (value.dtype, value.shape):
+            refuse(
+                f"the output is {value.dtype}{list(value.shape)}, not {port.dtype}{list(port.shape)}",
+                port.name,
+            )
+        if value.dtype not in OUTPUT_TYPES:
+            refuse("the output is no integer tensor: end with Round and Cast", port.name)
+        return self._port(port, value.bounds.whole())
+
+    def _port(self, port: Port, cell: Cell) -> PortSpec:
+        scales, zero_points = declared(port, self.graph.metadata)
+        whole = cell.at(0)
+        return PortSpec(
+            name=port.name,
+            dtype=port.dtype,
+            shape=port.shape,
+            low=whole.low,
+            high=whole.high,
+            scales=scales,
+            zero_points=zero_points,
+        )
+
+    def _entering(self, port: Port) -> Cell:
+        """The range of an input after the Clip that is all it goes to, if there is one."""
+        users = [node for node in self.graph.nodes if port.name in node.inputs]
+        limited = len(users) == 1 and users[0].operator == "Clip"
+        return self.values[users[0].outputs[0] if limited else port.name].bounds.whole()
+
+    def _attested(self) -> tuple[int, ...]:
+        """The outputs that no ArgMax derives; the scores of every ArgMax must be among them."""
+        names = [port.name for port in self.graph.outputs]
+        derived: set[str] = set()
+        for node in self.graph.nodes:
+            if node.operator == "ArgMax":
+                if node.inputs[0] not in names:
+                    refuse(
+                        "the scores must be an output as well, so that an attestation covers them", node.place
+                    )
+                derived.add(node.outputs[0])
+            elif not derived.isdisjoint(node.inputs):
+                derived.add(node.outputs[0])
+        attested = tuple(index for index, name in enumerate(names) if name not in derived)
+        assert attested, "the scores of an ArgMax are computed before any ArgMax"
+        return attested
+
+    def _certificate(
+        self,
+        inputs: tuple[PortSpec, ...],
+        outputs: tuple[PortSpec, ...],
+        attested: tuple[int, ...],
+        file: bytes,
+    ) -> ExactnessCertificate:
+        peak_bytes = self._peak_bytes()
+        if peak_bytes > PEAK_BYTES_MAX:
+            refuse(f"a run takes {peak_bytes} bytes, more than {PEAK_BYTES_MAX}")
+        nodes = len(self.graph.nodes)
+        return ExactnessCertificate(
+            model_hash=blake2b_256(file),
+            inputs=inputs,
+            outputs=outputs,
+            attested=attested,
+            bounds_digest=self._bounds_digest(),
+            size_bytes=len(file),
+            nodes=nodes,
+            macs=self.work.macs,
+            elements=self.work.elements,
+            peak_bytes=peak_bytes,
+            gas=run_gas(macs=self.work.macs, elements=self.work.elements, nodes=nodes, size_bytes=len(file)),
+        )
+
+    def _bounds_digest(self) -> bytes:
+        """Over inputs and node outputs in order, one line of text each."""
+        digest = blake2b(digest_size=32)
+        names = [port.name for port in self.graph.inputs] + [node.outputs[0] for node in self.graph.nodes]
+        for value in (self.values[name] for name in names):
+            digest.update(f"{value.dtype} {_joined(value.shape)}".encode())
+            for cell in value.bounds.cells:
+                digest.update(f" {cell.step}:{cell.low}:{cell.high}".encode())
+            digest.update(b"\n")
+        return digest.digest()
+
+    def _peak_bytes(self) -> int:
+        """Constants all the time; every other tensor from its node to its last use; outputs to the end."""
+        last_use = {name: node.position for node in self.graph.nodes for name in node.inputs if name}
+        last_use |= {port.name: len(self.graph.nodes) for port in self.graph.outputs}
+        freed: dict[int, list[str]] = {}
+        for name, position in last_use.items():
+            if name not in self.graph.constants:
+                freed.setdefault(position, []).append(name)
+        live = sum(len(tensor.data) for name, tensor in self.graph.constants.items() if name in last_use)
+        live += sum(self.values[port.name].bytes for port in self.graph.inputs)
+        peak = live
+        for node in self.graph.nodes:
+            live += self.values[node.outputs[0]].bytes
+            peak = max(peak, live)
+            live -= sum(self.values[name].bytes for name in freed.get(node.position, []))
+        return peak
+
+
+def _input(port: Port) -> Value:
+    """An input holds anything that its type can: only a Clip in the graph narrows that."""
+    if port.dtype not in INPUT_TYPES:
+        refuse(f"an input must be one of {', '.join(INPUT_TYPES)}, not {port.dtype}", port.name)
+    low, high = INTEGER_RANGES[port.dtype]
+    return Value(port.dtype, port.shape, Bounds((Cell(0, low, high),)))
+
+
+def _joined(shape: Sequence[int]) -> str:
+    return "x".join(str(size) for size in shape)
