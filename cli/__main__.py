@@ -1,0 +1,5 @@
+"""`python -m cli`: the same as `consil`, for the processes that `consil` starts."""
+
+from cli.main import main
+
+main()

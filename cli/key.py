@@ -1,0 +1,226 @@
+"""`consil key`: Ed25519 keys from words and paths, kept in files that only their owner reads."""
+
+import secrets
+from pathlib import Path
+from typing import Annotated, Final
+
+import typer
+
+from cli.accounts import account_of, bytes_of_hex, open_keystore, seed_of_secret, signing_key
+from cli.errors import UserError
+from cli.options import (
+    ACCOUNT_HELP,
+    DEFAULT_KEYSTORE,
+    SIGNER_HELP,
+    Json,
+    KeystoreDirectory,
+    Yes,
+    command_group,
+    examples,
+)
+from cli.output import print_fields, print_json, print_line, print_table
+from node.keystore.store import Keystore, KeystoreError, write_secret
+from node.network.identity import peer_id_of
+from primitives.hashing import domain
+from primitives.mnemonic import phrase_from_entropy, seed_from_phrase
+from primitives.signing import SigningKey, verify
+from primitives.ss58 import encode_address
+from primitives.types import AccountId, Seed
+
+app = command_group()
+
+MESSAGE_DOMAIN: Final = domain("message/1")
+"""Before every message that a person signs, so that it can never be a transaction or a vote."""
+
+_ENTROPY_BYTES: Final = {12: 16, 15: 20, 18: 24, 21: 28, 24: 32}
+_SECRET_HELP: Final = (
+    "A phrase, '//Alice', 'phrase//path///password', 0x and 64 digits, or - to type it unseen."
+)
+
+
+@app.command(
+    epilog=examples(
+        "consil key generate                  show a new phrase, keep nothing",
+        "consil key generate --name anna      also keep it in the keystore",
+    )
+)
+def generate(
+    name: Annotated[str | None, typer.Option(help="Keep the key under this name.")] = None,
+    words: Annotated[int, typer.Option(help="Length of the phrase: 12, 15, 18, 21 or 24.")] = 12,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Make a new key from fresh randomness and show its phrase.
+
+    Keep the phrase: it is the key. With --name the key is also kept in a file of mode 0600 (readable by you
+    alone, not encrypted yet).
+    """
+    if words not in _ENTROPY_BYTES:
+        raise typer.BadParameter("a phrase has 12, 15, 18, 21 or 24 words", param_hint="--words")
+    phrase = phrase_from_entropy(secrets.token_bytes(_ENTROPY_BYTES[words]))
+    seed = seed_from_phrase(phrase)
+    document = {"phrase": phrase, **_describe(seed)}
+    if name is not None:
+        document |= {"name": name, "file": str(_add(open_keystore(keystore), name, seed))}
+    _show(document, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "consil key inspect //Alice",
+        "consil key inspect 5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu",
+        "consil key inspect -                 type the phrase; it stays out of the shell's history",
+    )
+)
+def inspect(
+    key: Annotated[str, typer.Argument(help=f"{ACCOUNT_HELP} Or a phrase, or - to type it unseen.")],
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Show the address and the public key of a key. Never shows a secret."""
+    if key == "-" or " " in key:
+        public_key = bytes(SigningKey(seed_of_secret(key)).public_key)
+    else:
+        public_key = bytes(account_of(key, open_keystore(keystore)))
+    _show(_describe_public(public_key), as_json)
+
+
+@app.command(
+    epilog=examples(
+        "consil key sign 'I own this address' --key anna", "consil key sign 0x00ff --hex --key //Alice"
+    )
+)
+def sign(
+    message: Annotated[str, typer.Argument(help="The text to sign.")],
+    key: Annotated[str, typer.Option(help=SIGNER_HELP)],
+    as_hex: Annotated[bool, typer.Option("--hex", help="The message is 0x and hexadecimal digits.")] = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Sign a message. What is signed can never be used as a transaction."""
+    signer = signing_key(key, open_keystore(keystore))
+    signature = signer.sign(MESSAGE_DOMAIN + _message_bytes(message, as_hex))
+    address = encode_address(AccountId(signer.public_key))
+    if as_json:
+        print_json({"address": address, "signature": f"0x{signature.hex()}"})
+    else:
+        print_line(f"0x{signature.hex()}")
+
+
+@app.command("verify", epilog=examples("consil key verify 'I own this address' 0xSIGNATURE --key 5FA9n..."))
+def verify_message(
+    message: Annotated[str, typer.Argument(help="The text that was signed.")],
+    signature: Annotated[str, typer.Argument(help="0x and 128 digits, as `consil key sign` prints it.")],
+    key: Annotated[str, typer.Option(help=f"Who is said to have signed. {ACCOUNT_HELP}")],
+    as_hex: Annotated[bool, typer.Option("--hex", help="The message is 0x and hexadecimal digits.")] = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Check the signature of a message; exit code 1 if it is not valid."""
+    account = account_of(key, open_keystore(keystore))
+    data = MESSAGE_DOMAIN + _message_bytes(message, as_hex)
+    valid = verify(account, data, bytes_of_hex(signature, 64, "a signature"))
+    if as_json:
+        print_json({"address": encode_address(account), "valid": valid})
+    if not valid:
+        raise UserError(
+            f"the signature is not by {encode_address(account)} over this message",
+            "check both, to the letter",
+        )
+    if not as_json:
+        print_line(f"valid: signed by {encode_address(account)}")
+
+
+@app.command("list", epilog=examples("consil key list", "consil key list --json"))
+def list_keys(keystore: KeystoreDirectory = DEFAULT_KEYSTORE, as_json: Json = False) -> None:
+    """List the keys of the keystore, without their secrets."""
+    store = open_keystore(keystore)
+    keys = [{"name": name, **_describe_public(signing_key(name, store).public_key)} for name in store.names()]
+    if as_json:
+        print_json(keys)
+    else:
+        empty = f"no keys in {store.directory}; make one with `consil key generate --name NAME`"
+        print_table(("name", "address"), [(key["name"], key["address"]) for key in keys], empty)
+
+
+@app.command(
+    "import",
+    epilog=examples(
+        "consil key import anna -              type the phrase unseen", "consil key import test //Test"
+    ),
+)
+def import_key(
+    name: Annotated[str, typer.Argument(help="The name to keep it under.")],
+    secret: Annotated[str, typer.Argument(help=_SECRET_HELP)] = "-",
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Keep an existing key in the keystore, in a file of mode 0600 (not encrypted yet)."""
+    seed = seed_of_secret(secret)
+    path = _add(open_keystore(keystore), name, seed)
+    _show({"name": name, "file": str(path), **_describe(seed)}, as_json)
+
+
+@app.command(epilog=examples("consil key export anna"))
+def export(
+    name: Annotated[str, typer.Argument(help="A name in the keystore.")],
+    yes: Yes = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Show the secret seed of a key. Whoever sees it owns the account."""
+    try:
+        seed = open_keystore(keystore).seed_of(name)
+    except KeystoreError as error:
+        raise UserError(str(error), "`consil key list` shows what there is") from None
+    if not yes:
+        typer.confirm(f"Show the secret of '{name}' on this screen?", abort=True, err=True)
+    if as_json:
+        print_json({"name": name, "seed": f"0x{seed.hex()}"})
+    else:
+        print_line(f"0x{seed.hex()}")
+
+
+@app.command(epilog=examples("consil key node-key node.key"))
+def node_key(
+    file: Annotated[Path, typer.Argument(help="The file to make; an existing one is never replaced.")],
+    as_json: Json = False,
+) -> None:
+    """Make the key that names a node on the network, and show its peer id. The file has mode 0600."""
+    seed = Seed(secrets.token_bytes(32))
+    try:
+        write_secret(file, seed.hex() + "\n")
+    except FileExistsError:
+        raise UserError(f"{file} exists", "choose another file, or move it away") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write {file}: {error.strerror}", "choose a directory that you can write to"
+        ) from None
+    _show({"file": str(file), "peerId": peer_id_of(seed)}, as_json)
+
+
+def _describe(seed: Seed) -> dict[str, str]:
+    return _describe_public(SigningKey(seed).public_key)
+
+
+def _describe_public(public_key: bytes) -> dict[str, str]:
+    return {"address": encode_address(AccountId(public_key)), "publicKey": f"0x{public_key.hex()}"}
+
+
+def _show(document: dict[str, str], as_json: bool) -> None:
+    labels = {"publicKey": "public key", "peerId": "peer id"}
+    if as_json:
+        print_json(document)
+    else:
+        print_fields({labels.get(name, name): value for name, value in document.items()})
+
+
+def _add(store: Keystore, name: str, seed: Seed) -> Path:
+    try:
+        return store.add(name, seed)
+    except KeystoreError as error:
+        raise UserError(str(error)) from None
+
+
+def _message_bytes(message: str, as_hex: bool) -> bytes:
+    return bytes_of_hex(message, None, "hexadecimal bytes") if as_hex else message.encode()

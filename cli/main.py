@@ -1,0 +1,132 @@
+"""The command `consil`: its groups, and the one place where a failure becomes a line and an exit code."""
+
+import importlib
+import sys
+import traceback
+from collections.abc import Sequence
+from functools import cache
+from typing import Annotated, Any, Final, NoReturn
+
+import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
+
+from cli.errors import UserError
+
+INTERRUPTED: Final = 130
+"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
+
+GROUPS: Final = {
+    "key": ("cli.key", "Make, keep and use keys."),
+}
+"""Name of each group, its module, and its help; kept here so that `consil --help` imports none of them."""
+
+
+class Root(TyperGroup):
+    """`consil` itself."""
+
+    def main(self, *_: Any, **options: Any) -> NoReturn:
+        """Run one command and exit: 0 done, 1 refused or failed, 2 wrong usage."""
+        given: Sequence[str] | None = options.get("args")
+        arguments = list(sys.argv[1:] if given is None else given)
+        options |= {"args": arguments, "prog_name": "consil", "standalone_mode": False}
+        try:
+            code = super().main(**options)
+        except UserError as error:
+            code = _report(str(error), 1)
+        except TyperException as error:
+            code = _report_usage(error)
+        except typer.Abort:
+            code = _report("stopped before the end; nothing was sent", 1)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever we did wrong, the user gets one line
+            if "--debug" in arguments:
+                traceback.print_exc()
+            text = f"{type(error).__name__}: {error}".splitlines()[0]
+            code = _report(
+                f"consil itself failed ({text}); add --debug after consil, and report what it prints", 1
+            )
+        sys.exit(code)
+
+
+def _report(line: str, code: int) -> int:
+    typer.echo(f"error: {' '.join(line.split())}", err=True)
+    return code
+
+
+def _report_usage(error: TyperException) -> int:
+    """The reason on one line; a group without a command gets its help instead."""
+    context: typer.Context | None = getattr(error, "ctx", None)
+    message = error.format_message().rstrip(".")
+    if context is None:
+        return _report(message, error.exit_code)
+    if "\n" in message:
+        typer.echo(message, err=True)
+        return error.exit_code
+    return _report(f"{message}; see `{context.command_path} --help`", error.exit_code)
+
+
+def _load_later(module: str) -> type[TyperGroup]:
+    """A group whose commands are imported when they are first looked at."""
+
+    @cache
+    def loaded() -> TyperGroup:
+        return typer.main.get_group(importlib.import_module(module).app)
+
+    class Group(TyperGroup):
+        def list_commands(self, ctx: Any) -> list[str]:
+            return loaded().list_commands(ctx)
+
+        def get_command(self, ctx: Any, cmd_name: str) -> Any:
+            self.commands = loaded().commands  # what a mistyped name is compared with
+            return loaded().get_command(ctx, cmd_name)
+
+    return Group
+
+
+app = typer.Typer(
+    cls=Root,
+    rich_markup_mode=None,  # plain help starts twice as fast
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="A chain whose validators run the same AI models and sign the same bits.",
+    epilog=(
+        "\b\nExamples:\n"
+        "  consil testnet up                      four validators on this machine\n"
+        "  consil tx transfer //Bob 1.5 --from //Alice --wait\n"
+        "  consil query account //Bob\n"
+        "\b\nExit codes: 0 done, 1 refused or failed, 2 wrong usage."
+    ),
+)
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"consil {version('consilience')}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    debug: Annotated[
+        bool, typer.Option("--debug", help="On a failure of consil itself, show where it happened.")
+    ] = False,
+    version: Annotated[
+        bool,
+        typer.Option("--version", help="Show the version and exit.", callback=_show_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What stands between `consil` and the group."""
+
+
+for _name, (_module, _help) in GROUPS.items():
+    app.add_typer(
+        typer.Typer(cls=_load_later(_module), help=_help, no_args_is_help=True, rich_markup_mode=None),
+        name=_name,
+    )
+
+
+def main() -> None:
+    """What the installed command runs."""
+    app()

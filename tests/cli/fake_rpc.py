@@ -1,0 +1,73 @@
+"""A node that answers JSON-RPC from a table, over real HTTP on loopback."""
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any
+
+
+class Refusal(Exception):
+    """What a method raises to answer with an error."""
+
+    def __init__(self, code: int, name: str, message: str) -> None:
+        super().__init__(message)
+        self.error = {"code": code, "message": message, "data": {"name": name}}
+
+
+class FakeNode:
+    """`methods` may be changed while it runs; `asked` is every (method, params) in order."""
+
+    def __init__(self, methods: dict[str, Callable[..., Any]]) -> None:
+        self.methods = methods
+        self.asked: list[tuple[str, list[Any]]] = []
+        self.raw: Callable[[Any], bytes] | None = None
+        self.status = 200
+        self.url = ""
+
+    def answer(self, request: Any) -> bytes:
+        if self.raw is not None:
+            return self.raw(request)
+        name, params = request["method"], request["params"]
+        self.asked.append((name, params))
+        answer: dict[str, Any] = {"jsonrpc": "2.0", "id": request["id"]}
+        if name not in self.methods:
+            answer["error"] = Refusal(-32601, "MethodNotFound", f"no method '{name}'").error
+        else:
+            try:
+                answer["result"] = self.methods[name](*params)
+            except Refusal as refusal:
+                answer["error"] = refusal.error
+        return json.dumps(answer).encode()
+
+
+@contextmanager
+def serving(node: FakeNode) -> Iterator[FakeNode]:
+    """Serve `node` on a free port until the block ends."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self) -> None:
+            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            body = node.answer(request)
+            self.send_response(node.status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *_: Any) -> None:
+            """Tests print nothing."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    node.url = f"http://127.0.0.1:{server.server_port}"
+    thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield node
+    finally:
+        server.shutdown()
+        server.server_close()
+        thread.join()
