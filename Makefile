@@ -24,8 +24,7 @@ help: ## list the targets
 setup: $(READY) ## make .venv with everything pinned in lock/
 
 $(READY): $(LOCKS) pyproject.toml $(addprefix lock/,find-python repair.py fastecdsa_stand_in.py)
-	@echo 'Setting up .venv: about a minute, most of it downloads.'
-	python=$$(bash lock/find-python) && "$$python" -m venv .venv
+	@python=$$(bash lock/find-python) && echo "Setting up .venv with $$python: about a minute." && "$$python" -m venv .venv
 	$(PIP_INSTALL) $(LOCKED) --requirement lock/build.txt
 	$(PIP_INSTALL) $(LOCKED) $(SOURCE_ONLY) --requirement lock/requirements.txt
 	$(BIN)/python lock/repair.py
