@@ -1,0 +1,1 @@
+"""The light client: believes proofs, and no server."""
