@@ -1,0 +1,130 @@
+"""Reading finalized blocks, what they did, and what proves that they are final."""
+
+from typing import TypeVar
+
+from node.db.errors import DatabaseCorrupt
+from node.db.schema import EPOCH_END, PLACE, EpochEnd, Place, Table, number_key, number_of
+from node.db.store import Store, Transaction
+from primitives.block import BODY, HEADER, Block, Header, block_hash
+from primitives.certificate import CERTIFICATE, Certificate
+from primitives.codec import Codec, CodecError
+from primitives.finality import HEADERS_MAX, EpochProof, FinalityProof
+from primitives.outcome import BLOCK_OUTCOME, BlockOutcome
+from primitives.types import BlockHash, BlockNumber, EpochIndex, ExtrinsicHash
+
+T = TypeVar("T")
+At = BlockNumber | BlockHash
+"""A finalized block, by height or by hash."""
+
+
+class BlockReader:
+    """Each call is one short transaction. A block that is not final is unknown here."""
+
+    def __init__(self, store: Store) -> None:
+        """Reads from `store` until that is closed."""
+        self._store = store
+
+    def hash_at(self, height: BlockNumber) -> BlockHash | None:
+        """The block at `height`."""
+        header = self.header(height)
+        return None if header is None else block_hash(header)
+
+    def height_of(self, block: BlockHash) -> BlockNumber | None:
+        """The height of `block`."""
+        with self._store.read() as snapshot:
+            return _height(snapshot, block)
+
+    def header(self, at: At) -> Header | None:
+        """The header of a block."""
+        with self._store.read() as snapshot:
+            return _row(snapshot, Table.BLOCKS, HEADER, at)
+
+    def headers(self, first: BlockNumber, last: BlockNumber) -> tuple[Header, ...]:
+        """Headers from `first` to `last`, as far as they are final; at most `HEADERS_MAX`."""
+        with self._store.read() as snapshot:
+            return _headers(snapshot, first, min(last, BlockNumber(first + HEADERS_MAX - 1)))
+
+    def block(self, at: At) -> Block | None:
+        """A whole block."""
+        with self._store.read() as snapshot:
+            header = _row(snapshot, Table.BLOCKS, HEADER, at)
+            body = _row(snapshot, Table.BODIES, BODY, at)
+            return None if header is None or body is None else Block(header, body)
+
+    def outcome(self, at: At) -> BlockOutcome | None:
+        """Results and events of a block."""
+        with self._store.read() as snapshot:
+            return _row(snapshot, Table.EVENTS, BLOCK_OUTCOME, at)
+
+    def certificate(self, at: At) -> Certificate | None:
+        """The certificate of this very block; None too if it was finalized by that of a descendant."""
+        with self._store.read() as snapshot:
+            return _row(snapshot, Table.CERTIFICATES, CERTIFICATE, at)
+
+    def finality_proof(self, at: At) -> FinalityProof | None:
+        """What proves that a block is final; None if the block is unknown or nothing certified follows."""
+        with self._store.read() as snapshot:
+            height = _height(snapshot, at)
+            if height is None:
+                return None
+            for key, row in snapshot.rows_from(Table.CERTIFICATES, number_key(height)):
+                certified = BlockNumber(number_of(key))
+                if certified - height >= HEADERS_MAX:
+                    return None
+                return FinalityProof(_headers(snapshot, height, certified), decoded(CERTIFICATE, row))
+            return None
+
+    def epoch_proof(self, epoch: EpochIndex) -> EpochProof | None:
+        """What hands over to the next committee; None while `epoch` lasts, and for epoch 0."""
+        with self._store.read() as snapshot:
+            end = _row(snapshot, Table.EPOCHS, EPOCH_END, BlockNumber(epoch))
+            if end is None:
+                return None
+            header = _row(snapshot, Table.BLOCKS, HEADER, end.height)
+            certificate = _row(snapshot, Table.CERTIFICATES, CERTIFICATE, end.height)
+            if header is None or certificate is None:
+                return None
+            return EpochProof(header, certificate, end.next_committee)
+
+    def place_of(self, extrinsic: ExtrinsicHash) -> Place | None:
+        """Where `extrinsic` was included."""
+        with self._store.read() as snapshot:
+            row = snapshot.get(Table.EXTRINSICS, extrinsic)
+            return None if row is None else decoded(PLACE, row)
+
+    def epoch_end(self, epoch: EpochIndex) -> EpochEnd | None:
+        """The last block of `epoch` and the committee of the next one; None while the epoch lasts."""
+        with self._store.read() as snapshot:
+            return _row(snapshot, Table.EPOCHS, EPOCH_END, BlockNumber(epoch))
+
+
+def decoded(codec: Codec[T], row: bytes) -> T:
+    """The value of a row. Raises DatabaseCorrupt if there is none."""
+    try:
+        return codec.decode(row)
+    except CodecError as error:
+        raise DatabaseCorrupt(
+            f"a row of the database is damaged ({error}); restore it or sync again"
+        ) from error
+
+
+def _height(snapshot: Transaction, at: At) -> BlockNumber | None:
+    if isinstance(at, int):
+        return at
+    row = snapshot.get(Table.HEIGHTS, at)
+    return None if row is None else BlockNumber(number_of(row))
+
+
+def _headers(snapshot: Transaction, first: BlockNumber, last: BlockNumber) -> tuple[Header, ...]:
+    found: list[Header] = []
+    for key, row in snapshot.rows_from(Table.BLOCKS, number_key(first)):
+        if number_of(key) > last:
+            break
+        found.append(decoded(HEADER, row))
+    return tuple(found)
+
+
+def _row(snapshot: Transaction, table: Table, codec: Codec[T], at: At) -> T | None:
+    height = _height(snapshot, at)
+    row = None if height is None else snapshot.get(table, number_key(height))
+    return None if row is None else decoded(codec, row)

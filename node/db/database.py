@@ -1,0 +1,374 @@
+"""The chain of one node: finalized blocks on disk, unfinalized ones on top of them, and the tree over both.
+
+Every method is a whole piece of work for a worker thread; a thread that holds a view may call none of them.
+What a commit acknowledges is on the disk. The tables rule: the tree in memory can always be made from them.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from threading import RLock
+from typing import Final, NamedTuple
+
+from frame.state import Changes
+from node.db import checkpoint, flush
+from node.db.blocks import BlockReader, decoded
+from node.db.errors import DatabaseCorrupt, DatabaseError, OtherChain, OtherSchema, UnknownState
+from node.db.overlay import Change, OverlaidState, Overlay, committed_value, placed
+from node.db.prove import prove
+from node.db.schema import (
+    CHANGES,
+    HEAD,
+    HEAD_KEY,
+    SCHEMA_KEY,
+    SCHEMA_VERSION,
+    Finalized,
+    Genesis,
+    Head,
+    Table,
+    journal_item,
+    journal_row,
+    number_key,
+    row_value,
+)
+from node.db.store import MAP_BYTES_MIN, Store, Transaction
+from node.db.subtree import Leaf, LeafChange, leaf_of
+from node.db.tree import HISTORY_HEIGHTS, BucketReader, Layer, StateTree, levels_for
+from primitives.block import Block, block_hash
+from primitives.certificate import Certificate
+from primitives.outcome import BlockOutcome
+from primitives.state_proof import StateProof, state_path
+from primitives.types import BlockHash, BlockNumber, Hash
+
+CHECKPOINT_BLOCKS: Final = 128
+"""A start replays at most so many undo rows into the tree, unless they are no longer kept."""
+
+_CHECKPOINT_FILE: Final = "tree.checkpoint"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What an operator may decide."""
+
+    undo_blocks: int | None = 256
+    """Number of blocks that can be undone, at least 32; None keeps all (archive)."""
+
+    map_bytes: int = MAP_BYTES_MIN
+    """First size of the memory map, in bytes."""
+
+
+class Proved(NamedTuple):
+    """What a key has after some block, None if nothing, and the proof of either."""
+
+    key: bytes
+    value: bytes | None
+    proof: StateProof
+
+
+class Database:
+    """See the module. Safe to use from several threads."""
+
+    def __init__(self, path: Path, genesis: Genesis | None = None, settings: Settings | None = None) -> None:
+        """Open the chain in the directory `path`, and begin it with `genesis` if the directory is empty.
+
+        Raises the DatabaseError that says why it cannot be used. Without `genesis`, any chain will do.
+        """
+        self._settings = settings or Settings()
+        assert self._settings.undo_blocks is None or self._settings.undo_blocks >= HISTORY_HEIGHTS
+        self._lock = RLock()
+        self._overlays: dict[BlockHash, Overlay] = {}
+        self._checkpoint = path / _CHECKPOINT_FILE
+        self._checkpoint_height = -1
+        self._store = Store(path, self._settings.map_bytes)
+        self.blocks: Final = BlockReader(self._store)
+        try:
+            self._head = self._find_head(genesis)
+            self.genesis_hash: Final = self._ensure_genesis(genesis)
+            self._tree = self._load_tree()
+        except BaseException:
+            self._store.close()
+            raise
+
+    def close(self) -> None:
+        """Leave a checkpoint and release the directory; nothing else may be under way."""
+        with self._exclusive():
+            self._save_checkpoint()
+            self._store.close()
+
+    def finalized(self) -> Head:
+        """The newest finalized block."""
+        return self._head
+
+    @contextmanager
+    def view(self, at: BlockHash | None = None) -> Iterator[OverlaidState]:
+        """The state after the block `at`: the finalized one (None) or one that was laid on top of it.
+
+        Raises UnknownState for another. End it soon, and before any other use of the database by this thread.
+        """
+        with ExitStack() as stack:
+            with self._exclusive():
+                overlays = self._overlays_down_from(self._head.block if at is None else at)
+                snapshot = stack.enter_context(self._store.read())
+            yield OverlaidState(snapshot, overlays)
+
+    def root_after(self, parent: BlockHash, changes: Changes) -> Hash:
+        """The state root of a block on `parent` that makes `changes`. Raises UnknownState."""
+        with self._exclusive():
+            return self._layer(self._overlays_down_from(parent), placed(changes)).root
+
+    def lay(self, block: BlockHash, parent: BlockHash, changes: Changes) -> Hash:
+        """Remember what the unfinalized `block` changes on top of `parent`; returns its state root.
+
+        Raises UnknownState if `parent` is neither the finalized block nor remembered.
+        """
+        with self._exclusive():
+            if block not in self._overlays:
+                below = self._overlays_down_from(parent)
+                rows = placed(changes)
+                keys = [key for key, _ in changes]
+                layer = self._layer(below, rows)
+                self._overlays[block] = Overlay(block, parent, dict(changes), keys, rows, layer)
+            return self._overlays[block].layer.root
+
+    def forget(self, block: BlockHash) -> None:
+        """Drop an unfinalized block and everything on top of it."""
+        with self._exclusive():
+            self._overlays.pop(block, None)
+            self._drop_orphans()
+
+    def commit(self, run: Sequence[Finalized], certificate: Certificate | None) -> Head:
+        """Make the blocks of `run`, which were laid, final in one transaction; `certificate` is of the last.
+
+        Nothing is changed if this raises DatabaseFull.
+        """
+        with self._exclusive():
+            overlays = [self._overlays[block_hash(finalized.block.header)] for finalized in run]
+            self._ensure_continues(run, overlays)
+            self._head = self._store.write(
+                lambda transaction: self._flush(transaction, run, overlays, certificate)
+            )
+            for overlay in overlays:
+                del self._overlays[overlay.block]
+            self._drop_orphans()
+            self._merge([overlay.layer for overlay in overlays])
+            if self._head.height - self._checkpoint_height >= CHECKPOINT_BLOCKS:
+                self._save_checkpoint()
+            return self._head
+
+    def prove(self, keys: Sequence[bytes], height: BlockNumber | None = None) -> list[Proved]:
+        """What `keys` have after the finalized block at `height` (the newest if None), each with its proof.
+
+        Raises UnknownState if that is no longer, or not yet, among the newest heights.
+        """
+        with self._exclusive(), self._store.read() as snapshot:
+            at = self._head.height if height is None else height
+            layers = self._tree.back(self._head.height - at) if at <= self._head.height else None
+            if layers is None:
+                raise UnknownState(f"no proof can be made at height {at}; ask for a newer finalized one")
+            values = self._values_at(snapshot, keys, at)
+            read = _reader(snapshot)
+            return [
+                Proved(key, value, prove(self._tree, layers, state_path(key), read))
+                for key, value in zip(keys, values, strict=True)
+            ]
+
+    def journal_put(self, item: Block | Certificate) -> None:
+        """Keep something that is not final until its view, or a later one, is; on the disk upon return."""
+        key, row = journal_row(item)
+        self._store.write(lambda transaction: transaction.put(Table.JOURNAL, key, row))
+
+    def journal(self) -> list[Block | Certificate]:
+        """What is kept, in the order of views. Raises DatabaseCorrupt."""
+        with self._store.read() as snapshot:
+            try:
+                return [journal_item(key, row) for key, row in snapshot.rows_from(Table.JOURNAL, b"")]
+            except ValueError as error:
+                raise DatabaseCorrupt(f"the journal in {self._store.path} is damaged ({error})") from error
+
+    @contextmanager
+    def _exclusive(self) -> Iterator[None]:
+        """Merging, laying and proving exclude each other. A view held here could wait for itself."""
+        assert not self._store.is_reading
+        with self._lock:
+            yield
+
+    def _find_head(self, genesis: Genesis | None) -> Head:
+        with self._store.read() as snapshot:
+            version = snapshot.get(Table.META, SCHEMA_KEY)
+            row = snapshot.get(Table.META, HEAD_KEY)
+        if version is None or row is None:
+            if genesis is None:
+                raise DatabaseError(f"there is no chain in {self._store.path}; start a node there first")
+            return self._store.write(lambda transaction: _begin(transaction, genesis))
+        if version != _SCHEMA:
+            number = int.from_bytes(version, "big")
+            raise OtherSchema(
+                f"{self._store.path} has schema version {number}, this release reads {SCHEMA_VERSION}; "
+                "use the release that wrote it, or sync into another directory"
+            )
+        return decoded(HEAD, row)
+
+    def _ensure_genesis(self, genesis: Genesis | None) -> BlockHash:
+        ours = self.blocks.hash_at(BlockNumber(0))
+        if ours is None:
+            raise DatabaseCorrupt(f"the genesis block is missing in {self._store.path}; sync again")
+        if genesis is not None and block_hash(genesis.block.header) != ours:
+            raise OtherChain(
+                f"{self._store.path} holds the chain with genesis 0x{ours.hex()}, not this one; "
+                "choose another directory"
+            )
+        return ours
+
+    def _load_tree(self) -> StateTree:
+        """The tree at the head: from the checkpoint and the undo rows since, else from the whole table."""
+        with self._store.read() as snapshot:
+            saved = checkpoint.load(self._checkpoint)
+            if saved is not None and self._catch_up(snapshot, saved):
+                self._checkpoint_height = saved.height
+                return saved.tree
+            levels = levels_for(snapshot.size(Table.STATE))
+            tree = StateTree.of(_leaves(snapshot), levels)
+        if tree.root != self._head.root:
+            raise DatabaseCorrupt(
+                f"the state in {self._store.path} does not have the root of block {self._head.height}; "
+                "restore it or sync again"
+            )
+        return tree
+
+    def _catch_up(self, snapshot: Transaction, saved: checkpoint.Checkpoint) -> bool:
+        """Whether the tree of `saved` could be brought to the head."""
+        if saved.height > self._head.height or saved.tree.is_crowded(snapshot.size(Table.STATE)):
+            return False
+        buckets: set[int] = set()
+        for height in range(saved.height + 1, self._head.height + 1):
+            row = snapshot.get(Table.UNDO, number_key(height))
+            if row is None:
+                return False
+            changes = decoded(CHANGES, row)
+            buckets.update(saved.tree.bucket_of(state_path(key)) for key, _ in changes)
+        saved.tree.reread(buckets, _reader(snapshot))
+        return saved.tree.root == self._head.root
+
+    def _layer(self, below: Sequence[Overlay], changes: Sequence[Change]) -> Layer:
+        with self._store.read() as snapshot:
+            leaves = map(_leaf_change, changes)
+            return self._tree.lay([overlay.layer for overlay in below], leaves, _reader(snapshot))
+
+    def _overlays_down_from(self, block: BlockHash) -> list[Overlay]:
+        """The overlays from `block` down to the finalized block, newest first."""
+        found: list[Overlay] = []
+        while block != self._head.block:
+            if block not in self._overlays:
+                raise UnknownState(f"the state of block 0x{block.hex()} is not kept")
+            found.append(self._overlays[block])
+            block = found[-1].parent
+        return found
+
+    def _drop_orphans(self) -> None:
+        """Parents are laid before their children, so one pass finds every orphan."""
+        alive = {self._head.block}
+        for block, overlay in list(self._overlays.items()):
+            if overlay.parent in alive:
+                alive.add(block)
+            else:
+                del self._overlays[block]
+
+    def _ensure_continues(self, run: Sequence[Finalized], overlays: Sequence[Overlay]) -> None:
+        parents = [self._head.block, *(overlay.block for overlay in overlays)]
+        for index, (finalized, overlay) in enumerate(zip(run, overlays, strict=True)):
+            header = finalized.block.header
+            assert header.height == self._head.height + 1 + index
+            assert header.parent == overlay.parent == parents[index]
+            assert header.state_root == overlay.layer.root
+
+    def _flush(
+        self,
+        transaction: Transaction,
+        run: Sequence[Finalized],
+        overlays: Sequence[Overlay],
+        certificate: Certificate | None,
+    ) -> Head:
+        head = self._head
+        for finalized, overlay in zip(run, overlays, strict=True):
+            head = flush.write_block(transaction, finalized, overlay.changes)
+        last = run[-1].block.header
+        if certificate is None:
+            flush.clear_journal(transaction, last.epoch, last.view)
+        else:
+            assert certificate.block == head.block
+            flush.write_certificate(transaction, head.height, certificate)
+            flush.clear_journal(transaction, certificate.epoch, certificate.view)
+        if self._settings.undo_blocks is not None:
+            flush.prune_undo(transaction, head.height + 1 - self._settings.undo_blocks)
+        return head
+
+    def _merge(self, layers: Iterable[Layer]) -> None:
+        try:
+            for layer in layers:
+                self._tree.merge(layer)
+        except MemoryError:
+            self._rebuild()
+        with self._store.read() as snapshot:
+            entries = snapshot.size(Table.STATE)
+        if self._tree.is_crowded(entries):
+            self._rebuild()
+
+    def _rebuild(self) -> None:
+        """Make the tree again from the disk, and every layer again on top of it."""
+        self._tree = self._load_tree()
+        overlays, self._overlays = self._overlays, {}
+        for overlay in overlays.values():
+            self.lay(overlay.block, overlay.parent, tuple(overlay.values.items()))
+
+    def _values_at(
+        self, snapshot: Transaction, keys: Iterable[bytes], height: BlockNumber
+    ) -> list[bytes | None]:
+        """The values after the block at `height`: what the first later block that changed a key replaced."""
+        replaced: dict[bytes, bytes | None] = {}
+        for later in range(self._head.height, height, -1):
+            row = snapshot.get(Table.UNDO, number_key(later))
+            assert row is not None
+            replaced.update(decoded(CHANGES, row))
+        return [replaced[key] if key in replaced else committed_value(snapshot, key) for key in keys]
+
+    def _save_checkpoint(self) -> None:
+        """A checkpoint only saves time, so that a full disk does not matter here."""
+        if self._checkpoint_height != self._head.height:
+            with suppress(OSError):
+                checkpoint.save(self._checkpoint, checkpoint.Checkpoint(self._head.height, self._tree))
+                self._checkpoint_height = self._head.height
+
+
+_SCHEMA: Final = SCHEMA_VERSION.to_bytes(4, "big")
+
+
+def _begin(transaction: Transaction, genesis: Genesis) -> Head:
+    finalized = Finalized(genesis.block, BlockOutcome((), ()), genesis.committee)
+    transaction.put(Table.META, SCHEMA_KEY, _SCHEMA)
+    return flush.write_block(transaction, finalized, placed(genesis.changes))
+
+
+def _leaf_change(change: Change) -> LeafChange:
+    return change.path, None if change.value is None else leaf_of(change.path, change.value)
+
+
+def _leaves(snapshot: Transaction) -> Iterator[Leaf]:
+    """Every committed leaf, ascending by path."""
+    return (leaf_of(path, row_value(row)) for path, row in snapshot.rows_from(Table.STATE, b""))
+
+
+def _reader(snapshot: Transaction) -> BucketReader:
+    """Reads buckets in one snapshot."""
+
+    def read(bucket: int, levels: int) -> list[Leaf]:
+        shift = 32 - levels
+        first = (bucket << shift).to_bytes(4, "big")
+        leaves: list[Leaf] = []
+        for path, row in snapshot.rows_from(Table.STATE, first):
+            if int.from_bytes(path[:4], "big") >> shift != bucket:
+                break
+            leaves.append(leaf_of(path, row_value(row)))
+        return leaves
+
+    return read

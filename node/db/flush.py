@@ -1,0 +1,84 @@
+"""Writing finalized blocks into the tables, inside a transaction of the caller."""
+
+from collections.abc import Sequence
+
+from node.db.overlay import Change
+from node.db.schema import (
+    CHANGES,
+    EPOCH_END,
+    HEAD,
+    HEAD_KEY,
+    EpochEnd,
+    Finalized,
+    Head,
+    Table,
+    extrinsic_places,
+    number_key,
+    row_value,
+    state_row,
+)
+from node.db.store import Transaction
+from primitives.block import BODY, HEADER, block_hash
+from primitives.certificate import CERTIFICATE, Certificate
+from primitives.outcome import BLOCK_OUTCOME
+from primitives.types import EpochIndex, View
+
+
+def write_block(transaction: Transaction, finalized: Finalized, changes: Sequence[Change]) -> Head:
+    """Everything that one block leaves behind but its certificate; returns the new head."""
+    header = finalized.block.header
+    row = number_key(header.height)
+    identity = block_hash(header)
+    transaction.put(Table.UNDO, row, write_state(transaction, changes))
+    transaction.put(Table.BLOCKS, row, HEADER.encode(header))
+    transaction.put(Table.HEIGHTS, identity, row)
+    transaction.put(Table.BODIES, row, BODY.encode(finalized.block.body))
+    transaction.put(Table.EVENTS, row, BLOCK_OUTCOME.encode(finalized.outcome))
+    transaction.cursor(Table.EXTRINSICS).putmulti(extrinsic_places(finalized.block))
+    if finalized.next_committee is not None:
+        end = EpochEnd(header.height, finalized.next_committee)
+        transaction.put(Table.EPOCHS, number_key(header.epoch), EPOCH_END.encode(end))
+    head = Head(header.height, identity, header.state_root)
+    transaction.put(Table.META, HEAD_KEY, HEAD.encode(head))
+    return head
+
+
+def write_state(transaction: Transaction, changes: Sequence[Change]) -> bytes:
+    """Write `changes`, ascending by path; returns the row that undoes them."""
+    state = transaction.cursor(Table.STATE)
+    old = dict(state.getmulti([change.path for change in changes]))
+    kept = [change for change in changes if change.value is not None]
+    state.putmulti((change.path, state_row(change.key, change.value or b"")) for change in kept)
+    fresh = sorted(change.key for change in kept if change.path not in old)
+    transaction.cursor(Table.KEYS).putmulti((key, b"") for key in fresh)
+    for change in changes:
+        if change.value is None:
+            transaction.delete(Table.STATE, change.path)
+            transaction.delete(Table.KEYS, change.key)
+    before = ((change.key, old.get(change.path)) for change in changes)
+    undo = ((key, None if row is None else row_value(row)) for key, row in before)
+    return CHANGES.encode(tuple(sorted(undo, key=lambda entry: entry[0])))
+
+
+def write_certificate(transaction: Transaction, height: int, certificate: Certificate) -> None:
+    """The certificate of the block at `height`."""
+    transaction.put(Table.CERTIFICATES, number_key(height), CERTIFICATE.encode(certificate))
+
+
+def clear_journal(transaction: Transaction, epoch: EpochIndex, view: View) -> None:
+    """Remove what consensus no longer needs once a block of this view is final."""
+    last = number_key(epoch) + number_key(view)
+    cursor = transaction.cursor(Table.JOURNAL)
+    found = cursor.first()
+    while found and cursor.key()[: len(last)] <= last:
+        cursor.delete()
+        found = bool(cursor.key())
+
+
+def prune_undo(transaction: Transaction, below: int) -> None:
+    """Remove the undo rows of heights less than `below`."""
+    cursor = transaction.cursor(Table.UNDO)
+    found = cursor.first()
+    while found and cursor.key() < number_key(max(below, 0)):
+        cursor.delete()
+        found = bool(cursor.key())

@@ -1,0 +1,102 @@
+"""A subtree of the state tree as an immutable value, so that every block may keep its own.
+
+A changed copy shares what did not change. A node is a hash and one more byte, which is 1 if the subtree is a
+single leaf: such a subtree is not hashed again on its way up.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Sequence
+from hashlib import blake2s
+from typing import Final, NamedTuple
+
+from primitives.state_proof import bit
+
+Node = bytes
+NODE_BYTES: Final = 33
+VOID: Final[Node] = bytes(NODE_BYTES)
+"""The node of a subtree without leaves."""
+
+_LEAF: Final = b"\x01"
+_INNER: Final = b"\x00"
+
+
+class Leaf(NamedTuple):
+    """One entry of the state."""
+
+    node: Node
+    path: bytes
+    value_hash: bytes
+
+
+class Inner(NamedTuple):
+    """At least two entries."""
+
+    node: Node
+    left: "Subtree"
+    right: "Subtree"
+
+
+Subtree = Leaf | Inner | None
+LeafChange = tuple[bytes, Leaf | None]
+"""A path, and what is there afterwards."""
+
+
+def leaf_of(path: bytes, value: bytes) -> Leaf:
+    """The leaf of an entry. Agrees with `primitives.state_proof.leaf_hash`, at half the calls."""
+    value_hash = blake2s(value).digest()
+    return Leaf(blake2s(b"\x00" + path + value_hash).digest() + _LEAF, path, value_hash)
+
+
+def node_above(left: Node, right: Node) -> Node:
+    """The node over two halves; a lone leaf rises unchanged."""
+    if left == VOID and (right[-1] or right == VOID):
+        return right
+    if right == VOID and left[-1]:
+        return left
+    return blake2s(left[:-1] + right[:-1]).digest() + _INNER
+
+
+def node_of(subtree: Subtree) -> Node:
+    """The node at the top of `subtree`."""
+    return VOID if subtree is None else subtree.node
+
+
+def build(leaves: Sequence[Leaf], depth: int) -> Subtree:
+    """The subtree of `leaves`, ascending by path, all of which share their first `depth` bits."""
+    if len(leaves) < 2:
+        return leaves[0] if leaves else None
+    split = bisect_left(leaves, 1, key=lambda leaf: bit(leaf.path, depth))
+    return _join(build(leaves[:split], depth + 1), build(leaves[split:], depth + 1))
+
+
+def update(subtree: Subtree, changes: Sequence[LeafChange], depth: int) -> Subtree:
+    """`subtree` after `changes`, ascending by path; hashes only the ways to them."""
+    if not changes:
+        return subtree
+    if isinstance(subtree, Inner):
+        split = bisect_left(changes, 1, key=lambda change: bit(change[0], depth))
+        left = update(subtree.left, changes[:split], depth + 1)
+        return _join(left, update(subtree.right, changes[split:], depth + 1))
+    leaves: dict[bytes, Leaf | None] = {} if subtree is None else {subtree.path: subtree}
+    leaves.update(changes)
+    return build(sorted(_present(leaves.values()), key=lambda leaf: leaf.path), depth)
+
+
+def size_up_to(subtree: Subtree, limit: int) -> int:
+    """The number of leaves, or some number of `limit` or more."""
+    if not isinstance(subtree, Inner):
+        return 0 if subtree is None else 1
+    size = size_up_to(subtree.left, limit)
+    return size if size >= limit else size + size_up_to(subtree.right, limit - size)
+
+
+def _present(leaves: Iterable[Leaf | None]) -> Iterable[Leaf]:
+    return (leaf for leaf in leaves if leaf is not None)
+
+
+def _join(left: Subtree, right: Subtree) -> Subtree:
+    if left is None and not isinstance(right, Inner):
+        return right
+    if right is None and not isinstance(left, Inner):
+        return left
+    return Inner(node_above(node_of(left), node_of(right)), left, right)

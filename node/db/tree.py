@@ -1,0 +1,200 @@
+"""The tree over the state: the top levels in memory, what is below a bucket read from the table when needed.
+
+A block that is not final has a layer of changed nodes, which is merged when it becomes final and forgotten
+when it does not. A merge leaves a layer of the nodes as they were, for proofs under recent roots. Both kinds
+are searched in the same way: the first layer that knows a node has it, else the committed tree.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby, islice
+from typing import Final
+
+from node.db.subtree import (
+    NODE_BYTES,
+    VOID,
+    Leaf,
+    LeafChange,
+    Node,
+    Subtree,
+    build,
+    node_above,
+    node_of,
+    size_up_to,
+    update,
+)
+from primitives.types import Hash
+
+LEVELS_MIN: Final = 12
+"""270 kB, for a state of up to some ten thousand entries."""
+
+LEVELS_MAX: Final = 22
+"""277 MB, for ten million entries and more."""
+
+CACHED_LEAVES_MIN: Final = 64
+"""A bucket with more leaves stays in memory: keys can be ground to crowd one, and it is slow to read."""
+
+HISTORY_HEIGHTS: Final = 32
+"""Number of older roots under which proofs can be made."""
+
+HISTORY_NODES_MAX: Final = 1 << 18
+"""Most nodes kept for them, some 50 MB; fewer roots are kept when blocks are large."""
+
+_ROOT: Final = 1
+"""Nodes are numbered from the top: below node i are 2i and 2i + 1."""
+
+BucketReader = Callable[[int, int], list[Leaf]]
+"""(bucket, levels) -> the committed leaves whose paths begin with these `levels` bits, ascending by path."""
+
+
+@dataclass(frozen=True, slots=True)
+class Layer:
+    """The part of a tree that differs from the tree below it."""
+
+    nodes: Mapping[int, Node]
+    """By number; down to the buckets."""
+
+    buckets: Mapping[int, Subtree]
+    replaced: Mapping[int, Subtree]
+    """What the buckets were in the tree below."""
+
+    root: Hash
+
+
+def levels_for(entries: int) -> int:
+    """How many levels to keep in memory: about one entry for each bucket."""
+    return min(max(entries.bit_length(), LEVELS_MIN), LEVELS_MAX)
+
+
+class StateTree:
+    """The committed tree, and what layers make of it. Not thread-safe: its owner serialises all calls."""
+
+    def __init__(self, levels: int, slab: bytearray | None = None) -> None:
+        """An empty tree, or one with the nodes of `slab` (33 bytes each, node 0 unused)."""
+        self.levels = levels
+        self.slab = bytearray(NODE_BYTES << (levels + 1)) if slab is None else slab
+        assert len(self.slab) == NODE_BYTES << (levels + 1)
+        self._cached: dict[int, Subtree] = {}
+        self._history: deque[Layer] = deque()
+
+    @classmethod
+    def of(cls, leaves: Iterable[Leaf], levels: int) -> "StateTree":
+        """The tree of all `leaves`, ascending by path."""
+        tree = cls(levels)
+        for bucket, group in groupby(leaves, key=lambda leaf: tree.bucket_of(leaf.path)):
+            tree._set((1 << levels) + bucket, node_of(build(list(group), levels)))
+        for index in range((1 << levels) - 1, 0, -1):
+            left, right = tree._node(2 * index, ()), tree._node(2 * index + 1, ())
+            tree._set(index, node_above(left, right))
+        return tree
+
+    @property
+    def root(self) -> Hash:
+        """The committed root."""
+        return _hash(self._node(_ROOT, ()))
+
+    def is_crowded(self, entries: int) -> bool:
+        """Whether the tree should be built again with more levels."""
+        return levels_for(entries) > self.levels + 2
+
+    def bucket_of(self, path: bytes) -> int:
+        """The bucket under which `path` is."""
+        return int.from_bytes(path[:4], "big") >> (32 - self.levels)
+
+    def lay(self, below: Sequence[Layer], changes: Iterable[LeafChange], read: BucketReader) -> Layer:
+        """The layer that `changes`, ascending by path, make on top of the layers `below`, newest first."""
+        buckets: dict[int, Subtree] = {}
+        replaced: dict[int, Subtree] = {}
+        for bucket, group in groupby(changes, key=lambda change: self.bucket_of(change[0])):
+            replaced[bucket] = old = self.subtree(bucket, below, read)
+            buckets[bucket] = update(old, list(group), self.levels)
+        nodes = self._ways_up({bucket: node_of(subtree) for bucket, subtree in buckets.items()}, below)
+        return Layer(nodes, buckets, replaced, _hash(nodes.get(_ROOT) or self._node(_ROOT, below)))
+
+    def reread(self, buckets: Iterable[int], read: BucketReader) -> None:
+        """Bring the tree up to date with the table, in which only these buckets differ from it."""
+        changed = {
+            bucket: node_of(build(read(bucket, self.levels), self.levels)) for bucket in sorted(buckets)
+        }
+        for index, node in self._ways_up(changed, ()).items():
+            self._set(index, node)
+
+    def merge(self, layer: Layer) -> None:
+        """Make the tree what it is with `layer`, which was laid on it."""
+        before = {index: self._node(index, ()) for index in layer.nodes}
+        self._history.append(Layer(before, layer.replaced, {}, self.root))
+        while len(self._history) > HISTORY_HEIGHTS or self._history_nodes() > HISTORY_NODES_MAX:
+            self._history.popleft()
+        for index, node in layer.nodes.items():
+            self._set(index, node)
+        for bucket, subtree in layer.buckets.items():
+            self._cache(bucket, subtree)
+
+    def back(self, heights: int) -> list[Layer] | None:
+        """The layers that show the tree as it was this many merges ago; None if they are no longer kept."""
+        kept = len(self._history)
+        return list(islice(self._history, kept - heights, None)) if heights <= kept else None
+
+    def node_at(self, path: bytes, depth: int, layers: Sequence[Layer], beside: bool = False) -> Node:
+        """The node at the first `depth` bits of `path` (at most `levels`), or the one beside it."""
+        index = ((1 << self.levels) + self.bucket_of(path)) >> (self.levels - depth)
+        return self._node(index ^ beside, layers)
+
+    def lone_leaf(self, path: bytes, depth: int, layers: Sequence[Layer], read: BucketReader) -> Leaf:
+        """The only leaf below the first `depth` bits of `path`, where there is exactly one."""
+        index = ((1 << self.levels) + self.bucket_of(path)) >> (self.levels - depth)
+        while index >> self.levels == 0:
+            index = 2 * index + (self._node(2 * index, layers) == VOID)
+        subtree = self.subtree(index - (1 << self.levels), layers, read)
+        assert isinstance(subtree, Leaf)
+        return subtree
+
+    def subtree(self, bucket: int, layers: Sequence[Layer], read: BucketReader) -> Subtree:
+        """What is in `bucket`."""
+        for layer in layers:
+            if bucket in layer.buckets:
+                return layer.buckets[bucket]
+        if bucket in self._cached:
+            return self._cached[bucket]
+        subtree = build(read(bucket, self.levels), self.levels)
+        self._cache(bucket, subtree)
+        return subtree
+
+    def _cache(self, bucket: int, subtree: Subtree) -> None:
+        if size_up_to(subtree, CACHED_LEAVES_MIN + 1) > CACHED_LEAVES_MIN:
+            self._cached[bucket] = subtree
+        else:
+            self._cached.pop(bucket, None)
+
+    def _ways_up(self, buckets: Mapping[int, Node], layers: Sequence[Layer]) -> dict[int, Node]:
+        """These buckets and all nodes above them, on top of `layers`."""
+        level = {(1 << self.levels) + bucket: node for bucket, node in buckets.items()}
+        nodes = dict(level)
+        for _ in range(self.levels):
+            above: dict[int, Node] = {}
+            for index, node in level.items():
+                if index >> 1 in above:
+                    continue
+                sibling = level.get(index ^ 1) or self._node(index ^ 1, layers)
+                above[index >> 1] = node_above(sibling, node) if index & 1 else node_above(node, sibling)
+            nodes |= above
+            level = above
+        return nodes
+
+    def _node(self, index: int, layers: Sequence[Layer]) -> Node:
+        for layer in layers:
+            node = layer.nodes.get(index)
+            if node is not None:
+                return node
+        return bytes(self.slab[NODE_BYTES * index : NODE_BYTES * (index + 1)])
+
+    def _set(self, index: int, node: Node) -> None:
+        self.slab[NODE_BYTES * index : NODE_BYTES * (index + 1)] = node
+
+    def _history_nodes(self) -> int:
+        return sum(len(layer.nodes) for layer in self._history)
+
+
+def _hash(node: Node) -> Hash:
+    return Hash(node[:-1])
