@@ -221,7 +221,7 @@ def test_a_replacement_in_a_full_pool_takes_the_place_of_what_it_replaces() -> N
 
 
 def test_a_long_replacement_pushes_out_others_too() -> None:
-    long = pooled(1, 0, priority=4, size=100, is_next=True)
+    long = pooled(1, 0, priority=4, size=150, is_next=True)
     rivals = (pooled(each, 0, priority=each, is_next=True) for each in (1, 2))
     core = pool_of(*rivals, limits=Limits(size_bytes_max=len(long.data)))
     core.add(long)
