@@ -87,9 +87,14 @@ class Gate:
 
 def read(data: bytes, gate: Gate) -> Graph:
     """The graph in the file `data`. Raises Refused."""
+    ensure_size(data)
+    return _GraphReader(gate).graph(data)
+
+
+def ensure_size(data: bytes) -> None:
+    """Raises Refused for a file that is too large to look at."""
     if len(data) > MODEL_BYTES_MAX:
         refuse(f"the file has {len(data)} bytes, more than {MODEL_BYTES_MAX}")
-    return _GraphReader(gate).graph(data)
 
 
 class _GraphReader:

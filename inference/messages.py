@@ -1,0 +1,86 @@
+"""What supervisor and worker say to each other: one request, one reply, each a frame on a pipe.
+
+A frame is the length of its payload in four bytes, big-endian, and the payload, canonical MessagePack.
+"""
+
+from typing import Annotated, Final
+
+import msgspec
+
+from inference.certificate import ExactnessCertificate
+from inference.graph import MODEL_BYTES_MAX, PORTS_MAX
+from inference.refusal import Refusal
+from inference.tensor import Tensor
+from primitives.codec import Codec, Record
+from primitives.types import Bytes32
+
+HEADER_BYTES: Final = 4
+REQUEST_BYTES_MAX: Final = MODEL_BYTES_MAX + 4096
+REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Bounds outputs: results above 4 KiB are rare, above 1 MiB unheard of."""
+
+ModelBytes = Annotated[bytes, msgspec.Meta(max_length=MODEL_BYTES_MAX)]
+Tensors = Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=PORTS_MAX)]
+Reason = Annotated[str, msgspec.Meta(max_length=400)]
+
+
+class Prove(Record, frozen=True, tag="prove"):
+    """Asks for the verdict on a file."""
+
+    model: ModelBytes
+
+
+class Load(Record, frozen=True, tag="load"):
+    """Asks to prove a file and keep it ready to run."""
+
+    model: ModelBytes
+
+
+class Run(Record, frozen=True, tag="run"):
+    """Asks for the outputs of a model that was loaded, named by the BLAKE2b-256 of its file."""
+
+    file_hash: Bytes32
+    inputs: Tensors
+
+
+class SelfTest(Record, frozen=True, tag="self_test"):
+    """Asks whether the engine computes as the proofs assume."""
+
+
+class Ready(Record, frozen=True, tag="ready"):
+    """The worker has started."""
+
+    network_isolated: bool
+    """Whether it has a network namespace of its own, and so no network at all."""
+
+
+class Loaded(Record, frozen=True, tag="loaded"):
+    """The model is ready, or the self-test passed."""
+
+
+class NotLoaded(Record, frozen=True, tag="not_loaded"):
+    """The worker does not hold that model (any more)."""
+
+
+class Outputs(Record, frozen=True, tag="outputs"):
+    """The outputs, in the certificate's order."""
+
+    tensors: Tensors
+
+
+class Failed(Record, frozen=True, tag="failed"):
+    """The worker could not do it; says nothing about the model."""
+
+    reason: Reason
+
+
+Request = Prove | Load | Run | SelfTest
+Reply = Ready | ExactnessCertificate | Refusal | Loaded | NotLoaded | Outputs | Failed
+
+REQUEST: Final[Codec[Request]] = Codec(Request)
+REPLY: Final[Codec[Reply]] = Codec(Reply)
+
+
+def frame(payload: bytes) -> bytes:
+    """The payload with its length before it."""
+    return len(payload).to_bytes(HEADER_BYTES, "big") + payload
