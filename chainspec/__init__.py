@@ -1,0 +1,1 @@
+"""Chain specifications: parse, validate, presets."""

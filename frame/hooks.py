@@ -1,0 +1,22 @@
+"""The ways back: what one pallet tells others, bound once in `runtime/runtime.py`."""
+
+from typing import Protocol
+
+from frame.validators import Validator
+from primitives.types import EpochIndex, Hash
+
+
+class OnNewEpoch(Protocol):
+    """Told in the last block of an epoch, after its calls."""
+
+    def on_new_epoch(self, epoch: EpochIndex, validators: tuple[Validator, ...]) -> None:
+        """`validators` act in `epoch`, which begins with the next block."""
+        ...
+
+
+class OnJobClosed(Protocol):
+    """Told when an attested job that the pallet opened has come to its end."""
+
+    def on_job_closed(self, job: Hash, result: bytes | None) -> None:
+        """`result`: what the quorum attested, or None if there was none."""
+        ...

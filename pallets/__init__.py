@@ -1,0 +1,1 @@
+"""On-chain logic, one package per concern; pallets never import one another."""

@@ -1,0 +1,5 @@
+"""Balances: the token."""
+
+from pallets.balances.pallet import Balances, Config
+
+__all__ = ["Balances", "Config"]

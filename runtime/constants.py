@@ -1,0 +1,61 @@
+"""The constants of the chain. Changing one is a new spec version."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from frame.weight import CallClass, Share, Weight
+from pallets import balances, fees
+from primitives.block import BODY_BYTES_MAX
+from primitives.hashing import blake2b_256, domain
+from primitives.types import AccountId, Balance, SpecVersion
+
+SPEC_NAME: Final = "consilience"
+SPEC_VERSION: Final = SpecVersion(1)
+
+TOKEN_DECIMALS: Final = 9
+TOKEN: Final = 10**TOKEN_DECIMALS
+"""One token in its smallest units."""
+
+
+def pallet_account(name: str) -> AccountId:
+    """The account that a pallet owns: a hash, for which nobody has a key."""
+    return AccountId(blake2b_256(domain("pallet-account/1") + name.encode("ascii")))
+
+
+TREASURY: Final = pallet_account("treasury")
+
+BLOCK_WEIGHT: Final = Weight(500_000_000_000, 16 * 1024 * 1024)
+"""Half a second of reference time: a block must be executed well within the block time of a wide network."""
+
+BODY_FRAME_BYTES: Final = 16
+"""More than the array headers of a body take; the rest of BODY_BYTES_MAX is for its calls."""
+
+BLOCK_SHARE: Final = Share(BLOCK_WEIGHT, BODY_BYTES_MAX - BODY_FRAME_BYTES)
+"""What all classes together may take."""
+
+SHARES: Final[Mapping[CallClass, Share]] = {
+    CallClass.NORMAL: Share(
+        Weight(BLOCK_WEIGHT.reference_time_ps * 3 // 4, BLOCK_WEIGHT.proof_size_bytes * 3 // 4),
+        BODY_BYTES_MAX * 3 // 4,
+    ),
+    CallClass.OPERATIONAL: BLOCK_SHARE,
+    CallClass.MANDATORY: BLOCK_SHARE,
+}
+"""A quarter of the block is out of the reach of normal calls."""
+
+EXTRINSIC_WEIGHT: Final = Weight(60_000_000, 1_000)
+"""What every extrinsic costs before its call: signature, nonce, fee."""
+
+FUTURE_NONCES_MAX: Final = 64
+"""How far ahead of its account an extrinsic may wait in the pool."""
+
+BALANCES: Final = balances.Config(existential_deposit=Balance(TOKEN // 10_000))
+
+FEES: Final = fees.Config(
+    per_byte=Balance(1_000),
+    per_nanosecond=Balance(1),
+    per_proof_byte=Balance(10),
+    author_share=200_000_000,
+    treasury=TREASURY,
+)
+"""A token buys a second of reference time; a transfer costs about 0.0003 tokens."""

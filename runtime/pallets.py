@@ -1,0 +1,81 @@
+"""The only place where pallets meet: their indices, constants, needs and hooks."""
+
+from collections.abc import Sequence
+from typing import Any, Final
+
+from frame.call import CallDeclaration
+from frame.context import Context
+from frame.error import DispatchError, InvalidTransaction, TransactionError, ValueOutOfRange
+from frame.origin import Origin
+from frame.pallet import Pallet
+from frame.weight import Weight
+from pallets.balances import Balances
+from pallets.fees import Fees
+from pallets.fees import Needs as FeesNeeds
+from pallets.session import CarryOver, Session
+from pallets.system import System
+from pallets.timestamp import Timestamp
+from primitives.codec import CodecError
+from primitives.extrinsic import Call
+from primitives.outcome import Failure
+from runtime.constants import BALANCES, EXTRINSIC_WEIGHT, FEES, SPEC_VERSION
+
+PALLETS: Final[dict[int, type[Pallet]]] = {0: System, 1: Timestamp, 2: Balances, 3: Fees, 4: Session}
+"""By index, which is wire format. Hooks run in this order."""
+
+
+class Pallets:
+    """Every pallet over one block's context. Implements frame.dispatch.CallWeights and Dispatcher."""
+
+    def __init__(self, context: Context) -> None:
+        """Connect them."""
+        self.context = context
+        self.system = System(context)
+        self.session = Session(context, SPEC_VERSION, validators=CarryOver(), on_new_epoch=())
+        self.timestamp = Timestamp(context, pace=self.session)
+        self.balances = Balances(context, BALANCES, accounts=self.system)
+        needs = FeesNeeds(
+            accounts=self.system, currency=self.balances, authorship=self.session, call_weights=self
+        )
+        self.fees = Fees(context, FEES, needs)
+        everyone: tuple[Pallet, ...] = (self.system, self.timestamp, self.balances, self.fees, self.session)
+        self.by_index = dict(zip(PALLETS, everyone, strict=True))
+
+    def find(self, call: Call) -> tuple[CallDeclaration, Sequence[Any]]:
+        """What `call` names, and its arguments. Raises InvalidTransaction if it is not well-formed."""
+        pallet = self.by_index.get(call.pallet)
+        declaration = None if pallet is None else pallet.calls.get(call.function)
+        if declaration is None:
+            raise InvalidTransaction(TransactionError.UNKNOWN_CALL)
+        try:
+            return declaration, declaration.arguments.decode(call.arguments)
+        except CodecError:
+            raise InvalidTransaction(TransactionError.BAD_ARGUMENTS) from None
+
+    def find_signed(self, call: Call) -> tuple[CallDeclaration, Sequence[Any], Weight]:
+        """As `find`, for a call that may come in an extrinsic, with all that the extrinsic weighs."""
+        declaration, arguments = self.find(call)
+        if declaration.is_inherent:
+            raise InvalidTransaction(TransactionError.UNKNOWN_CALL)
+        return declaration, arguments, EXTRINSIC_WEIGHT + declaration.weigh(arguments)
+
+    def run(
+        self, origin: Origin, call: Call, declaration: CallDeclaration, arguments: Sequence[Any]
+    ) -> Failure | None:
+        """Run a call that was found. What it refuses leaves no trace."""
+        try:
+            getattr(self.by_index[call.pallet], declaration.name)(origin, *arguments)
+        except DispatchError as error:
+            return error.failure()
+        except CodecError:
+            return ValueOutOfRange.failure()
+        return None
+
+    def weight_of(self, call: Call) -> Weight:
+        """As in CallWeights."""
+        return self.find_signed(call)[2]
+
+    def dispatch(self, origin: Origin, call: Call) -> Failure | None:
+        """As in Dispatcher."""
+        declaration, arguments, _ = self.find_signed(call)
+        return self.run(origin, call, declaration, arguments)
