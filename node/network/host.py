@@ -37,6 +37,7 @@ HANDSHAKE_S: Final = 5.0
 """From the first byte to the end of the hello; a silent socket is closed after it."""
 
 HANDSHAKE_FAILED: Final = "handshake failed"
+REFUSED_BY_PEER: Final = "refused by the peer"
 TOO_MANY_SOCKETS: Final = "too many sockets"
 
 _FINAL_REFUSALS: Final = frozenset(
@@ -264,8 +265,8 @@ class Network:
             await self._peering.run(session, deadline, ready)
             return session.reason
         except Refused as refused:
-            self.counters.refused[refused.reason] += 1
-            LOGGER.info("connection with %s refused: %s", expected or socket.remote_host, refused.reason)
+            self.counters.refused[REFUSED_BY_PEER if refused.by_peer else refused.reason] += 1
+            LOGGER.info("connection with %s refused: %r", expected or socket.remote_host, refused.reason)
             return refused.reason
         except trio.TooSlowError:
             self.counters.refused[Refusal.SILENT] += 1

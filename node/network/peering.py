@@ -288,7 +288,7 @@ class Peering:
                 window_ends, messages = now + HEARTBEAT_S, 0
             messages += 1
             if isinstance(message, hello.Goodbye):
-                return f"the peer said: {message.reason}"
+                return f"the peer said: {message.reason!r}"
             if not isinstance(message, Status) or messages > MESSAGES_PER_HEARTBEAT_MAX:
                 raise ProtocolViolation("hello protocol flooded or started again")
             self.table.set_height(session.peer, message.finalized_height)

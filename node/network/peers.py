@@ -62,7 +62,7 @@ class Limits:
 
 @dataclass(slots=True)
 class _Record:
-    score: float = 0.0
+    score: int = 0
     at: float = 0.0
     banned_until: float = 0.0
 
@@ -161,7 +161,7 @@ class PeerTable:
     def score(self, peer_id: PeerId, now: float) -> int:
         """From BAN_SCORE to SCORE_MAX; 0 for a stranger."""
         record = self._records.get(peer_id)
-        return int(_healed(record, now)) if record else 0
+        return _healed(record, now) if record else 0
 
     def adjust(self, peer_id: PeerId, change: int, now: float) -> bool:
         """Raise or lower a score; True if the peer is banned by it."""
@@ -171,7 +171,7 @@ class PeerTable:
         record.at = now
         banned = record.score <= BAN_SCORE
         if banned:
-            record.score, record.banned_until = 0.0, now + BAN_S
+            record.score, record.banned_until = 0, now + BAN_S
         if len(self._records) > RECORDS_MAX:
             self._records.popitem(last=False)
         return banned
@@ -186,7 +186,7 @@ class PeerTable:
         return tuple(sorted(peer for peer in self._records if self.is_banned(peer, now)))
 
 
-def _healed(record: _Record, now: float) -> float:
+def _healed(record: _Record, now: float) -> int:
     if record.score >= 0:
         return record.score
-    return min(0.0, record.score + (now - record.at) * RECOVERY_PER_S)
+    return min(0, record.score + int((now - record.at) * RECOVERY_PER_S))
