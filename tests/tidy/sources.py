@@ -15,10 +15,16 @@ def every_file() -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
-def deterministic_files() -> list[Path]:
-    """What must give the same bytes on every machine: on-chain code, and the cores that judge it."""
+def agreed_files() -> list[Path]:
+    """What must give the same result everywhere: on-chain code, consensus, and the verifier of their proofs."""
     on_chain = [path for folder in ON_CHAIN for path in (ROOT / folder).rglob("*.py")]
-    return sorted([*on_chain, *(ROOT / "node").rglob("core.py"), *(ROOT / "node/light").glob("verify.py")])
+    consensus = [path for path in (ROOT / "node/consensus").glob("*.py") if path.stem != "service"]
+    return sorted([*on_chain, *consensus, *(ROOT / "node/light").glob("verify.py")])
+
+
+def replayed_files() -> list[Path]:
+    """Cores of a node's own duties: the same inputs must give the same actions, in a test or a simulation."""
+    return sorted(set((ROOT / "node").rglob("core.py")) - set(agreed_files()))
 
 
 def shown(path: Path) -> str:
