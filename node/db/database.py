@@ -156,22 +156,27 @@ class Database:
                 self._save_checkpoint()
             return self._head
 
+    def provable_heights(self) -> range:
+        """The heights at which `prove` can answer now: those since the start, at most the newest 33."""
+        with self._exclusive():
+            return range(self._head.height - self._tree.kept, self._head.height + 1)
+
     def prove(self, keys: Sequence[bytes], height: BlockNumber | None = None) -> list[Proved]:
         """What `keys` have after the finalized block at `height` (the newest if None), each with its proof.
 
         Raises UnknownState if that is no longer, or not yet, among the newest heights.
         """
-        with self._exclusive(), self._store.read() as snapshot:
+        with self._exclusive():
             at = self._head.height if height is None else height
-            layers = self._tree.back(self._head.height - at) if at <= self._head.height else None
-            if layers is None:
+            if at not in self.provable_heights():
                 raise UnknownState(f"no proof can be made at height {at}; ask for a newer finalized one")
-            values = self._values_at(snapshot, keys, at)
-            read = _reader(snapshot)
-            return [
-                Proved(key, value, prove(self._tree, layers, state_path(key), read))
-                for key, value in zip(keys, values, strict=True)
-            ]
+            layers = self._tree.back(self._head.height - at)
+            with self._store.read() as snapshot:
+                values, read = self._values_at(snapshot, keys, at), _reader(snapshot)
+                return [
+                    Proved(key, value, prove(self._tree, layers, state_path(key), read))
+                    for key, value in zip(keys, values, strict=True)
+                ]
 
     def journal_put(self, item: Block | Certificate) -> None:
         """Keep something that is not final until its view, or a later one, is; on the disk upon return."""
@@ -329,7 +334,8 @@ class Database:
         for later in range(self._head.height, height, -1):
             row = snapshot.get(Table.UNDO, number_key(later))
             assert row is not None
-            replaced.update(decoded(CHANGES, row))
+            changes = decoded(CHANGES, row)
+            replaced.update(changes)
         return [replaced[key] if key in replaced else committed_value(snapshot, key) for key in keys]
 
     def _save_checkpoint(self) -> None:

@@ -131,10 +131,15 @@ class StateTree:
         for bucket, subtree in layer.buckets.items():
             self._cache(bucket, subtree)
 
-    def back(self, heights: int) -> list[Layer] | None:
-        """The layers that show the tree as it was this many merges ago; None if they are no longer kept."""
-        kept = len(self._history)
-        return list(islice(self._history, kept - heights, None)) if heights <= kept else None
+    @property
+    def kept(self) -> int:
+        """How many merges `back` can go."""
+        return len(self._history)
+
+    def back(self, heights: int) -> list[Layer]:
+        """The layers that show the tree as it was this many merges ago, at most `kept`."""
+        assert 0 <= heights <= self.kept
+        return list(islice(self._history, self.kept - heights, None))
 
     def node_at(self, path: bytes, depth: int, layers: Sequence[Layer], beside: bool = False) -> Node:
         """The node at the first `depth` bits of `path` (at most `levels`), or the one beside it."""
