@@ -13,10 +13,11 @@ _SET_METHODS: Final = {"union", "intersection", "difference", "symmetric_differe
 _SET_OPERATORS: Final = (ast.BitOr, ast.BitAnd, ast.Sub, ast.BitXor)
 
 NUMBERS: Final = ("float", "float literal", "true division")
-"""Reasons that do not hold for a core to which trio gives the time in float seconds: they are the same twice."""
+"""Reasons that do not hold for a core that is given the time in float seconds: a float is the same twice."""
 
-_ORDER_MATTERS: Final = set("list tuple iter enumerate zip map filter next join fromkeys extend".split())
-_ORDER_IS_LOST: Final = set("sorted set frozenset len sum min max any all".split())
+_WALKS: Final = {"enumerate", "filter", "iter", "map", "next", "zip"}
+_ORDER_MATTERS: Final = _WALKS | {"extend", "fromkeys", "join", "list", "tuple"}
+_ORDER_IS_LOST: Final = {"all", "any", "frozenset", "len", "max", "min", "set", "sorted", "sum"}
 
 _RANDOM_MODULES: Final = {"random", "secrets", "uuid", "nacl.utils", "numpy.random"}
 _RANDOM_NAMES: Final = {"urandom", "getrandom", "SystemRandom", "uuid1", "uuid4", "token_bytes"}

@@ -16,7 +16,7 @@ def every_file() -> list[Path]:
 
 
 def agreed_files() -> list[Path]:
-    """What must give the same result everywhere: on-chain code, consensus, and the verifier of their proofs."""
+    """What must give the same result everywhere: on-chain code, consensus, the verifier of their proofs."""
     on_chain = [path for folder in ON_CHAIN for path in (ROOT / folder).rglob("*.py")]
     consensus = [path for path in (ROOT / "node/consensus").glob("*.py") if path.stem != "service"]
     return sorted([*on_chain, *consensus, *(ROOT / "node/light").glob("verify.py")])
