@@ -99,6 +99,9 @@ class Rejection(Enum):
     BAD_EXTRINSIC = auto()
     """An extrinsic is not valid where it stands."""
 
+    BAD_STATE_ROOT = auto()
+    """The header commits to another state; the node compares, for it keeps the tree."""
+
     BAD_EVENTS_ROOT = auto()
     """The header commits to other results or events."""
 
