@@ -17,7 +17,7 @@ _AMOUNT: Final = re.compile(r"(\d{1,30})(?:\.(\d{1,30}))?\s*([A-Za-z]{0,16})")
 class Token:
     """The chain's token, from the properties of its specification."""
 
-    symbol: str = "UNIT"
+    symbol: str = "CNS"
     decimals: int = 9
 
     def parse(self, text: str) -> Balance:

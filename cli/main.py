@@ -18,6 +18,8 @@ INTERRUPTED: Final = 130
 
 GROUPS: Final = {
     "key": ("cli.key", "Make, keep and use keys."),
+    "tx": ("cli.tx", "Sign and submit transactions."),
+    "query": ("cli.query", "Ask a node about accounts, blocks, events and storage."),
 }
 """Name of each group, its module, and its help; kept here so that `consil --help` imports none of them."""
 

@@ -20,7 +20,7 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 ACCOUNT_HELP: Final = "An address, //Alice, 0x and 64 digits, or a name in the keystore."
 SIGNER_HELP: Final = "Whose key signs: //Alice, or a name in the keystore."
-AMOUNT_HELP: Final = "In tokens (1.5 or '1.5 UNIT'), or in the smallest unit ('1500000000 plank')."
+AMOUNT_HELP: Final = "In tokens (1.5 or '1.5 CNS'), or in the smallest unit ('1500000000 plank')."
 
 
 def command_group() -> typer.Typer:

@@ -1,0 +1,126 @@
+"""What commands know of a chain from the node that they ask, fetched when it is first needed."""
+
+from functools import cached_property
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+import msgspec
+
+from cli.accounts import account_of, open_keystore
+from cli.amounts import Token
+from cli.errors import UserError
+from cli.options import DEFAULT_KEYSTORE
+from cli.values import Values
+from frame.metadata import CallInfo, Metadata, PalletInfo, StorageInfo
+from node.rpc.client import ClientError, Refused, RpcClient
+from primitives.ss58 import encode_address
+from primitives.types import AccountId
+
+T = TypeVar("T")
+
+
+class Chain:
+    """One node and the chain it follows; also a context manager that hangs up."""
+
+    def __init__(self, url: str, keystore: Path = DEFAULT_KEYSTORE) -> None:
+        """Raises UserError for what is no address of a node."""
+        try:
+            self._client = RpcClient(url)
+        except ValueError as error:
+            raise UserError(str(error)) from None
+        self.keystore = open_keystore(keystore)
+
+    def ask(self, method: str, *params: Any) -> Any:
+        """The node's answer. Raises UserError if there is none, or it says no."""
+        try:
+            return self._client.call(method, *params)
+        except Refused as error:
+            raise UserError(f"the node refused: {error.message}") from None
+        except ClientError as error:
+            raise UserError(str(error)) from None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    @cached_property
+    def metadata(self) -> Metadata:
+        """Everything that the runtime declares."""
+        return msgspec.convert(self.ask("state_getMetadata"), Metadata)
+
+    @cached_property
+    def properties(self) -> dict[str, Any]:
+        """Token and address format, from the chain specification."""
+        found: dict[str, Any] = self.ask("system_properties")
+        return found
+
+    @cached_property
+    def version(self) -> dict[str, Any]:
+        """Identity of the chain: what a transaction is signed for."""
+        found: dict[str, Any] = self.ask("state_getRuntimeVersion")
+        return found
+
+    @cached_property
+    def token(self) -> Token:
+        """The chain's token."""
+        return Token(self.properties["tokenSymbol"], self.properties["tokenDecimals"])
+
+    @cached_property
+    def values(self) -> Values:
+        """Reads and shows this chain's values."""
+        return Values(self.token, self.properties["ss58Format"], self.account)
+
+    def account(self, text: str) -> AccountId:
+        """The account of an address or name. Raises UserError."""
+        return account_of(text, self.keystore, self.properties["ss58Format"])
+
+    def address(self, account: bytes) -> str:
+        """The address of an account on this chain."""
+        return encode_address(AccountId(account), self.properties["ss58Format"])
+
+    def pallet(self, name: str) -> PalletInfo:
+        """The pallet of that name. Raises UserError that lists those there are."""
+        try:
+            return self.metadata.pallet(name)
+        except LookupError as error:
+            raise UserError(str(error)) from None
+
+    def call_info(self, name: str) -> tuple[PalletInfo, CallInfo]:
+        """What `pallet.call` names. Raises UserError that lists those there are."""
+        pallet, call = self._named(name, "call")
+        calls = {info.name: info for info in pallet.calls if not info.is_inherent}
+        return pallet, _find(calls, call, f"call of {pallet.name}")
+
+    def storage_info(self, name: str) -> StorageInfo:
+        """What `pallet.item` names. Raises UserError that lists those there are."""
+        pallet, item = self._named(name, "storage item")
+        return _find({info.name: info for info in pallet.storage}, item, f"storage item of {pallet.name}")
+
+    def block_hash(self, block: str | None) -> str:
+        """The hash of the block with a height or hash; None is the newest finalized. Raises UserError."""
+        if block is None:
+            return str(self.ask("chain_getFinalizedHead"))
+        if not block.isdecimal():
+            return block
+        found = self.ask("chain_getBlockHash", int(block))
+        if found is None:
+            raise UserError(f"the node has no block {block}", "`consil query block` shows the newest")
+        return str(found)
+
+    def _named(self, name: str, kind: str) -> tuple[PalletInfo, str]:
+        pallet, point, rest = name.partition(".")
+        if not point:
+            known = ", ".join(info.name for info in self.metadata.pallets)
+            raise UserError(f"'{name}' names no {kind}", f"write PALLET.NAME with one of the pallets {known}")
+        return self.pallet(pallet), rest
+
+
+def _find(known: dict[str, T], name: str, kind: str) -> T:
+    if name not in known:
+        raise UserError(f"no {kind} is named '{name}'", f"there are {', '.join(known) or 'none'}")
+    return known[name]

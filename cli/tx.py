@@ -1,0 +1,244 @@
+"""`consil tx`: any call of the runtime, from its metadata."""
+
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import typer
+
+from cli.accounts import signing_key
+from cli.chain import Chain
+from cli.errors import UserError
+from cli.options import (
+    ACCOUNT_HELP,
+    AMOUNT_HELP,
+    DEFAULT_KEYSTORE,
+    DEFAULT_RPC,
+    SIGNER_HELP,
+    Json,
+    KeystoreDirectory,
+    Rpc,
+    command_group,
+    examples,
+)
+from cli.output import print_fields, print_json, print_line, progress
+from cli.records import show_event
+from cli.submission import Prepared, outcome, prepare, submit, wait_finalized
+from cli.values import describe
+from frame.metadata import CallInfo, FieldInfo, OptionalType, encode_fields
+from primitives.extrinsic import Call
+
+app = command_group()
+
+_ANY_CALL = {"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []}
+
+CallName = Annotated[
+    str, typer.Argument(metavar="PALLET.CALL", help="The call, as `consil query metadata` lists it.")
+]
+Signer = Annotated[str, typer.Option("--from", metavar="KEY", help=SIGNER_HELP)]
+Tip = Annotated[str, typer.Option(help=f"Paid to the block's author for priority. {AMOUNT_HELP}")]
+NonceOption = Annotated[int | None, typer.Option(help="Instead of the account's next one.", min=0)]
+Wait = Annotated[bool, typer.Option("--wait", help="Return only when it is final; exit code 1 if it failed.")]
+
+
+@app.command(
+    "submit",
+    context_settings=_ANY_CALL,
+    epilog=examples(
+        "consil tx submit balances.transfer --help                           what the call takes",
+        "consil tx submit balances.transfer --destination //Bob --amount 1.5 --from //Alice --wait",
+        "consil tx submit system.remark --text 0x6869 --from anna",
+    ),
+)
+def submit_call(
+    context: typer.Context,
+    call: CallName = "",
+    signer: Signer = "",
+    tip: Tip = "0",
+    nonce: NonceOption = None,
+    wait: Wait = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Sign and send any call. Its arguments are options: `--NAME VALUE`.
+
+    With a call, --help shows its arguments as the node describes them.
+    """
+    with Chain(rpc, keystore) as chain:
+        encoded = _call(context, chain, call)
+        prepared = _prepare(chain, signer, encoded, tip, nonce)
+        _send(chain, prepared, wait, as_json)
+
+
+@app.command(
+    "dry-run",
+    context_settings=_ANY_CALL,
+    epilog=examples("consil tx dry-run balances.transfer --destination //Bob --amount 1.5 --from //Alice"),
+)
+def dry_run(
+    context: typer.Context,
+    call: CallName = "",
+    signer: Signer = "",
+    tip: Tip = "0",
+    nonce: NonceOption = None,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Sign a call and show its fee, weight and bytes, without sending it."""
+    with Chain(rpc, keystore) as chain:
+        prepared = _prepare(chain, signer, _call(context, chain, call), tip, nonce)
+        document = _document(prepared) | {"extrinsic": f"0x{prepared.data.hex()}"}
+        if as_json:
+            print_json(document)
+        else:
+            print_fields(document | {"fee": chain.token.format(prepared.fee)})
+
+
+@app.command(
+    epilog=examples(
+        "consil tx transfer //Bob 1.5 --from //Alice --wait",
+        "consil tx transfer 5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu '1500 plank' --from anna",
+    )
+)
+def transfer(
+    destination: Annotated[str, typer.Argument(help=f"Who receives. {ACCOUNT_HELP}")],
+    amount: Annotated[str, typer.Argument(help=AMOUNT_HELP)],
+    signer: Signer,
+    tip: Tip = "0",
+    nonce: NonceOption = None,
+    wait: Wait = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Send tokens to an account."""
+    with Chain(rpc, keystore) as chain:
+        call = encode_call(chain, "balances.transfer", {"destination": destination, "amount": amount})
+        _send(chain, _prepare(chain, signer, call, tip, nonce), wait, as_json)
+
+
+@app.command(epilog=examples("consil tx status 0x5d0e...", "consil tx status 0x5d0e... --json"))
+def status(
+    hash_: Annotated[str, typer.Argument(metavar="HASH", help="The hash that `consil tx` printed.")],
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Show what became of a transaction: pending, finalized or unknown."""
+    with Chain(rpc) as chain:
+        found = chain.ask("author_extrinsicStatus", hash_)
+        document = outcome(chain, found) if found["status"] == "finalized" else {"status": found["status"]}
+        _show(chain, {"hash": hash_} | document, as_json)
+
+
+def encode_call(chain: Chain, name: str, arguments: dict[str, str]) -> Call:
+    """The call with arguments as a person types them. Raises UserError that names what is wrong."""
+    pallet, info = chain.call_info(name)
+    fields = {field.name: field for field in info.parameters}
+    values: dict[str, Any] = {}
+    for given, text in arguments.items():
+        if given not in fields:
+            known = ", ".join(f"--{field}" for field in fields) or "none"
+            raise UserError(f"{name} has no argument --{given}", f"it takes {known}")
+        values[given] = chain.values.parse(fields[given].type, text, f"--{given}")
+    missing = [field for field in info.parameters if field.name not in values and not _may_be_absent(field)]
+    if missing:
+        listed = ", ".join(f"--{field.name} ({describe(field.type)})" for field in missing)
+        raise UserError(f"{name} lacks arguments", f"add {listed}")
+    try:
+        return Call(pallet.index, info.index, encode_fields(info.parameters, values))
+    except ValueError as error:
+        raise UserError(f"{name}: --{error}", f"see `consil tx submit {name} --help`") from None
+
+
+def _call(context: typer.Context, chain: Chain, name: str) -> Call:
+    """The call on the command line; shows its help instead if that is asked for."""
+    wants_help = "--help" in context.args
+    if not name or name.startswith("-"):
+        if wants_help or name == "--help":
+            typer.echo(context.get_help())
+            raise typer.Exit
+        raise typer.BadParameter(
+            "name a call first, as in balances.transfer", ctx=context, param_hint="PALLET.CALL"
+        )
+    if wants_help:
+        _print_help(name, chain.call_info(name)[1])
+        raise typer.Exit
+    return encode_call(chain, name, _options(context, context.args))
+
+
+def _options(context: typer.Context, arguments: Sequence[str]) -> dict[str, str]:
+    """`--name value` and `--name=value` pairs. Raises typer.BadParameter for anything else."""
+    found: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        option = rest.pop(0)
+        if not option.startswith("--"):
+            raise typer.BadParameter(
+                f"'{option}' stands alone; write --NAME VALUE", ctx=context, param_hint="arguments"
+            )
+        name, equals, value = option[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise typer.BadParameter(f"{option} lacks a value", ctx=context, param_hint="arguments")
+            value = rest.pop(0)
+        name = name.replace("-", "_")
+        if name in found:
+            raise typer.BadParameter(f"{option} is given twice", ctx=context, param_hint="arguments")
+        found[name] = value
+    return found
+
+
+def _print_help(name: str, info: CallInfo) -> None:
+    typer.echo(f"Usage: consil tx submit {name} [ARGUMENTS] --from KEY\n\n  {info.docs}\n")
+    if info.parameters:
+        typer.echo("Arguments:")
+        print_fields({f"  --{field.name}": _explain(field) for field in info.parameters})
+    typer.echo("\nOptions of every call: see `consil tx submit --help`.")
+
+
+def _explain(field: FieldInfo) -> str:
+    return f"{describe(field.type)}\n{field.docs}".strip()
+
+
+def _may_be_absent(field: FieldInfo) -> bool:
+    return isinstance(field.type, OptionalType)
+
+
+def _prepare(chain: Chain, signer: str, call: Call, tip: str, nonce: int | None) -> Prepared:
+    if not signer:
+        raise UserError("nobody signs", "add --from with //Alice or a name that `consil key list` shows")
+    return prepare(chain, signing_key(signer, chain.keystore), call, chain.token.parse(tip), nonce)
+
+
+def _send(chain: Chain, prepared: Prepared, wait: bool, as_json: bool) -> None:
+    submit(chain, prepared)
+    document = _document(prepared) | {"status": "pending"}
+    if wait:
+        with progress(
+            f"sent {prepared.hash}; fee {chain.token.format(prepared.fee)}", silent=as_json
+        ) as report:
+            document |= wait_finalized(chain, prepared, report.note)
+    _show(chain, document, as_json)
+    if "failure" in document:
+        raise UserError(
+            f"it is final but failed ({document['failure']})", "its fee was charged, nothing else changed"
+        )
+
+
+def _document(prepared: Prepared) -> dict[str, Any]:
+    names = ("hash", "signer", "nonce", "expires", "fee", "weight")
+    return {name: getattr(prepared, name) for name in names}
+
+
+def _show(chain: Chain, document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    shown = ("hash", "status", "height", "failure")
+    fields: dict[str, object] = {name: document[name] for name in shown if name in document}
+    if "fee" in document:
+        fields["fee"] = chain.token.format(document["fee"])
+    print_fields(fields)
+    for event in document.get("events", ()):
+        print_line(f"  {show_event(chain, event)}")
