@@ -93,7 +93,7 @@ class Database:
     def close(self) -> None:
         """Leave a checkpoint and release the directory; nothing else may be under way."""
         with self._exclusive():
-            self._save_checkpoint()
+            self._save_checkpoint(self._tree)
             self._store.close()
 
     def finalized(self) -> Head:
@@ -153,7 +153,7 @@ class Database:
             self._drop_orphans()
             self._merge([overlay.layer for overlay in overlays])
             if self._head.height - self._checkpoint_height >= CHECKPOINT_BLOCKS:
-                self._save_checkpoint()
+                self._save_checkpoint(self._tree)
             return self._head
 
     def provable_heights(self) -> range:
@@ -239,6 +239,7 @@ class Database:
                 f"the state in {self._store.path} does not have the root of block {self._head.height}; "
                 "restore it or sync again"
             )
+        self._save_checkpoint(tree)
         return tree
 
     def _catch_up(self, snapshot: Transaction, saved: checkpoint.Checkpoint) -> bool:
@@ -338,11 +339,11 @@ class Database:
             replaced.update(changes)
         return [replaced[key] if key in replaced else committed_value(snapshot, key) for key in keys]
 
-    def _save_checkpoint(self) -> None:
+    def _save_checkpoint(self, tree: StateTree) -> None:
         """A checkpoint only saves time, so that a full disk does not matter here."""
         if self._checkpoint_height != self._head.height:
             with suppress(OSError):
-                checkpoint.save(self._checkpoint, checkpoint.Checkpoint(self._head.height, self._tree))
+                checkpoint.save(self._checkpoint, checkpoint.Checkpoint(self._head.height, tree))
                 self._checkpoint_height = self._head.height
 
 

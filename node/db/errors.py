@@ -14,7 +14,7 @@ class DatabaseUnwritable(DatabaseError):
 
 
 class DatabaseFull(DatabaseError):
-    """The disk, or what this user may use of it, is full; nothing that was committed is lost."""
+    """The disk, or what this user may use of it, is full or fails; nothing that was committed is lost."""
 
 
 class DatabaseCorrupt(DatabaseError):

@@ -33,7 +33,8 @@ MAP_BYTES_MIN: Final = 1 << 30
 
 _DATA_FILE: Final = "data.mdb"
 _LOCK_FILE: Final = "in-use"
-_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+_FULL_ERRORS: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
+"""LMDB reports a write that was cut short, as the last one before the disk is full is, as EIO."""
 
 
 class Transaction:
@@ -201,7 +202,9 @@ def _explained(path: Path) -> Iterator[None]:
 def _explain(path: Path, error: lmdb.Error | OSError) -> DatabaseError:
     code = error.errno if isinstance(error, OSError) else error.code
     if isinstance(error, lmdb.DiskError) or code in _FULL_ERRORS:
-        return DatabaseFull(f"no room left for {path}; nothing is lost: free some space and start again")
+        return DatabaseFull(
+            f"the disk under {path} takes no more; nothing is lost: free some space, start again"
+        )
     if isinstance(error, lmdb.ReadonlyError | PermissionError) or code in (errno.EACCES, errno.EROFS):
         return DatabaseUnwritable(f"cannot write to {path}: {error}; check its owner and mode")
     return DatabaseError(f"the database in {path} failed: {error}; restart the node")
