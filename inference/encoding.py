@@ -65,7 +65,7 @@ def encode(certificate: ExactnessCertificate, values: Mapping[str, Sequence[Frac
 
 
 def decode(ports: Sequence[PortSpec], tensors: Sequence[Tensor]) -> dict[str, tuple[Fraction, ...]]:
-    """The real numbers that outputs (or inputs) stand for, by name, in row-major order. Raises TensorError."""
+    """The real numbers that outputs or inputs stand for, by name, in row-major order. Raises TensorError."""
     ensure_tensors(ports, tensors)
     decoded = {}
     for port, tensor in zip(ports, tensors, strict=True):
