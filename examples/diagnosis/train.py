@@ -1,6 +1,6 @@
 """Train the float model of this example and write its files next to this script.
 
-The exporters are not dependencies of the project: run it in an environment of its own, Python 3.11, with
+The exporters are no dependencies of the project: run it in an environment of its own, Python 3.11, with
 
     pip install scikit-learn==1.7.2 skl2onnx==1.20.0 onnx==1.23.2 numpy==2.4.6
     python train.py
@@ -22,12 +22,12 @@ SEED: Final = 2
 
 def main() -> None:
     import numpy as np
-    from skl2onnx import to_onnx
-    from sklearn.datasets import load_breast_cancer
-    from sklearn.model_selection import train_test_split
-    from sklearn.neural_network import MLPClassifier
-    from sklearn.pipeline import make_pipeline
-    from sklearn.preprocessing import StandardScaler
+    from skl2onnx import to_onnx  # type: ignore[import-not-found]
+    from sklearn.datasets import load_breast_cancer  # type: ignore[import-not-found]
+    from sklearn.model_selection import train_test_split  # type: ignore[import-not-found]
+    from sklearn.neural_network import MLPClassifier  # type: ignore[import-not-found]
+    from sklearn.pipeline import make_pipeline  # type: ignore[import-not-found]
+    from sklearn.preprocessing import StandardScaler  # type: ignore[import-not-found]
 
     data = load_breast_cancer()
     features, held_features, labels, held_labels = train_test_split(
