@@ -228,7 +228,7 @@ def _to_wire(type_: TypeInfo, value: Any, path: str) -> Any:
         case RecordType(_, fields):
             return _record_to_wire(fields, value, path)
         case EnumType(_, members):
-            return members[_checked(value in members, value, path, f"one of {', '.join(members)}")]
+            return members[_checked(value in list(members), value, path, f"one of {', '.join(members)}")]
         case TupleType(items):
             fits = isinstance(value, list | tuple) and len(value) == len(items)
             _checked(fits, value, path, f"{len(items)} values")
