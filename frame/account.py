@@ -4,7 +4,13 @@ from collections.abc import Iterator
 from typing import Protocol
 
 from primitives.codec import Record
+from primitives.hashing import blake2b_256, domain
 from primitives.types import U32, AccountId, Balance, Nonce
+
+
+def pallet_account(name: str) -> AccountId:
+    """The account that the pallet with this name owns: a hash, for which nobody has a key."""
+    return AccountId(blake2b_256(domain("pallet-account/1") + name.encode("ascii")))
 
 
 class Account(Record, frozen=True):

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from frame.host import HostFunctions
 from frame.state import Overlay
+from primitives import signing
+from primitives.certificate import Verifier
 from primitives.outcome import EventRecord
 from primitives.types import BlockHash, BlockNumber, EpochIndex, PublicKey, TimestampMs
 
@@ -23,11 +25,14 @@ class BlockContext:
 class Context:
     """The state being written, the block it is written for, and the events so far."""
 
-    def __init__(self, overlay: Overlay, block: BlockContext, host: HostFunctions) -> None:
-        """Without events."""
+    def __init__(
+        self, overlay: Overlay, block: BlockContext, host: HostFunctions, verify: Verifier = signing.verify
+    ) -> None:
+        """Without events. `verify` judges every signature, so that a node may remember verdicts."""
         self.overlay = overlay
         self.block = block
         self.host = host
+        self.verify = verify
         self._events: list[EventRecord] = []
 
     def deposit(self, event: EventRecord) -> None:

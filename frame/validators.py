@@ -24,6 +24,14 @@ class Validators(Protocol):
         ...
 
 
+class ActingValidators(Protocol):
+    """Who knows who validates now."""
+
+    def acting(self) -> tuple[Validator, ...]:
+        """The validators of the epoch that the running block belongs to, in the order of its committee."""
+        ...
+
+
 class Authorship(Protocol):
     """Who knows whose session key it is."""
 

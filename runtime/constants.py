@@ -3,11 +3,11 @@
 from collections.abc import Mapping
 from typing import Final
 
+from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
 from pallets import balances, fees
 from primitives.block import BODY_BYTES_MAX
-from primitives.hashing import blake2b_256, domain
-from primitives.types import AccountId, Balance, SpecVersion
+from primitives.types import Balance, SpecVersion
 
 SPEC_NAME: Final = "consilience"
 SPEC_VERSION: Final = SpecVersion(1)
@@ -15,11 +15,6 @@ SPEC_VERSION: Final = SpecVersion(1)
 TOKEN_DECIMALS: Final = 9
 TOKEN: Final = 10**TOKEN_DECIMALS
 """One token in its smallest units."""
-
-
-def pallet_account(name: str) -> AccountId:
-    """The account that a pallet owns: a hash, for which nobody has a key."""
-    return AccountId(blake2b_256(domain("pallet-account/1") + name.encode("ascii")))
 
 
 TREASURY: Final = pallet_account("treasury")

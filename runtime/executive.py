@@ -1,6 +1,6 @@
 """How a block runs: hooks, inherents, extrinsics, hooks."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from frame.host import HostFunctions
 from frame.origin import Nobody, Signed
 from frame.state import Changes, Overlay, StateView
 from frame.weight import CallClass, Weight
+from primitives.certificate import Verifier
 from primitives.committee import Committee
 from primitives.extrinsic import Call, Extrinsic, signed_message
 from primitives.outcome import BlockOutcome, EventRecord, Outcome
@@ -19,9 +20,6 @@ from primitives.types import Balance
 from runtime.constants import FUTURE_NONCES_MAX
 from runtime.meter import Meter
 from runtime.pallets import Pallets
-
-SignatureVerifier = Callable[[bytes, bytes, bytes], bool]
-"""(public key, message, signature) -> valid; injected, so that a node may remember verdicts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +50,11 @@ class Execution:
     """One block on top of one state."""
 
     def __init__(
-        self, state: StateView, block: BlockContext, host: HostFunctions, verifier: SignatureVerifier
+        self, state: StateView, block: BlockContext, host: HostFunctions, verifier: Verifier
     ) -> None:
         """Nothing run yet."""
         self._overlay = Overlay(state)
-        self._context = Context(self._overlay, block, host)
-        self._verifier = verifier
+        self._context = Context(self._overlay, block, host, verifier)
         self._meter = Meter()
         self._outcomes: list[Outcome] = []
         self._block_events: list[EventRecord] = []
@@ -120,7 +117,9 @@ class Execution:
         fee = fees.length_fee(length_bytes) + fees.weight_fee(weight) + extrinsic.tip
         if fee > self.pallets.balances.spendable_of(account):
             raise InvalidTransaction(TransactionError.CANNOT_PAY)
-        if not self._verifier(extrinsic.signer, signed_message(extrinsic, context), extrinsic.signature):
+        if not self._context.verify(
+            extrinsic.signer, signed_message(extrinsic, context), extrinsic.signature
+        ):
             raise InvalidTransaction(TransactionError.BAD_SIGNATURE)
         return Checked(declaration, arguments, weight, length_bytes, Balance(fee), account)
 

@@ -14,6 +14,7 @@ from frame.weight import CallClass
 from pallets.system import System
 from primitives import signing
 from primitives.block import GENESIS_PARENT, Block, Body
+from primitives.certificate import Verifier
 from primitives.codec import CodecError, Record
 from primitives.committee import Committee, committee_root
 from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic
@@ -22,7 +23,7 @@ from primitives.outcome import events_root
 from primitives.types import AccountId, BlockHash, BlockNumber, EpochIndex, Nonce, PublicKey, TimestampMs
 from runtime.constants import SHARES
 from runtime.description import describe_runtime
-from runtime.executive import Checked, Executed, Execution, SignatureVerifier
+from runtime.executive import Checked, Executed, Execution
 from runtime.genesis import GenesisConfig, genesis_changes
 from runtime.pallets import Pallets
 
@@ -55,10 +56,8 @@ class Validity:
 class Runtime:
     """Implements the seam between node and runtime. Holds no state of any chain."""
 
-    def __init__(
-        self, verifier: SignatureVerifier = signing.verify, host: HostFunctions | None = None
-    ) -> None:
-        """`verifier` judges signatures of extrinsics; `host` runs models, none by default."""
+    def __init__(self, verifier: Verifier = signing.verify, host: HostFunctions | None = None) -> None:
+        """`verifier` judges signatures: (public key, message, signature) -> valid. `host` runs models."""
         self._verifier = verifier
         self._host = host or NoHost()
 

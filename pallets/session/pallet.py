@@ -64,7 +64,7 @@ class CarryOver:
 
 
 class Session(Pallet):
-    """Implements frame.validators.Authorship and frame.clock.Pace."""
+    """Implements ActingValidators and Authorship of frame.validators, and frame.clock.Pace."""
 
     NAME = "session"
 

@@ -53,7 +53,7 @@ def _remark_weight(text: Remark) -> Weight:
 
 
 class System(Pallet):
-    """Implements frame.account.Accounts."""
+    """Implements frame.account.Accounts and frame.identity.ChainIdentity."""
 
     NAME = "system"
     EVENTS = (Remarked,)
@@ -122,13 +122,17 @@ class System(Pallet):
         if known is None:
             identity = self.identity.get()
             known = SigningContext(
-                genesis=self.genesis_hash.get(),
+                genesis=self.genesis(),
                 fork_id=identity.fork_id,
                 spec_version=identity.spec_version,
                 birth_hash=self.block_hashes.get(mortality.birth),
             )
             self._contexts[mortality.birth] = known
         return known
+
+    def genesis(self) -> BlockHash:
+        """As in ChainIdentity."""
+        return self.genesis_hash.get()
 
     def account(self, who: AccountId) -> Account | None:
         """As in Accounts."""
