@@ -51,6 +51,9 @@ class ChannelLimits:
     inbox_frames_max: int
     """Frames that wait to be handled here; one peer may fill at most half."""
 
+    inbox_bytes_max: int
+    """Their bytes; of these too one peer may fill at most half, with a single frame at least."""
+
 
 class Lane:
     """Frames that wait for one stream. When it is full the newest is lost."""
@@ -105,21 +108,36 @@ Lanes = tuple[Lane, Lane]
 class Inbox:
     """Frames that arrived and wait to be handled. No peer can keep the others out."""
 
-    def __init__(self, frames_max: int) -> None:
-        self._send, self._receive = trio.open_memory_channel[Received](frames_max)
-        self._share = max(1, frames_max // 2)
-        self._held: Counter[PeerId] = Counter()
+    def __init__(self, limits: ChannelLimits) -> None:
+        self._limits = limits
+        self._send, self._receive = trio.open_memory_channel[Received](limits.inbox_frames_max)
+        self._frames: Counter[PeerId] = Counter()
+        self._bytes: Counter[PeerId] = Counter()
 
     def put(self, received: Received) -> bool:
         """False if the inbox, or the peer's share of it, is full and the frame is lost."""
-        if self._held[received.peer] >= self._share:
+        peer, size = received.peer, len(received.frame)
+        if not self._has_room(peer, size):
             return False
         try:
             self._send.send_nowait(received)
         except trio.WouldBlock:
             return False
-        self._held[received.peer] += 1
+        self._frames[peer] += 1
+        self._bytes[peer] += size
         return True
+
+    def _has_room(self, peer: PeerId, size: int) -> bool:
+        if self._frames[peer] == 0:
+            share = True
+        else:
+            share = (
+                self._frames[peer] < self._limits.inbox_frames_max // 2
+                and self._bytes[peer] + size <= self._limits.inbox_bytes_max // 2
+            )
+        return share and (
+            self._bytes.total() == 0 or self._bytes.total() + size <= self._limits.inbox_bytes_max
+        )
 
     async def receive(self) -> Received:
         """The oldest frame, when there is one."""
@@ -136,9 +154,10 @@ class Inbox:
         return await self.receive()
 
     def _taken(self, received: Received) -> Received:
-        self._held[received.peer] -= 1
-        if not self._held[received.peer]:
-            del self._held[received.peer]
+        self._frames[received.peer] -= 1
+        self._bytes[received.peer] -= len(received.frame)
+        if not self._frames[received.peer]:
+            del self._frames[received.peer], self._bytes[received.peer]
         return received
 
 
@@ -148,7 +167,7 @@ class Channel:
     def __init__(self, protocol: str, limits: ChannelLimits, counters: Counters) -> None:
         self.protocol: Final = protocol
         self.limits: Final = limits
-        self.inbox: Final = Inbox(limits.inbox_frames_max)
+        self.inbox: Final = Inbox(limits)
         self._counters = counters
         self._lanes: dict[PeerId, tuple[PeerInfo, Lanes]] = {}
         self._reading: Counter[PeerId] = Counter()

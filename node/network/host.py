@@ -15,7 +15,7 @@ import trio
 from node.network.channel import Channel, ChannelLimits
 from node.network.counters import Counters
 from node.network.dial import AddressBook, Dialer, jitter
-from node.network.hello import LocalHello, Refusal, Refused, Role, SessionSigner
+from node.network.hello import LocalHello, Refusal, Role, SessionSigner
 from node.network.identity import Address, PeerId, network_of, peer_id_of
 from node.network.peering import PeerEvent, Peering
 from node.network.peers import Limits, PeerInfo, PeerTable, SocketGate
@@ -37,7 +37,6 @@ HANDSHAKE_S: Final = 5.0
 """From the first byte to the end of the hello; a silent socket is closed after it."""
 
 HANDSHAKE_FAILED: Final = "handshake failed"
-REFUSED_BY_PEER: Final = "refused by the peer"
 TOO_MANY_SOCKETS: Final = "too many sockets"
 
 _FINAL_REFUSALS: Final = frozenset(
@@ -243,7 +242,7 @@ class Network:
             with trio.fail_after(HANDSHAKE_S):
                 stream = await trio.open_tcp_stream(address.host, address.port)
             reason = await self._connect(Socket(stream, self.counters), peer, ready)
-        except (OSError, trio.TooSlowError) as error:
+        except (OSError, ValueError, trio.TooSlowError) as error:
             LOGGER.debug("cannot reach %s: %s", address, error)
         finally:
             if not connected:
@@ -264,10 +263,6 @@ class Network:
             session = Session(muxer, peer_id_of_connection(muxer), socket, outbound=expected is not None)
             await self._peering.run(session, deadline, ready)
             return session.reason
-        except Refused as refused:
-            self.counters.refused[REFUSED_BY_PEER if refused.by_peer else refused.reason] += 1
-            LOGGER.info("connection with %s refused: %r", expected or socket.remote_host, refused.reason)
-            return refused.reason
         except trio.TooSlowError:
             self.counters.refused[Refusal.SILENT] += 1
             return Refusal.SILENT

@@ -13,30 +13,20 @@ from collections.abc import Callable
 from typing import Final
 
 import trio
-from libp2p.abc import ISecureConn
-from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.io.utils import read_exactly
-from libp2p.peer.id import ID
-from libp2p.stream_muxer.exceptions import MuxedStreamError
-from libp2p.stream_muxer.yamux.yamux import (
-    FLAG_ACK,
-    FLAG_FIN,
-    FLAG_RST,
-    FLAG_SYN,
-    HEADER_SIZE,
-    PROTOCOL_ID,
-    TYPE_DATA,
-    TYPE_GO_AWAY,
-    TYPE_PING,
-    TYPE_WINDOW_UPDATE,
-    YAMUX_HEADER_FORMAT,
-    Yamux,
-    YamuxStream,
-)
 
 from node.network.counters import Counters
+from node.network.libp2p_parts import (
+    ID,
+    ConnectionClosedError,
+    ISecureConn,
+    MuxedStreamError,
+    Yamux,
+    YamuxStream,
+    read_exactly,
+    yamux,
+)
 
-MUXER_PROTOCOL: Final = PROTOCOL_ID
+MUXER_PROTOCOL: Final = yamux.PROTOCOL_ID
 
 WINDOW_BYTES: Final = 1 << 20
 """Receive window of a stream once its reader has read; Yamux starts every stream at a quarter of it."""
@@ -103,7 +93,7 @@ class BoundedYamux(Yamux):
             raise MuxedStreamError("the connection has ended")
         stream = self._add_stream(self.next_stream_id, is_initiator=True)
         self.next_stream_id += 2
-        await self._write_frame(_header(TYPE_WINDOW_UPDATE, FLAG_SYN, stream.stream_id, 0))
+        await self._write_frame(_header(yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_SYN, stream.stream_id, 0))
         return stream
 
     async def _write_frame(self, data: bytes) -> None:
@@ -119,22 +109,22 @@ class BoundedYamux(Yamux):
 
     async def _receive_frame(self) -> bool:
         """Handle one frame; False when the peer said that it leaves."""
-        header = await read_exactly(self.secured_conn, HEADER_SIZE)
-        version, kind, flags, stream_id, length = struct.unpack(YAMUX_HEADER_FORMAT, header)
-        if version != 0 or kind > TYPE_GO_AWAY:
+        header = await read_exactly(self.secured_conn, yamux.HEADER_SIZE)
+        version, kind, flags, stream_id, length = struct.unpack(yamux.YAMUX_HEADER_FORMAT, header)
+        if version != 0 or kind > yamux.TYPE_GO_AWAY:
             raise MuxerViolation(f"frame of version {version}, type {kind}")
-        if kind == TYPE_DATA:
+        if kind == yamux.TYPE_DATA:
             if length > WINDOW_BYTES:
                 raise MuxerViolation(f"data frame of {length} bytes")
             await self._on_data(flags, stream_id, await read_exactly(self.secured_conn, length))
-        elif kind == TYPE_WINDOW_UPDATE:
+        elif kind == yamux.TYPE_WINDOW_UPDATE:
             stream = await self._stream(flags, stream_id)
             if stream is not None:
                 stream.send_window += length
                 self._on_flags(stream, flags)
-        elif kind == TYPE_PING and flags & FLAG_SYN:
-            await self._write_frame(_header(TYPE_PING, FLAG_ACK, 0, length))
-        return bool(kind != TYPE_GO_AWAY)
+        elif kind == yamux.TYPE_PING and flags & yamux.FLAG_SYN:
+            await self._write_frame(_header(yamux.TYPE_PING, yamux.FLAG_ACK, 0, length))
+        return bool(kind != yamux.TYPE_GO_AWAY)
 
     async def _on_data(self, flags: int, stream_id: int, body: bytes) -> None:
         stream = await self._stream(flags, stream_id)
@@ -152,7 +142,7 @@ class BoundedYamux(Yamux):
 
     async def _stream(self, flags: int, stream_id: int) -> YamuxStream | None:
         """The stream that a frame is for, new if it says so; None if it was reset a moment ago."""
-        if not flags & FLAG_SYN:
+        if not flags & yamux.FLAG_SYN:
             return self.streams.get(stream_id)
         if stream_id in self.streams or stream_id % 2 == self.next_stream_id % 2:
             raise MuxerViolation(f"stream {stream_id} cannot be opened")
@@ -161,14 +151,14 @@ class BoundedYamux(Yamux):
         if sum(not each.is_initiator for each in self.streams.values()) > INBOUND_STREAMS_MAX:
             await self._refuse(stream)
             return None
-        await self._write_frame(_header(TYPE_WINDOW_UPDATE, FLAG_ACK, stream_id, 0))
+        await self._write_frame(_header(yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_ACK, stream_id, 0))
         await self.new_stream_send_channel.send(stream)
         return self.streams.get(stream_id)
 
     def _on_flags(self, stream: YamuxStream, flags: int) -> None:
-        if flags & FLAG_RST:
+        if flags & yamux.FLAG_RST:
             self._forget(stream)
-        elif flags & FLAG_FIN:
+        elif flags & yamux.FLAG_FIN:
             stream.recv_closed = True
             self.stream_events[stream.stream_id].set()
             if stream.send_closed:
@@ -177,7 +167,7 @@ class BoundedYamux(Yamux):
 
     async def _refuse(self, stream: YamuxStream) -> None:
         self._forget(stream)
-        await self._write_frame(_header(TYPE_WINDOW_UPDATE, FLAG_RST, stream.stream_id, 0))
+        await self._write_frame(_header(yamux.TYPE_WINDOW_UPDATE, yamux.FLAG_RST, stream.stream_id, 0))
 
     def _add_stream(self, stream_id: int, *, is_initiator: bool) -> YamuxStream:
         stream = BoundedStream(stream_id, self, is_initiator)
@@ -199,4 +189,4 @@ def _mark_reset(stream: YamuxStream) -> None:
 
 
 def _header(kind: int, flags: int, stream_id: int, length: int) -> bytes:
-    return struct.pack(YAMUX_HEADER_FORMAT, 0, kind, flags, stream_id, length)
+    return struct.pack(yamux.YAMUX_HEADER_FORMAT, 0, kind, flags, stream_id, length)

@@ -2,10 +2,11 @@
 
 import ipaddress
 import logging
+import random
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Final
+from typing import Final, NoReturn
 
 import trio
 
@@ -14,7 +15,7 @@ from node.network.channel import Channel, Lanes
 from node.network.counters import Counters
 from node.network.dial import Dialer
 from node.network.hello import LocalHello, Refusal, Refused, Status, verify_hello
-from node.network.identity import Address, AddressError, PeerId, parse_address
+from node.network.identity import Address, PeerId, parse_address
 from node.network.muxer import MuxerViolation
 from node.network.peers import PeerInfo, PeerTable
 from node.network.session import NEGOTIATION_S, Session, receive, send
@@ -23,8 +24,12 @@ from node.network.streams import ProtocolViolation, Stream, StreamClosed, Stream
 LOGGER: Final = logging.getLogger(__name__)
 
 HEARTBEAT_S: Final = 1.0
-SILENCE_MAX_S: Final = 5.0
-"""A peer from which nothing was heard for this long is stopped or unreachable: five heartbeats."""
+SILENT_HEARTBEATS_MAX: Final = 5
+"""A peer that is silent for so many of our heartbeats is stopped or unreachable. Beats are counted, not
+seconds: after a pause of this process the peers' signs of life still lie in the sockets."""
+
+NEWS_PAUSE_S: Final = 0.1
+"""Least time between two Status messages: addresses of a forming mesh travel together."""
 
 STALE_S: Final = 2.5
 """A connection this silent gives way to a new one of the same peer."""
@@ -36,6 +41,7 @@ HEARSAY_MAX: Final = 64
 """Addresses of others that are believed from one connection."""
 
 SUBSCRIBER_QUEUE_MAX: Final = 256
+REFUSED_BY_PEER: Final = "refused by the peer"
 VIOLATION_COST: Final = 50
 """For breaking the hello protocol or Yamux itself; the second time is a ban."""
 
@@ -70,6 +76,12 @@ class Peering:
 
         self.finalized_height = 0
         self.listen_port = 0
+        self._listening: tuple[Address, ...] = ()
+        """Where the connected peers accept connections; replaced, never changed."""
+
+        self._lanes: dict[Session, list[Lanes]] = {}
+        """What each session's writers read from, one pair for each channel."""
+
         self._local = local
         self._dialer = dialer
         self._counters = counters
@@ -98,30 +110,21 @@ class Peering:
             session.leave(reason[: hello.REASON_LENGTH_MAX])
 
     async def run(self, session: Session, deadline: float, ready: Callable[[], None]) -> None:
-        """One session. Raises Refused, or TooSlowError if the hello takes too long."""
-        failure: Exception | None = None
+        """One session to its end; `session.reason` then says why. `ready` is called after the hello."""
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._receive, session, nursery.cancel_scope)
             try:
                 with trio.fail_at(deadline):
-                    stream, lanes = await self._greet(session)
-            except (
-                Refused,
-                trio.TooSlowError,
-                StreamClosed,
-                ProtocolViolation,
-                negotiation.NegotiationFailed,
-            ) as error:
-                failure = error
-                nursery.cancel_scope.cancel()
-            else:
+                    stream = await self._greet(session)
                 ready()
-                try:
-                    await self._live(session, stream, lanes, nursery)
-                finally:
-                    self._release(session, lanes)
-        if failure is not None:
-            raise failure
+                await self._live(session, stream, nursery)
+            except trio.TooSlowError:
+                self._count_refusal(session, Refused(Refusal.SILENT))
+                session.close(Refusal.SILENT)
+            except (Refused, StreamClosed, negotiation.NegotiationFailed):
+                session.close(session.reason)
+            finally:
+                self._release(session)
 
     async def _receive(self, session: Session, scope: trio.CancelScope) -> None:
         """Read the connection; its end is the end of the session."""
@@ -133,43 +136,45 @@ class Peering:
         finally:
             scope.cancel()
 
-    async def _greet(self, session: Session) -> tuple[Stream, list[Lanes]]:
-        """Exchange hellos and register the peer. Raises Refused, StreamClosed and what reading raises."""
+    async def _greet(self, session: Session) -> Stream:
+        """Exchange hellos and register the peer. Raises Refused, StreamClosed, NegotiationFailed."""
         if session.outbound:
             stream = await session.open_stream(hello.PROTOCOL)
             await send(stream, self._hello())
         else:
-            accepted = await session.accept_stream()
-            if accepted is None:
-                raise StreamClosed("closed before hello")
-            stream = accepted
+            stream = await session.accept_stream()
             await negotiation.accept(stream, (hello.PROTOCOL,))
         try:
-            lanes = self._register(session, await receive(stream))
-        except Refused as refused:
-            if not refused.by_peer:
-                await session.say_goodbye(stream, refused.reason)
-            raise
+            self._register(session, await receive(stream))
         except ProtocolViolation as violation:
             self.penalize(session.peer, violation.reason, VIOLATION_COST)
-            await session.say_goodbye(stream, Refusal.MALFORMED)
-            raise Refused(Refusal.MALFORMED) from None
+            await self._refuse(session, stream, Refused(Refusal.MALFORMED))
+        except Refused as refused:
+            await self._refuse(session, stream, refused)
         if not session.outbound:
-            await self._send_or_release(session, stream, lanes)
-        return stream, lanes
-
-    async def _send_or_release(self, session: Session, stream: Stream, lanes: list[Lanes]) -> None:
-        try:
             await send(stream, self._hello())
-        except BaseException:
-            self._release(session, lanes)
-            raise
+        return stream
+
+    async def _refuse(self, session: Session, stream: Stream, refused: Refused) -> NoReturn:
+        self._count_refusal(session, refused)
+        if not refused.by_peer:
+            await session.say_goodbye(stream, refused.reason)
+        raise refused
+
+    def _count_refusal(self, session: Session, refused: Refused) -> None:
+        """Note it before the peer can close the connection, which would end this task."""
+        session.reason = refused.reason
+        self._counters.refused[REFUSED_BY_PEER if refused.by_peer else refused.reason] += 1
+        LOGGER.info("connection with %s refused: %r", session.peer, refused.reason)
 
     def _hello(self) -> hello.Hello:
         return self._local.at(self.finalized_height, self.listen_port)
 
-    def _register(self, session: Session, message: hello.Message) -> list[Lanes]:
-        """Check a peer's hello and add the peer, in the place of its older connection. Raises Refused."""
+    def _register(self, session: Session, message: hello.Message) -> None:
+        """Check a peer's hello and add the peer, in the place of its older connection.
+
+        Raises Refused, ProtocolViolation.
+        """
         if isinstance(message, hello.Goodbye):
             raise Refused(message.reason, by_peer=True)
         if not isinstance(message, hello.Hello):
@@ -200,8 +205,8 @@ class Peering:
         if older is None:
             LOGGER.info("peer %s connected: %s, %s", session.peer, info.role, info.address)
             self._publish(PeerConnected(info))
+        self._lanes[session] = [channel.open(info) for channel in self.channels]
         self._changed()
-        return [channel.open(info) for channel in self.channels]
 
     def _replaces(self, newer: Session, older: Session, now: float) -> bool:
         """Both ends keep the same one: the newer by one dialer, or that of the lower peer id."""
@@ -210,10 +215,10 @@ class Peering:
         dialer = self._local.peer_id if newer.outbound else newer.peer
         return dialer == min(self._local.peer_id, newer.peer)
 
-    def _release(self, session: Session, lanes: list[Lanes]) -> None:
-        """Undo `_register`, unless a newer connection has taken over. May be called twice."""
-        for channel, pair in zip(self.channels, lanes, strict=True):
-            channel.close(pair)
+    def _release(self, session: Session) -> None:
+        """Undo `_register`, unless a newer connection has taken over."""
+        for channel, lanes in zip(self.channels, self._lanes.pop(session, ()), strict=False):
+            channel.close(lanes)
         if self.sessions.get(session.peer) is session:
             del self.sessions[session.peer]
             self.table.remove(session.peer)
@@ -221,18 +226,17 @@ class Peering:
             self._publish(PeerDisconnected(session.peer, session.reason))
             self._changed()
 
-    async def _live(
-        self, session: Session, stream: Stream, lanes: list[Lanes], nursery: trio.Nursery
-    ) -> None:
-        """Everything that happens on a connection, until it ends."""
+    async def _live(self, session: Session, stream: Stream, nursery: trio.Nursery) -> None:
+        """Everything that happens on a connection. Raises StreamClosed when it has ended."""
         stalled = partial(session.close, Refusal.STALLED)
-        for channel, pair in zip(self.channels, lanes, strict=True):
-            for lane in pair:
+        for channel, lanes in zip(self.channels, self._lanes[session], strict=True):
+            for lane in lanes:
                 nursery.start_soon(channel.write, lane, session.open_stream, stalled)
         nursery.start_soon(self._send_status, session, stream)
         nursery.start_soon(self._receive_status, session, stream)
-        while (opened := await session.accept_stream()) is not None:
-            nursery.start_soon(supervise, opened, self._handle, self.penalize)
+        nursery.start_soon(_watch, session)
+        while True:
+            nursery.start_soon(supervise, await session.accept_stream(), self._handle, self.penalize)
 
     async def _handle(self, stream: Stream) -> None:
         """Agree on a protocol and run its handler. Raises what the handler raises."""
@@ -245,22 +249,16 @@ class Peering:
 
     async def _send_status(self, session: Session, stream: Stream) -> None:
         """Heartbeats until the session ends; then, if it is ours to end, the reason."""
-        sent: tuple[str, ...] = ()
-        while not session.leaving.is_set():
-            addresses = self._addresses_for(session)
+        told: tuple[Address, ...] = ()
+        while not session.leaving:
+            news = () if told is self._listening else _addresses_for(session, self._listening)
+            told = self._listening
             try:
-                await send(
-                    stream,
-                    Status(
-                        finalized_height=self.finalized_height,
-                        addresses=() if addresses == sent else addresses,
-                    ),
-                )
+                await send(stream, Status(finalized_height=self.finalized_height, addresses=news))
             except StreamClosed:
                 return session.close("hello stream closed")
-            sent = addresses
-            with trio.move_on_after(HEARTBEAT_S):
-                await session.leaving.wait()
+            await trio.sleep(NEWS_PAUSE_S)
+            await session.pause(HEARTBEAT_S - NEWS_PAUSE_S)
         reason = session.reason
         await session.say_goodbye(stream, reason)
         return session.close(reason)
@@ -279,10 +277,7 @@ class Peering:
         """Why the peer is to be dropped. Raises ProtocolViolation, StreamClosed."""
         window_ends, messages, hearsay = 0.0, 0, 0
         while True:
-            with trio.move_on_after(SILENCE_MAX_S) as silence:
-                message = await receive(stream)
-            if silence.cancelled_caught:
-                return Refusal.SILENT
+            message = await receive(stream)
             now = session.heard_at = trio.current_time()
             if now > window_ends:
                 window_ends, messages = now + HEARTBEAT_S, 0
@@ -294,39 +289,61 @@ class Peering:
             self.table.set_height(session.peer, message.finalized_height)
             hearsay += len(message.addresses)
             if message.addresses and hearsay <= HEARSAY_MAX:
-                self._believe(message.addresses)
+                self._believe(session, message.addresses)
 
-    def _believe(self, addresses: tuple[str, ...]) -> None:
-        """Note where others are said to be. Raises ProtocolViolation for what is no address."""
+    def _believe(self, session: Session, addresses: tuple[str, ...]) -> None:
+        """Note where others are said to be. Raises ProtocolViolation for what no honest node says."""
+        local = _is_loopback(session.remote_host)
         try:
             places = [parse_address(text) for text in addresses]
-        except AddressError as error:
+            honest = all(
+                place.peer_id and place.port and _is_loopback(place.host) <= local for place in places
+            )
+        except ValueError as error:
             raise ProtocolViolation(str(error)) from None
+        if not honest:
+            raise ProtocolViolation("an address that nobody can have seen")
         for place in places:
-            if place.peer_id is not None and place.port:
-                self._dialer.book.add(place)
+            self._dialer.book.add(place)
         self._dialer.wake()
-
-    def _addresses_for(self, session: Session) -> tuple[str, ...]:
-        """Where the other peers listen; loopback addresses only for those on the same machine."""
-        known = []
-        for peer in self.table.connected():
-            place = parse_address(peer.address)
-            useful = _is_loopback(session.remote_host) or not _is_loopback(place.host)
-            if peer.peer_id != session.peer and place.port and useful:
-                known.append(peer.address)
-        return tuple(sorted(known)[: hello.ADDRESSES_MAX])
 
     def _changed(self) -> None:
         self._counters.peers = len(self.sessions)
+        places = (parse_address(peer.address) for peer in self.table.connected())
+        self._listening = tuple(place for place in places if place.port)
+        for session in self.sessions.values():
+            session.nudge()
         self._dialer.wake()
 
     def _publish(self, event: PeerEvent) -> None:
-        for subscriber in self._subscribers:
+        for subscriber in list(self._subscribers):
             try:
                 subscriber.send_nowait(event)
-            except (trio.WouldBlock, trio.BrokenResourceError):
+            except trio.WouldBlock:
                 self._counters.events_dropped += 1
+            except trio.BrokenResourceError:
+                self._subscribers.remove(subscriber)
+
+
+async def _watch(session: Session) -> None:
+    """Close the session when the peer has been silent for too many heartbeats."""
+    heard_at, silent = session.heard_at, 0
+    while silent < SILENT_HEARTBEATS_MAX:
+        await trio.sleep(HEARTBEAT_S)
+        silent = silent + 1 if session.heard_at == heard_at else 0
+        heard_at = session.heard_at
+    session.close(Refusal.SILENT)
+
+
+def _addresses_for(session: Session, listening: tuple[Address, ...]) -> tuple[str, ...]:
+    """Where the other peers listen; loopback addresses only for those on the same machine."""
+    local = _is_loopback(session.remote_host)
+    others = [
+        str(place)
+        for place in listening
+        if place.peer_id != session.peer and _is_loopback(place.host) <= local
+    ]
+    return tuple(random.sample(others, min(len(others), hello.ADDRESSES_MAX)))
 
 
 def _is_loopback(host: str) -> bool:

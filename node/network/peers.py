@@ -129,8 +129,9 @@ class PeerTable:
         self._peers.pop(peer_id, None)
 
     def set_height(self, peer_id: PeerId, finalized_height: int) -> None:
-        """Note how far a connected peer says it has come."""
-        self._peers[peer_id] = replace(self._peers[peer_id], finalized_height=finalized_height)
+        """Note how far a peer, if it is still connected, says it has come."""
+        if peer := self._peers.get(peer_id):
+            self._peers[peer_id] = replace(peer, finalized_height=finalized_height)
 
     def get(self, peer_id: PeerId, now: float) -> PeerInfo | None:
         """The connected peer, with its score."""

@@ -3,11 +3,10 @@
 from typing import Final
 
 import trio
-from libp2p.stream_muxer.exceptions import MuxedConnUnavailable
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from node.network import hello, negotiation
 from node.network.identity import PeerId
+from node.network.libp2p_parts import MuxedConnUnavailable, YamuxStream
 from node.network.muxer import BoundedYamux
 from node.network.streams import BROKEN, ProtocolViolation, Stream, StreamClosed, frame
 from node.network.transport import Socket
@@ -35,8 +34,10 @@ class Session:
         self.reason: str = hello.Refusal.STOPPING
         """Why the session ended, once it has."""
 
-        self.leaving = trio.Event()
-        """Set when the peer is to be told goodbye."""
+        self.leaving = False
+        """Whether the peer is to be told goodbye."""
+
+        self._nudged = trio.Event()
 
     async def run(self) -> None:
         """Receive until the connection ends. Raises MuxerViolation; an ordinary end returns."""
@@ -56,14 +57,25 @@ class Session:
     def leave(self, reason: str) -> None:
         """Tell the peer goodbye with `reason`, then close."""
         self.reason = reason
-        self.leaving.set()
+        self.leaving = True
+        self.nudge()
 
-    async def accept_stream(self) -> Stream | None:
-        """The next stream that the peer opens; None when the connection has ended."""
+    def nudge(self) -> None:
+        """There is news for the peer, before the next heartbeat."""
+        self._nudged.set()
+
+    async def pause(self, at_most_s: float) -> None:
+        """Wait for a nudge."""
+        with trio.move_on_after(at_most_s):
+            await self._nudged.wait()
+        self._nudged = trio.Event()
+
+    async def accept_stream(self) -> Stream:
+        """The next stream that the peer opens. Raises StreamClosed when the connection has ended."""
         try:
             muxed = await self._muxer.accept_stream()
-        except MuxedConnUnavailable:
-            return None
+        except MuxedConnUnavailable as error:
+            raise StreamClosed(str(error)) from error
         assert isinstance(muxed, YamuxStream)
         return Stream(muxed, self.peer)
 

@@ -5,10 +5,9 @@ from collections.abc import Awaitable, Callable
 from typing import Final
 
 import trio
-from libp2p.exceptions import BaseLibp2pError
-from libp2p.stream_muxer.yamux.yamux import YamuxStream
 
 from node.network.identity import PeerId
+from node.network.libp2p_parts import BaseLibp2pError, YamuxStream
 from node.network.negotiation import NegotiationFailed
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -16,6 +15,7 @@ LOGGER: Final = logging.getLogger(__name__)
 FRAME_HEADER_BYTES: Final = 4
 """A frame is its length, big-endian, and that many bytes."""
 
+READ_AHEAD_BYTES: Final = 64 * 1024
 FRAME_TIMEOUT_S: Final = 30.0
 """A frame that has begun must be whole within this time: 16 MiB at 0.6 MB/s."""
 
@@ -45,22 +45,21 @@ class Stream:
 
     def __init__(self, muxed: YamuxStream, peer: PeerId, protocol: str = "") -> None:
         self._muxed = muxed
+        self._unread = bytearray()
         self.peer = peer
         self.protocol = protocol
 
     async def read(self, length_max: int) -> bytes:
         """At least one byte and at most `length_max`. Raises StreamClosed."""
-        try:
-            return await self._muxed.read(length_max)
-        except BROKEN as error:
-            raise StreamClosed(str(error)) from error
+        if not self._unread:
+            await self._fill(length_max)
+        return self._taken(length_max)
 
     async def read_exactly(self, length: int) -> bytes:
         """Exactly `length` bytes. Raises StreamClosed."""
-        data = bytearray()
-        while len(data) < length:
-            data += await self.read(length - len(data))
-        return bytes(data)
+        while len(self._unread) < length:
+            await self._fill(length - len(self._unread))
+        return self._taken(length)
 
     async def read_frame(self, length_max: int) -> bytes:
         """One frame, waiting for its start as long as it takes.
@@ -77,6 +76,18 @@ class Stream:
                 return await self.read_exactly(length)
         except trio.TooSlowError:
             raise ProtocolViolation("frame stalled half-way") from None
+
+    async def _fill(self, wanted: int) -> None:
+        """Read on, a little ahead: many small frames arrive together."""
+        try:
+            self._unread += await self._muxed.read(max(wanted, READ_AHEAD_BYTES))
+        except BROKEN as error:
+            raise StreamClosed(str(error)) from error
+
+    def _taken(self, length: int) -> bytes:
+        data = bytes(self._unread[:length])
+        del self._unread[:length]
+        return data
 
     async def write(self, data: bytes) -> None:
         """Write all of `data`. Raises StreamClosed."""

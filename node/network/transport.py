@@ -7,27 +7,34 @@ that made it.
 Source: libp2p specifications, `noise/README.md`, `connections/README.md`.
 """
 
+import logging
 from typing import Final
 
 import trio
-from libp2p.crypto.keys import KeyPair
-from libp2p.crypto.x25519 import create_new_key_pair as new_noise_key
-from libp2p.identity_utils import create_identity_from_seed
-from libp2p.io.abc import ReadWriteCloser
-from libp2p.io.exceptions import ConnectionClosedError
-from libp2p.network.connection.raw_connection import RawConnection
-from libp2p.peer.id import ID
-from libp2p.security.noise.transport import PROTOCOL_ID as NOISE
-from libp2p.security.noise.transport import Transport as Noise
 
 from node.network import negotiation
 from node.network.counters import Counters
 from node.network.identity import PeerId, parse_peer_id
+from node.network.libp2p_parts import (
+    ID,
+    NOISE_PROTOCOL,
+    ConnectionClosedError,
+    Ed25519PrivateKey,
+    KeyPair,
+    Noise,
+    RawConnection,
+    ReadWriteCloser,
+    new_noise_key,
+)
 from node.network.muxer import MUXER_PROTOCOL, BoundedYamux
 from primitives.types import Seed
 
+# What goes wrong with a stranger's handshake is counted here; py-libp2p would print it as an error.
+logging.getLogger("libp2p").addHandler(logging.NullHandler())
+logging.getLogger("libp2p").propagate = False
+
 READ_BYTES: Final = 64 * 1024
-SECURITY_PROTOCOL: Final = str(NOISE)
+SECURITY_PROTOCOL: Final = str(NOISE_PROTOCOL)
 
 
 class Socket(ReadWriteCloser):
@@ -84,8 +91,9 @@ class Upgrader:
 
     def __init__(self, seed: Seed, counters: Counters) -> None:
         """`seed`: the node key, 32 bytes. The Noise key is new at each start; the node key signs it."""
-        self._keys: KeyPair = create_identity_from_seed(seed)
-        self._noise = Noise(self._keys, noise_privkey=new_noise_key().private_key)
+        key = Ed25519PrivateKey.from_bytes(seed)
+        keys = KeyPair(key, key.get_public_key())
+        self._noise = Noise(keys, noise_privkey=new_noise_key().private_key)
         self._counters = counters
 
     async def outbound(self, socket: Socket, expected: PeerId) -> BoundedYamux:

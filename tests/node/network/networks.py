@@ -14,8 +14,8 @@ from node.network.identity import Address, peer_id_of
 from node.network.muxer import BoundedYamux
 from node.network.peers import Limits
 from node.network.requests import ServiceLimits
-from node.network.session import Session, receive, send
-from node.network.streams import Stream
+from node.network.session import Session, receive
+from node.network.streams import Stream, frame
 from node.network.transport import Socket, Upgrader
 from primitives.signing import SigningKey
 from primitives.types import Bytes32, Seed
@@ -27,7 +27,11 @@ PATIENCE_S = 15.0
 
 CHANNEL = "/test/channel/1"
 CHANNEL_LIMITS = ChannelLimits(
-    frame_bytes_max=1 << 20, queue_frames_max=100, queue_bytes_max=4 << 20, inbox_frames_max=200
+    frame_bytes_max=1 << 20,
+    queue_frames_max=100,
+    queue_bytes_max=4 << 20,
+    inbox_frames_max=200,
+    inbox_bytes_max=32 << 20,
 )
 SERVICE = "/test/service/1"
 SERVICE_LIMITS = ServiceLimits(request_bytes_max=1 << 16, response_bytes_max=1 << 20, per_peer_max=2)
@@ -90,10 +94,9 @@ class RawPeer:
     async def answer(self) -> hello.Message:
         return await receive(self.stream)
 
-    async def heartbeat(self) -> None:
-        while True:
-            await send(self.stream, hello.Status(finalized_height=0, addresses=()))
-            await trio.sleep(1)
+    async def say(self, *messages: hello.Message) -> None:
+        """All at once."""
+        await self.stream.write(b"".join(frame(hello.MESSAGES.encode(message)) for message in messages))
 
 
 async def raw_muxer(target: Address, number: int) -> tuple[BoundedYamux, Socket]:
@@ -104,7 +107,7 @@ async def raw_muxer(target: Address, number: int) -> tuple[BoundedYamux, Socket]
 
 @asynccontextmanager
 async def raw_peer(
-    target: Address | None, number: int, message: hello.Message | None = None
+    target: Address | None, number: int, message: hello.Message | bytes | None = None
 ) -> AsyncIterator[RawPeer]:
     """Connect to `target` and say `message`, or a proper hello."""
     assert target is not None
@@ -114,7 +117,8 @@ async def raw_peer(
         session = Session(muxer, target.peer_id, socket, outbound=True)
         nursery.start_soon(session.run)
         stream = await session.open_stream(hello.PROTOCOL)
-        await send(stream, message or local_hello(number).at(0, 0))
+        message = message or local_hello(number).at(0, 0)
+        await stream.write(frame(message if isinstance(message, bytes) else hello.MESSAGES.encode(message)))
         yield RawPeer(muxer, session, stream)
         session.close("test is over")
         nursery.cancel_scope.cancel()

@@ -1,4 +1,4 @@
-"""A node in a process of its own, which a test can stop: `python -m tests.node.network.stoppable MULTIADDR`."""
+"""A node in a process of its own, which a test can stop: `python -m tests.node.network.stoppable ADDRESS`."""
 
 import sys
 

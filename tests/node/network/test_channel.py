@@ -10,9 +10,15 @@ from node.network.identity import PeerId
 from node.network.peers import PeerInfo
 from node.network.streams import frame
 
-LIMITS = ChannelLimits(frame_bytes_max=1000, queue_frames_max=3, queue_bytes_max=100, inbox_frames_max=4)
+LIMITS = ChannelLimits(
+    frame_bytes_max=1000, queue_frames_max=3, queue_bytes_max=100, inbox_frames_max=4, inbox_bytes_max=100
+)
 WIDE = ChannelLimits(
-    frame_bytes_max=1 << 20, queue_frames_max=1000, queue_bytes_max=1 << 20, inbox_frames_max=4
+    frame_bytes_max=1 << 20,
+    queue_frames_max=1000,
+    queue_bytes_max=1 << 20,
+    inbox_frames_max=2,
+    inbox_bytes_max=1 << 20,
 )
 A, B = PeerId("a"), PeerId("b")
 
@@ -111,7 +117,7 @@ def test_a_lane_never_holds_more_than_its_bounds(frames: list[tuple[bytes, int |
 
 
 async def test_one_peer_cannot_fill_the_inbox() -> None:
-    inbox = Inbox(4)
+    inbox = Inbox(LIMITS)
     assert [inbox.put(Received(A, b"")) for _ in range(3)] == [True, True, False]
     assert [inbox.put(Received(B, b"")) for _ in range(3)] == [True, True, False]
     assert await inbox.receive() == Received(A, b"")
@@ -119,13 +125,24 @@ async def test_one_peer_cannot_fill_the_inbox() -> None:
 
 
 async def test_a_full_inbox_loses_the_newest() -> None:
-    inbox = Inbox(2)
+    inbox = Inbox(WIDE)
     assert inbox.put(Received(A, b"1"))
     assert inbox.put(Received(B, b"2"))
     assert not inbox.put(Received(PeerId("c"), b"3"))
     assert [inbox.receive_nowait(), inbox.receive_nowait()] == [Received(A, b"1"), Received(B, b"2")]
     with pytest.raises(trio.WouldBlock):
         inbox.receive_nowait()
+
+
+async def test_the_inbox_is_bounded_in_bytes_too() -> None:
+    inbox = Inbox(LIMITS)
+    assert inbox.put(Received(A, bytes(50)))
+    assert not inbox.put(Received(A, b"1"))
+    assert not inbox.put(Received(B, bytes(51)))
+    assert inbox.put(Received(B, bytes(50)))
+    for _ in range(2):
+        await inbox.receive()
+    assert inbox.put(Received(A, bytes(1000)))
 
 
 async def test_a_frame_for_nobody_is_counted() -> None:

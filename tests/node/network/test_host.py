@@ -4,11 +4,11 @@ import trio
 from node.network import hello
 from node.network.hello import Refusal, Role
 from node.network.host import HANDSHAKE_FAILED, TOO_MANY_SOCKETS, ListenFailed, Network
-from node.network.identity import PeerId, peer_id_of
-from node.network.peering import PeerConnected, PeerDisconnected, PeerEvent
+from node.network.identity import Address, PeerId, peer_id_of
+from node.network.peering import REFUSED_BY_PEER, PeerConnected, PeerDisconnected, PeerEvent
 from node.network.peers import Limits
 from node.network.requests import RequestFailed, RequestFailure
-from node.network.streams import ProtocolViolation, frame
+from node.network.streams import ProtocolViolation, StreamClosed
 from primitives.signing import SigningKey
 from primitives.types import Bytes32, Seed
 from tests.node.network.networks import (
@@ -128,6 +128,24 @@ async def test_frames_reach_the_inbox_of_their_protocol(nursery: trio.Nursery) -
     nursery.cancel_scope.cancel()
 
 
+async def test_votes_overtake_proposals(nursery: trio.Nursery) -> None:
+    first, second = Network(config(1)), Network(config(2))
+    inbox = first.channel(CHANNEL, CHANNEL_LIMITS).inbox
+    channel = second.channel(CHANNEL, CHANNEL_LIMITS)
+    await nursery.start(first.run)
+    await nursery.start(second.run)
+    assert first.listening is not None
+    second.dial(first.listening)
+    await eventually(lambda: knows(second, first))
+    for _ in range(4):
+        assert channel.send(first.peer_id, bytes(1 << 20))
+    assert channel.send(first.peer_id, b"vote", urgent=True)
+    with trio.fail_after(PATIENCE_S):
+        arrived = [(await inbox.receive()).frame for _ in range(5)]
+    assert b"vote" in arrived[:4]
+    nursery.cancel_scope.cancel()
+
+
 async def test_a_slow_service_loses_frames_and_counts_them(nursery: trio.Nursery) -> None:
     first, second = Network(config(1)), Network(config(2))
     first.channel(CHANNEL, CHANNEL_LIMITS)
@@ -167,7 +185,7 @@ async def test_an_oversized_frame_is_refused_and_charged(nursery: trio.Nursery) 
         for _ in range(5):
             stream = await peer.session.open_stream(CHANNEL)
             await stream.write((CHANNEL_LIMITS.frame_bytes_max + 1).to_bytes(4, "big"))
-            with trio.fail_after(PATIENCE_S), pytest.raises(Exception):  # noqa: B017, PT011
+            with trio.fail_after(PATIENCE_S), pytest.raises(StreamClosed):
                 await stream.read(1)
         await eventually(lambda: network.banned() == (peer_id_of(seed(2)),))
     await eventually(lambda: network.peers() == ())
@@ -184,7 +202,7 @@ async def test_a_banned_peer_is_told_and_stays_out(nursery: trio.Nursery) -> Non
     gone = await event(events)
     assert isinstance(gone, PeerDisconnected)
     assert "banned: bad vote" in gone.reason
-    await eventually(lambda: second.counters.refused["refused by the peer"] > 0)
+    await eventually(lambda: second.counters.refused[REFUSED_BY_PEER] > 0)
     await eventually(lambda: first.peers() == ())
     nursery.cancel_scope.cancel()
 
@@ -283,7 +301,7 @@ async def test_another_chain_is_refused_with_the_reason(nursery: trio.Nursery) -
     async with raw_peer(network.listening, 2, local_hello(2, OTHER_CHAIN).at(0, 0)) as peer:
         assert await peer.answer() == hello.Goodbye(reason=Refusal.WRONG_GENESIS)
     other = await start(nursery, config(3, network.listening, genesis=OTHER_CHAIN))
-    await eventually(lambda: other.counters.refused["refused by the peer"] == 1)
+    await eventually(lambda: other.counters.refused[REFUSED_BY_PEER] == 1)
     assert network.counters.refused[Refusal.WRONG_GENESIS] == 2
     assert network.peers() == other.peers() == ()
     nursery.cancel_scope.cancel()
@@ -311,35 +329,71 @@ async def test_a_malformed_hello_is_refused_and_charged(
 ) -> None:
     network = await start(nursery, config(1))
     for _ in range(2):
-        first = message if isinstance(message, hello.Status) else hello.Goodbye(reason="placeholder")
-        async with raw_peer(network.listening, 2, first) as peer:
-            if isinstance(message, bytes):
-                await peer.stream.write(frame(message))
-            else:
-                assert await peer.answer() == hello.Goodbye(reason=Refusal.MALFORMED)
-            await eventually(lambda: network.counters.inbound_sockets == 0)
+        async with raw_peer(network.listening, 2, message) as peer:
+            assert await peer.answer() == hello.Goodbye(reason=Refusal.MALFORMED)
+    assert network.banned() == (peer_id_of(seed(2)),)
+    async with raw_peer(network.listening, 2) as peer:
+        assert await peer.answer() == hello.Goodbye(reason=Refusal.BANNED)
     assert network.peers() == ()
     nursery.cancel_scope.cancel()
 
 
-async def test_a_flood_of_heartbeats_costs_the_connection(nursery: trio.Nursery) -> None:
+STATUS = hello.Status(finalized_height=0, addresses=())
+SOMEBODY = peer_id_of(seed(7))
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [STATUS] * 50,
+        [local_hello(2).at(0, 0)],
+        [hello.Status(finalized_height=0, addresses=("nowhere",))],
+        [hello.Status(finalized_height=0, addresses=(f"/dns/example.org/tcp/1/p2p/{SOMEBODY}",))],
+        [hello.Status(finalized_height=0, addresses=(f"/ip4/10.0.0.1/tcp/0/p2p/{SOMEBODY}",))],
+        [hello.Status(finalized_height=0, addresses=("/ip4/10.0.0.1/tcp/1",))],
+    ],
+    ids=["flood", "hello again", "no address", "a name", "no port", "nobody"],
+)
+async def test_breaking_the_heartbeat_costs_the_connection(
+    nursery: trio.Nursery, messages: list[hello.Message]
+) -> None:
     network = await start(nursery, config(1))
     async with raw_peer(network.listening, 2) as peer:
         assert isinstance(await peer.answer(), hello.Hello)
-        status = frame(hello.MESSAGES.encode(hello.Status(finalized_height=0, addresses=())))
-        await peer.stream.write(status * 50)
+        await peer.say(*messages)
         await eventually(lambda: network.peers() == ())
+    async with raw_peer(network.listening, 2) as peer:
+        assert isinstance(await peer.answer(), hello.Hello)
+        assert network.peers()[0].score == -50
     nursery.cancel_scope.cancel()
 
 
-async def test_addresses_that_are_none_cost_the_connection(nursery: trio.Nursery) -> None:
+async def test_a_name_that_is_none_does_no_harm(nursery: trio.Nursery) -> None:
     network = await start(nursery, config(1))
-    async with raw_peer(network.listening, 2) as peer:
-        assert isinstance(await peer.answer(), hello.Hello)
-        await peer.stream.write(
-            frame(hello.MESSAGES.encode(hello.Status(finalized_height=0, addresses=("nowhere",))))
-        )
-        await eventually(lambda: network.peers() == ())
+    network.dial(Address(host="a..b", port=1, peer_id=SOMEBODY))
+    other = await start(nursery, config(2))
+    assert other.listening is not None
+    network.dial(other.listening)
+    await eventually(lambda: knows(network, other))
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_peer_is_told_why_it_is_disconnected(nursery: trio.Nursery) -> None:
+    first = await start(nursery, config(1))
+    second = await start(nursery, config(2, first.listening))
+    await eventually(lambda: knows(first, second))
+    events = second.subscribe()
+    first.disconnect(second.peer_id, "maintenance")
+    assert await event(events) == PeerDisconnected(first.peer_id, "the peer said: 'maintenance'")
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_slow_subscriber_stops_nobody(nursery: trio.Nursery) -> None:
+    first = await start(nursery, config(1))
+    first.subscribe()
+    first.subscribe().close()
+    second = await start(nursery, config(2, first.listening))
+    await eventually(lambda: knows(first, second))
     nursery.cancel_scope.cancel()
 
 

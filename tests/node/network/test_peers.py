@@ -98,6 +98,7 @@ def test_heights_are_updated() -> None:
     table.add(peer("a"))
     table.set_height(PeerId("a"), 7)
     assert table.get(PeerId("a"), 0) == replace(peer("a"), finalized_height=7)
+    table.set_height(PeerId("b"), 7)
     assert table.get(PeerId("b"), 0) is None
 
 
