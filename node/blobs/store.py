@@ -184,7 +184,7 @@ class BlobStore:
                 count -= 1
         if free_bytes < needed_bytes or count >= self._limits.count_max:
             raise StoreFull(
-                f"the blob store {self._path} is full: {self._used_bytes} bytes in {len(self._stored)} blobs, "
+                f"blob store {self._path} is full: {self._used_bytes} bytes in {len(self._stored)} blobs, "
                 "and what is pinned stays; unpin some or allow it more"
             )
         for victim in victims:
