@@ -87,7 +87,7 @@ def rpc_route(dispatcher: Dispatcher) -> Route:
 
 async def _answer(request: Request, dispatcher: Dispatcher) -> Response:
     try:
-        body = await read_body(request, REQUEST_BYTES_MAX)
+        body = await read_body(request, REQUEST_BYTES_MAX, READ_TIMEOUT_S)
     except trio.TooSlowError:
         return PlainTextResponse("the request took too long to arrive", status_code=408)
     except ClientDisconnect:
@@ -108,10 +108,10 @@ def refuse_foreign(request: Request, content_type: str) -> Response | None:
     return None
 
 
-async def read_body(request: Request, bytes_max: int) -> bytes | None:
+async def read_body(request: Request, bytes_max: int, timeout_s: float) -> bytes | None:
     """The body, or None if it is longer than `bytes_max`. Raises trio.TooSlowError, ClientDisconnect."""
     body = bytearray()
-    with trio.fail_after(READ_TIMEOUT_S):
+    with trio.fail_after(timeout_s):
         async with aclosing(request.stream()) as parts:
             async for part in parts:
                 body += part
