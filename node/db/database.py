@@ -368,14 +368,18 @@ def _leaves(snapshot: Transaction) -> Iterator[Leaf]:
 def _reader(snapshot: Transaction) -> BucketReader:
     """Reads buckets in one snapshot."""
 
+    cursor = snapshot.cursor(Table.STATE)
+
     def read(bucket: int, levels: int) -> list[Leaf]:
         shift = 32 - levels
-        first = (bucket << shift).to_bytes(4, "big")
         leaves: list[Leaf] = []
-        for path, row in snapshot.rows_from(Table.STATE, first):
+        found = cursor.set_range((bucket << shift).to_bytes(4, "big"))
+        while found:
+            path, row = cursor.item()
             if int.from_bytes(path[:4], "big") >> shift != bucket:
                 break
             leaves.append(leaf_of(path, row_value(row)))
+            found = cursor.next()
         return leaves
 
     return read

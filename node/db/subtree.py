@@ -5,11 +5,9 @@ single leaf: such a subtree is not hashed again on its way up.
 """
 
 from bisect import bisect_left
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from hashlib import blake2s
 from typing import Final, NamedTuple
-
-from primitives.state_proof import bit
 
 Node = bytes
 NODE_BYTES: Final = 33
@@ -65,7 +63,8 @@ def build(leaves: Sequence[Leaf], depth: int) -> Subtree:
     """The subtree of `leaves`, ascending by path, all of which share their first `depth` bits."""
     if len(leaves) < 2:
         return leaves[0] if leaves else None
-    split = bisect_left(leaves, 1, key=lambda leaf: bit(leaf.path, depth))
+    byte, mask = depth >> 3, 0x80 >> (depth & 7)
+    split = bisect_left(leaves, 1, key=lambda leaf: leaf.path[byte] & mask)
     return _join(build(leaves[:split], depth + 1), build(leaves[split:], depth + 1))
 
 
@@ -74,12 +73,17 @@ def update(subtree: Subtree, changes: Sequence[LeafChange], depth: int) -> Subtr
     if not changes:
         return subtree
     if isinstance(subtree, Inner):
-        split = bisect_left(changes, 1, key=lambda change: bit(change[0], depth))
+        byte, mask = depth >> 3, 0x80 >> (depth & 7)
+        split = bisect_left(changes, 1, key=lambda change: change[0][byte] & mask)
         left = update(subtree.left, changes[:split], depth + 1)
         return _join(left, update(subtree.right, changes[split:], depth + 1))
-    leaves: dict[bytes, Leaf | None] = {} if subtree is None else {subtree.path: subtree}
-    leaves.update(changes)
-    return build(sorted(_present(leaves.values()), key=lambda leaf: leaf.path), depth)
+    path, leaf = changes[0]
+    if len(changes) == 1 and (subtree is None or subtree.path == path):
+        return leaf
+    found: dict[bytes, Leaf | None] = {} if subtree is None else {subtree.path: subtree}
+    found.update(changes)
+    leaves = [leaf for leaf in found.values() if leaf is not None]
+    return build(sorted(leaves, key=lambda leaf: leaf.path), depth)
 
 
 def size_up_to(subtree: Subtree, limit: int) -> int:
@@ -88,10 +92,6 @@ def size_up_to(subtree: Subtree, limit: int) -> int:
         return 0 if subtree is None else 1
     size = size_up_to(subtree.left, limit)
     return size if size >= limit else size + size_up_to(subtree.right, limit - size)
-
-
-def _present(leaves: Iterable[Leaf | None]) -> Iterable[Leaf]:
-    return (leaf for leaf in leaves if leaf is not None)
 
 
 def _join(left: Subtree, right: Subtree) -> Subtree:

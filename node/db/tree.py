@@ -14,6 +14,7 @@ from typing import Final
 from node.db.subtree import (
     NODE_BYTES,
     VOID,
+    Inner,
     Leaf,
     LeafChange,
     Node,
@@ -110,7 +111,8 @@ class StateTree:
             replaced[bucket] = old = self.subtree(bucket, below, read)
             buckets[bucket] = update(old, list(group), self.levels)
         nodes = self._ways_up({bucket: node_of(subtree) for bucket, subtree in buckets.items()}, below)
-        return Layer(nodes, buckets, replaced, _hash(nodes.get(_ROOT) or self._node(_ROOT, below)))
+        root = nodes[_ROOT] if nodes else self._node(_ROOT, below)
+        return Layer(nodes, buckets, replaced, _hash(root))
 
     def reread(self, buckets: Iterable[int], read: BucketReader) -> None:
         """Bring the tree up to date with the table, in which only these buckets differ from it."""
@@ -167,24 +169,24 @@ class StateTree:
         return subtree
 
     def _cache(self, bucket: int, subtree: Subtree) -> None:
-        if size_up_to(subtree, CACHED_LEAVES_MIN + 1) > CACHED_LEAVES_MIN:
+        if isinstance(subtree, Inner) and size_up_to(subtree, CACHED_LEAVES_MIN + 1) > CACHED_LEAVES_MIN:
             self._cached[bucket] = subtree
         else:
             self._cached.pop(bucket, None)
 
     def _ways_up(self, buckets: Mapping[int, Node], layers: Sequence[Layer]) -> dict[int, Node]:
-        """These buckets and all nodes above them, on top of `layers`."""
-        level = {(1 << self.levels) + bucket: node for bucket, node in buckets.items()}
-        nodes = dict(level)
+        """These buckets, ascending, and all nodes above them, on top of `layers`."""
+        nodes = {(1 << self.levels) + bucket: node for bucket, node in buckets.items()}
+        level = list(nodes)
         for _ in range(self.levels):
-            above: dict[int, Node] = {}
-            for index, node in level.items():
-                if index >> 1 in above:
-                    continue
-                sibling = level.get(index ^ 1) or self._node(index ^ 1, layers)
-                above[index >> 1] = node_above(sibling, node) if index & 1 else node_above(node, sibling)
-            nodes |= above
-            level = above
+            level = list(dict.fromkeys(index >> 1 for index in level))
+            for index in level:
+                left, right = nodes.get(2 * index), nodes.get(2 * index + 1)
+                if left is None:
+                    left = self._node(2 * index, layers)
+                if right is None:
+                    right = self._node(2 * index + 1, layers)
+                nodes[index] = node_above(left, right)
         return nodes
 
     def _node(self, index: int, layers: Sequence[Layer]) -> Node:
