@@ -19,7 +19,8 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, print_line, print_table
-from node.keystore.store import Keystore, KeystoreError, write_secret
+from node.identity import NODE_KEY, seed_in
+from node.keystore.store import Keystore, KeystoreError
 from node.network.identity import peer_id_of
 from primitives.hashing import domain
 from primitives.mnemonic import phrase_from_entropy, seed_from_phrase
@@ -181,22 +182,22 @@ def export(
         print_line(f"0x{seed.hex()}")
 
 
-@app.command(epilog=examples("consil key node-key node.key"))
+@app.command(epilog=examples("consil key node-key ~/.consilience/chains/local/keystore"))
 def node_key(
-    file: Annotated[Path, typer.Argument(help="The file to make; an existing one is never replaced.")],
+    directory: Annotated[
+        Path, typer.Argument(metavar="DIR", help="A node's keystore: BASE/chains/ID/keystore.")
+    ],
     as_json: Json = False,
 ) -> None:
-    """Make the key that names a node on the network, and show its peer id. The file has mode 0600."""
-    seed = Seed(secrets.token_bytes(32))
+    """Show the peer id of a node, by which others name it in --bootnode.
+
+    Its key is made if there is none, in a file of mode 0600.
+    """
     try:
-        write_secret(file, seed.hex() + "\n")
-    except FileExistsError:
-        raise UserError(f"{file} exists", "choose another file, or move it away") from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write {file}: {error.strerror}", "choose a directory that you can write to"
-        ) from None
-    _show({"file": str(file), "peerId": peer_id_of(seed)}, as_json)
+        seed = seed_in(directory.expanduser(), NODE_KEY)
+    except KeystoreError as error:
+        raise UserError(str(error), "choose a directory that you can write to") from None
+    _show({"directory": str(directory), "peerId": peer_id_of(seed)}, as_json)
 
 
 def _describe(seed: Seed) -> dict[str, str]:

@@ -18,6 +18,9 @@ INTERRUPTED: Final = 130
 
 GROUPS: Final = {
     "key": ("cli.key", "Make, keep and use keys."),
+    "node": ("cli.node", "Run a node."),
+    "chainspec": ("cli.chainspec", "Build and check chain specifications."),
+    "testnet": ("cli.testnet", "Run a local network of real nodes, and break it."),
     "tx": ("cli.tx", "Sign and submit transactions."),
     "query": ("cli.query", "Ask a node about accounts, blocks, events and storage."),
 }

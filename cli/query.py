@@ -78,7 +78,7 @@ def block(block_: Block = None, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -
         if as_json:
             print_json({**found, "inherents": inherents, "extrinsics": extrinsics})
             return
-        print_fields(found["header"])
+        print_fields({name: value for name, value in found["header"].items() if value is not None})
         for index, call in enumerate(inherents):
             print_line(f"\ninherent {index}: {show_call(chain, call)}")
         for index, call in enumerate(extrinsics):

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from cli.key import MESSAGE_DOMAIN
+from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
 from primitives.mnemonic import seed_from_phrase, seed_from_uri
 from primitives.signing import SigningKey, verify
-from primitives.types import Seed
 from tests.cli.conftest import Consil
 
 ALICE = "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
@@ -136,16 +136,14 @@ def test_a_key_file_that_others_can_read_is_refused(
     assert "chmod 600" in refusal("key", "sign", "hello", "--key", "anna", "--keystore", tmp_path)
 
 
-def test_a_node_key_is_written_once(document: Document, refusal: Refusal, tmp_path: Path) -> None:
-    path = tmp_path / "node.key"
-    made = document("key", "node-key", path)
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
-    assert made["peerId"] == peer_id_of(Seed(bytes.fromhex(path.read_text())))
-    assert "exists" in refusal("key", "node-key", path)
+def test_a_node_key_is_made_once(document: Document, tmp_path: Path) -> None:
+    made = document("key", "node-key", tmp_path)
+    assert made["peerId"] == peer_id_of(Keystore(tmp_path).seed_of("node"))
+    assert document("key", "node-key", tmp_path) == made
 
 
 def test_an_unwritable_directory_is_one_line(refusal: Refusal, tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.touch()
     assert "cannot write" in refusal("key", "generate", "--name", "anna", "--keystore", blocker / "keys")
-    assert "cannot write" in refusal("key", "node-key", blocker / "node.key")
+    assert "cannot write" in refusal("key", "node-key", blocker / "keys")

@@ -1,0 +1,163 @@
+"""`consil chainspec`: the file from which every node of a chain makes the same block 0."""
+
+import json
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from chainspec.presets import INSTANT, LOCAL, PRESETS, WIDE, Network, build_spec
+from chainspec.spec import ChainSpec, SpecError, spec_text
+from cli.accounts import account_of, bytes_of_hex, open_keystore
+from cli.errors import UserError
+from cli.options import DEFAULT_KEYSTORE, Json, KeystoreDirectory, command_group, examples
+from cli.output import print_fields, print_json, print_line, print_table
+from cli.specs import genesis_block, load_spec
+from frame.validators import Validator
+from node.keystore.store import Keystore
+from primitives.block import block_hash
+from primitives.types import AccountId, PublicKey, Stake
+
+app = command_group()
+
+PACES = {"instant": INSTANT, "local": LOCAL, "wide": WIDE}
+
+Chain = Annotated[str, typer.Argument(metavar="CHAIN", help=f"A file, or a preset: {', '.join(PRESETS)}.")]
+
+
+@app.command(
+    epilog=examples(
+        "consil chainspec build chain.json --id mine --validator //Alice --endow //Alice=1000",
+        "consil chainspec build chain.json --id mine --pace wide --validator anna=0x88dc...",
+    )
+)
+def build(
+    file: Annotated[Path, typer.Argument(help="The file to write; an existing one is never replaced.")],
+    id_: Annotated[str, typer.Option("--id", help="Short name; also names the directory of the chain.")],
+    validator: Annotated[
+        list[str],
+        typer.Option(
+            metavar="ACCOUNT[=KEY]", help="Votes from epoch 1 on; KEY is its session key, 0x and 64 digits."
+        ),
+    ],
+    endow: Annotated[
+        list[str] | None,
+        typer.Option(metavar="ACCOUNT=TOKENS", help="Has this many whole tokens at the start."),
+    ] = None,
+    name: Annotated[str, typer.Option(help="For people; the id if left out.")] = "",
+    pace: Annotated[
+        str, typer.Option(help="instant (one validator, no votes), local or wide (the world).")
+    ] = "local",
+    boot_node: Annotated[
+        list[str] | None, typer.Option(metavar="MULTIADDR", help="Where nodes find peers.")
+    ] = None,
+    fork_id: Annotated[str, typer.Option(help="Tells forks of one genesis apart.")] = "",
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    as_json: Json = False,
+) -> None:
+    """Write a new chain specification."""
+    store = open_keystore(keystore)
+    if pace not in PACES:
+        raise typer.BadParameter(f"choose one of {', '.join(PACES)}", param_hint="--pace")
+    network = Network(
+        name=name or id_,
+        id=id_,
+        chain_type="Local" if pace != "wide" else "Live",
+        consensus=PACES[pace],
+        validators=[_validator(text, store) for text in validator],
+        endowments=dict(_endowment(text, store) for text in endow or []),
+        genesis_ms=time.time_ns() // 1_000_000,
+        boot_nodes=boot_node or [],
+        fork_id=fork_id,
+    )
+    try:
+        spec = build_spec(network)
+    except SpecError as error:
+        raise UserError(
+            f"no chain can be like that: {error}", "see `consil chainspec build --help`"
+        ) from None
+    _write(file, spec_text(spec))
+    _show(spec, as_json, {"file": str(file)})
+
+
+@app.command(epilog=examples("consil chainspec show local", "consil chainspec show chain.json --json"))
+def show(chain: Chain, as_json: Json = False) -> None:
+    """Show what a specification says, and the hash of its genesis block."""
+    _show(load_spec(chain), as_json, {})
+
+
+@app.command(epilog=examples("consil chainspec validate chain.json"))
+def validate(chain: Chain, as_json: Json = False) -> None:
+    """Check a specification; exit code 1 and the path of the wrong key if it is none."""
+    spec = load_spec(chain)
+    hash_ = f"0x{block_hash(genesis_block(spec)).hex()}"
+    if as_json:
+        print_json({"valid": True, "id": spec.id, "genesisHash": hash_})
+    else:
+        print_line(f"valid: {spec.id}, genesis {hash_}")
+
+
+@app.command(epilog=examples("consil chainspec presets"))
+def presets(as_json: Json = False) -> None:
+    """List the chains that need no file."""
+    found = [PRESETS[name]() for name in PRESETS]
+    rows = [(spec.id, spec.name, spec.consensus.engine, len(_validators(spec))) for spec in found]
+    if as_json:
+        columns = ("id", "name", "engine", "validators")
+        print_json([dict(zip(columns, row, strict=True)) for row in rows])
+    else:
+        print_table(("preset", "name", "engine", "validators"), rows, "no presets")
+
+
+def _show(spec: ChainSpec, as_json: bool, more: dict[str, str]) -> None:
+    hash_ = f"0x{block_hash(genesis_block(spec)).hex()}"
+    if as_json:
+        document: dict[str, Any] = {**more, "genesisHash": hash_, "spec": json.loads(spec_text(spec))}
+        print_json(document)
+        return
+    consensus = spec.consensus
+    endowments = spec.genesis.runtime_genesis.config.balances.endowments
+    print_fields(
+        {
+            **more,
+            "name": f"{spec.name} ({spec.id}), {spec.chain_type}",
+            "genesis": hash_,
+            "consensus": f"{consensus.engine}, a block every {consensus.block_time_ms} ms, "
+            f"epochs of {consensus.epoch_length} blocks",
+            "validators": "\n".join(f"0x{one.session_key.hex()}" for one in _validators(spec)),
+            "endowed": f"{len(endowments)} accounts",
+            "boot nodes": "\n".join(spec.boot_nodes) or "none",
+        }
+    )
+
+
+def _validators(spec: ChainSpec) -> Sequence[Any]:
+    return spec.genesis.runtime_genesis.config.session.validators
+
+
+def _validator(text: str, store: Keystore) -> Validator:
+    who, _, key = text.partition("=")
+    account = account_of(who, store)
+    session_key = bytes_of_hex(key, 32, "a session key") if key else bytes(account)
+    return Validator(account, PublicKey(session_key), Stake(1))
+
+
+def _endowment(text: str, store: Keystore) -> tuple[AccountId, int]:
+    who, _, tokens = text.rpartition("=")
+    if not who or not tokens.isdecimal():
+        raise UserError(f"'{text}' endows nobody", "write ACCOUNT=TOKENS, as in //Alice=1000")
+    return account_of(who, store), int(tokens)
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        with file.expanduser().open("xb") as out:
+            out.write(data)
+    except FileExistsError:
+        raise UserError(f"{file} exists", "choose another file, or move it away") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write {file}: {error.strerror}", "choose a directory that you can write to"
+        ) from None

@@ -1,0 +1,188 @@
+"""`consil node`: one node, from the command line to a clean stop."""
+
+import logging
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from cli.errors import UserError
+from cli.options import Json, command_group, examples
+from cli.output import print_fields, print_json
+from cli.specs import load_spec
+from node.config import NodeConfig, StartError
+from node.network.identity import Address, AddressError, parse_address
+from primitives.mnemonic import seed_from_uri
+
+if TYPE_CHECKING:
+    import trio
+
+    from node.node import Started
+
+app = command_group()
+
+DEFAULT_BASE_PATH: Final = Path("~/.consilience")
+DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/30333"
+STATE_HISTORY: Final = "256"
+STATE_HISTORY_MIN: Final = 32
+"""Light clients are answered about that many blocks."""
+
+_LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
+
+_PERSON: Final = "Vote with the well-known key of this name, on a development chain."
+
+
+@app.command(
+    epilog=examples(
+        "consil node run --dev                                       a throw-away chain of one node",
+        "consil node run --chain chain.json --validator --base-path /var/lib/consil",
+        "consil node run --chain chain.json --bootnode /ip4/10.0.0.1/tcp/30333/p2p/12D3KooW...",
+    )
+)
+def run(
+    chain: Annotated[str, typer.Option(help="dev, local, or the file of a chain specification.")] = "local",
+    dev: Annotated[bool, typer.Option("--dev", help="The same as --chain dev --alice --tmp.")] = False,
+    tmp: Annotated[
+        bool, typer.Option("--tmp", help="Keep everything in a directory that is removed.")
+    ] = False,
+    base_path: Annotated[
+        Path, typer.Option(metavar="DIR", help="Keeps chains and keys.")
+    ] = DEFAULT_BASE_PATH,
+    name: Annotated[str, typer.Option(help="What logs and peers call the node.")] = "node",
+    validator: Annotated[
+        bool, typer.Option("--validator", help="Vote, if the chain has this node's key.")
+    ] = False,
+    alice: Annotated[bool, typer.Option("--alice", help=_PERSON)] = False,
+    bob: Annotated[bool, typer.Option("--bob", help=_PERSON)] = False,
+    charlie: Annotated[bool, typer.Option("--charlie", help=_PERSON)] = False,
+    dave: Annotated[bool, typer.Option("--dave", help=_PERSON)] = False,
+    bootnode: Annotated[
+        list[str] | None, typer.Option(metavar="MULTIADDR", help="A peer to start with.")
+    ] = None,
+    listen: Annotated[
+        str, typer.Option(metavar="MULTIADDR", help="Where peers reach this node.")
+    ] = DEFAULT_LISTEN,
+    rpc_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 9944,
+    prometheus_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks one.", min=0, max=65535)] = 9615,
+    no_prometheus: Annotated[bool, typer.Option("--no-prometheus", help="Serve no metrics.")] = False,
+    state_history: Annotated[
+        str,
+        typer.Option(
+            metavar="BLOCKS", help=f"Keep old state this long: {STATE_HISTORY_MIN} or more, or archive."
+        ),
+    ] = STATE_HISTORY,
+    log: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    as_json: Json = False,
+) -> None:
+    """Run a node until Ctrl-C.
+
+    Keys are made at the first start, in DIR/chains/ID/keystore, in files of mode 0600 (not encrypted yet).
+    """
+    people = {"Alice": alice or dev, "Bob": bob, "Charlie": charlie, "Dave": dave}
+    chosen = [person for person, is_chosen in people.items() if is_chosen]
+    if len(chosen) > 1:
+        raise typer.BadParameter("a node votes with one key", param_hint="--alice, --bob, --charlie, --dave")
+    _set_up_log(log)
+    with ExitStack() as stack:
+        if tmp or (dev and base_path == DEFAULT_BASE_PATH):
+            base_path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="consil-")))
+        spec = load_spec("dev" if dev else chain)
+        config = NodeConfig(
+            spec=spec,
+            base_path=base_path.expanduser().absolute(),
+            name=name if name != "node" or not chosen else chosen[0].lower(),
+            is_validator=validator or bool(chosen),
+            session_seed=seed_from_uri(f"//{chosen[0]}") if chosen else None,
+            node_seed=None,
+            listen=_address(listen, "--listen"),
+            bootnodes=tuple(_address(text, "--bootnode") for text in (*spec.boot_nodes, *(bootnode or ()))),
+            rpc_port=rpc_port,
+            prometheus_port=None if no_prometheus else prometheus_port,
+            undo_blocks=_history(state_history),
+        )
+        _serve(config, lambda started: _show(config, started, as_json))
+
+
+def _serve(config: NodeConfig, on_started: Callable[["Started"], None]) -> None:
+    """Be a node until Ctrl-C or SIGTERM. Raises UserError if it cannot start, or has to stop."""
+    import trio
+
+    from node.node import run as run_node
+
+    refused: list[StartError] = []
+
+    async def until_signalled() -> None:
+        with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(_cancel_on, signals, nursery.cancel_scope)
+                try:
+                    await run_node(config, on_started)
+                except* StartError as group:
+                    refused.append(_first(group))
+                nursery.cancel_scope.cancel()
+
+    trio.run(until_signalled)
+    if refused:
+        raise UserError(str(refused[0]))
+
+
+async def _cancel_on(signals: AsyncIterator[int], scope: "trio.CancelScope") -> None:
+    async for _ in signals:
+        scope.cancel()
+        return
+
+
+def _first(error: BaseException) -> StartError:
+    """The refusal inside a group that has nothing else."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    assert isinstance(error, StartError)
+    return error
+
+
+def _show(config: NodeConfig, started: "Started", as_json: bool) -> None:
+    document = {
+        "chain": config.spec.id,
+        "name": config.name,
+        "peerId": started.peer_id,
+        "address": started.address,
+        "rpc": f"http://127.0.0.1:{started.rpc_port}",
+        "directory": str(config.directory),
+    }
+    if as_json:
+        print_json(document)
+    else:
+        print_fields({name: "none" if value is None else value for name, value in document.items()})
+    sys.stdout.flush()
+
+
+def _set_up_log(level: str) -> None:
+    """One event per line on standard error."""
+    if level not in ("debug", "info", "warning", "error"):
+        raise typer.BadParameter("choose debug, info, warning or error", param_hint="--log")
+    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
+    logging.getLogger("node").setLevel(level.upper())
+
+
+def _address(text: str, option: str) -> Address:
+    try:
+        return parse_address(text)
+    except AddressError as error:
+        raise UserError(
+            f"{option}: {error}", "write /ip4/ADDRESS/tcp/PORT, and /p2p/ID after it for a peer"
+        ) from None
+
+
+def _history(text: str) -> int | None:
+    if text == "archive":
+        return None
+    if not text.isdecimal() or int(text) < STATE_HISTORY_MIN:
+        raise typer.BadParameter(
+            f"write archive, or a number from {STATE_HISTORY_MIN}", param_hint="--state-history"
+        )
+    return int(text)

@@ -1,0 +1,36 @@
+"""Chain specifications as commands name them: a preset or a file."""
+
+from pathlib import Path
+
+from chainspec.presets import PRESETS
+from chainspec.spec import SPEC_BYTES_MAX, ChainSpec, SpecError, genesis_changes, genesis_header, parse_spec
+from cli.errors import UserError
+from primitives.block import Header
+from primitives.state_root import state_root
+
+
+def load_spec(chain: str) -> ChainSpec:
+    """The specification of a preset, or in a file. Raises UserError."""
+    if chain in PRESETS:
+        return PRESETS[chain]()
+    path = Path(chain).expanduser()
+    try:
+        with path.open("rb") as file:
+            data = file.read(SPEC_BYTES_MAX + 1)
+    except OSError as error:
+        known = ", ".join(PRESETS)
+        raise UserError(
+            f"cannot read {path} ({error.strerror})", f"give a file, or a preset: {known}"
+        ) from None
+    try:
+        return parse_spec(data)
+    except SpecError as error:
+        raise UserError(
+            f"{path}: {error}", "correct it, or get the file again from who runs the chain"
+        ) from None
+
+
+def genesis_block(spec: ChainSpec) -> Header:
+    """The header of block 0, whose hash names the chain."""
+    entries = [(key, value) for key, value in genesis_changes(spec) if value is not None]
+    return genesis_header(spec, state_root(entries))

@@ -1,0 +1,233 @@
+"""`consil testnet`: a network of real nodes on this machine."""
+
+import signal
+import time
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import asdict
+from pathlib import Path
+from types import FrameType
+from typing import Annotated, Any, Final, TypeVar
+
+import typer
+
+from cli.errors import UserError
+from cli.options import Json, command_group, examples
+from cli.output import print_json, print_line, print_table, progress
+from cli.testnet_processes import Testnet, TestnetError
+
+app = command_group()
+
+T = TypeVar("T")
+
+START_TIMEOUT_S: Final = 60.0
+"""How long the first finalized block may take on a machine that is busy with other things."""
+
+_FOLLOW_POLL_S: Final = 0.2
+_LOG_LINES: Final = 20
+
+Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Everything of the network is in it.")]
+DEFAULT_DIRECTORY: Final = Path("~/.consilience/testnet")
+Node = Annotated[str, typer.Argument(metavar="NODE", help="A name from `consil testnet status`.")]
+
+
+@app.command(
+    epilog=examples(
+        "consil testnet up                         stays until Ctrl-C, then stops every node",
+        "consil testnet up --nodes 1 --detach      four validators and a full node that go on running",
+    )
+)
+def up(
+    validators: Annotated[
+        int | None, typer.Option(help="How many nodes vote; 4 in a new network.", min=1)
+    ] = None,
+    nodes: Annotated[
+        int | None, typer.Option(help="How many more follow the chain without a vote.", min=0)
+    ] = None,
+    directory: Directory = DEFAULT_DIRECTORY,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return once blocks are final; the nodes go on.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Start a network: a new one, or the one in DIR, which goes on where it was.
+
+    Keys and chain are made on the first start. //Alice to //Ferdie have tokens.
+    """
+    _stop_on_signals()
+    network = _find_or_create(directory, validators, nodes)
+    goes_on = False
+    try:
+        with progress(
+            f"starting {len(network.nodes)} nodes in {network.directory}", silent=as_json
+        ) as report:
+            network.start()
+            network.wait_finalized(1, START_TIMEOUT_S, note=report.note)
+        _print_status(network, as_json)
+        goes_on = detach
+        if not detach:
+            _stay(as_json)
+    except TestnetError as error:
+        raise UserError(str(error)) from None
+    finally:
+        if not goes_on:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+            network.stop()
+
+
+@app.command(epilog=examples("consil testnet status", "consil testnet status --json"))
+def status(directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+    """Show height, finalized height, peers, process and memory of every node."""
+    _print_status(_open(directory), as_json)
+
+
+@app.command(epilog=examples("consil testnet logs", "consil testnet logs validator-2 -f"))
+def logs(
+    node: Annotated[str | None, typer.Argument(help="One node; all of them if left out.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until Ctrl-C.")] = False,
+    lines: Annotated[int, typer.Option(help="How many of the last lines of each.", min=0)] = _LOG_LINES,
+    directory: Directory = DEFAULT_DIRECTORY,
+    as_json: Json = False,
+) -> None:
+    """Show what the nodes print."""
+    network = _open(directory)
+    names = [plan.name for plan in network.nodes] if node is None else [_checked(network, node)]
+    ends = {name: network.log_file(name) for name in names if network.log_file(name).exists()}
+    shown = {name: path.read_bytes() for name, path in ends.items()}
+    tails = {name: _text(data).splitlines()[-lines or len(data) :] for name, data in shown.items()}
+    if as_json:
+        print_json(tails)
+        return
+    for name, tail in tails.items():
+        for line in tail:
+            print_line(f"{name}: {line}" if node is None else line)
+    offsets = {name: len(data) for name, data in shown.items()}
+    while follow:
+        for name, path in ends.items():
+            with path.open("rb") as file:
+                file.seek(offsets[name])
+                new, _, _ = file.read().rpartition(b"\n")
+            if new:
+                offsets[name] += len(new) + 1
+                for line in _text(new).splitlines():
+                    print_line(f"{name}: {line}" if node is None else line)
+        time.sleep(_FOLLOW_POLL_S)
+
+
+@app.command(epilog=examples("consil testnet kill validator-2"))
+def kill(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+    """End a node at once with SIGKILL, as a power cut would."""
+    network = _open(directory)
+    _do(lambda: network.kill(node))
+    _say({"killed": node}, f"killed {node}; `consil testnet restart {node}` starts it again", as_json)
+
+
+@app.command(epilog=examples("consil testnet restart validator-2"))
+def restart(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+    """Start a node again on the data that it has; stop it first if it runs."""
+    network = _open(directory)
+    _do(lambda: network.restart(node))
+    _say({"restarted": node}, f"restarted {node}; `consil testnet status` shows it catch up", as_json)
+
+
+@app.command(epilog=examples("consil testnet down", "consil testnet down --purge"))
+def down(
+    purge: Annotated[
+        bool, typer.Option("--purge", help="Also remove the chain, keys and logs in DIR.")
+    ] = False,
+    directory: Directory = DEFAULT_DIRECTORY,
+    as_json: Json = False,
+) -> None:
+    """Stop every node of the network."""
+    network = _open(directory)
+    network.stop()
+    if purge:
+        import shutil
+
+        shutil.rmtree(network.directory)
+    text = "stopped and removed" if purge else "stopped; `consil testnet up` goes on with the same chain"
+    _say({"stopped": [plan.name for plan in network.nodes], "purged": purge}, text, as_json)
+
+
+def _find_or_create(directory: Path, validators: int | None, nodes: int | None) -> Testnet:
+    """The network in `directory`, if it is as asked; otherwise a new one."""
+    if not Testnet.exists(directory):
+        return _do(lambda: Testnet.create(directory, 4 if validators is None else validators, nodes or 0))
+    network = _open(directory)
+    voting = sum(plan.validator for plan in network.nodes)
+    others = len(network.nodes) - voting
+    if validators not in (None, voting) or nodes not in (None, others):
+        raise UserError(
+            f"the network in {network.directory} has {voting} validators and {others} other nodes",
+            "take another --dir, or `consil testnet down --purge`",
+        )
+    if any(network.process(plan.name) for plan in network.nodes):
+        raise UserError(
+            f"the network in {network.directory} runs already",
+            "`consil testnet status` shows it, `down` stops it",
+        )
+    return network
+
+
+def _stay(as_json: bool) -> None:
+    """Wait for Ctrl-C."""
+    if not as_json:
+        print_line("running; Ctrl-C stops every node, and `consil testnet up` goes on with the same chain")
+    with suppress(KeyboardInterrupt):
+        while True:
+            signal.pause()
+
+
+def _stop_on_signals() -> None:
+    """A closed terminal and a polite kill are answered as Ctrl-C is."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)
+
+
+def _print_status(network: Testnet, as_json: bool) -> None:
+    found = network.status()
+    if as_json:
+        print_json({"directory": str(network.directory), "nodes": [asdict(node) for node in found]})
+        return
+    rows = [
+        (
+            node.name,
+            node.role,
+            *("-" if value is None else value for value in (node.finalized, node.peers, node.pid)),
+            "-" if node.rss_bytes is None else f"{node.rss_bytes >> 20} MiB",
+            node.rpc,
+        )
+        for node in found
+    ]
+    print_table(("node", "role", "finalized", "peers", "pid", "memory", "rpc"), rows, "no nodes")
+
+
+def _open(directory: Path) -> Testnet:
+    return _do(lambda: Testnet.open(directory))
+
+
+def _checked(network: Testnet, node: str) -> str:
+    return _do(lambda: network.plan(node)).name
+
+
+def _do(action: Callable[[], T]) -> T:
+    """The result of `action`; what the network refuses is told to the user."""
+    try:
+        return action()
+    except TestnetError as error:
+        raise UserError(str(error)) from None
+
+
+def _say(document: Any, text: str, as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+    else:
+        print_line(text)
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")

@@ -1,0 +1,43 @@
+"""The chain of a new local network: fresh keys for its nodes, tokens for the well-known accounts."""
+
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from chainspec.presets import DEVELOPMENT_NAMES, DEVELOPMENT_TOKENS, LOCAL, Network, build_spec
+from chainspec.spec import spec_text
+from frame.validators import Validator
+from node.identity import NODE_KEY, SESSION_KEY, seed_in
+from node.network.identity import peer_id_of
+from primitives.mnemonic import seed_from_uri
+from primitives.signing import SigningKey
+from primitives.types import AccountId, Stake
+
+CHAIN_ID: Final = "testnet"
+
+
+def make_chain(
+    directory: Path, file: Path, validators: Sequence[str], full_nodes: Sequence[str]
+) -> dict[str, str]:
+    """Write the specification to `file`, and keys under `directory`/NAME; returns name to peer id."""
+    users = [AccountId(SigningKey(seed_from_uri(f"//{name}")).public_key) for name in DEVELOPMENT_NAMES]
+    peer_ids: dict[str, str] = {}
+    seats: list[Validator] = []
+    for name in [*validators, *full_nodes]:
+        keystore = directory / name / "chains" / CHAIN_ID / "keystore"
+        peer_ids[name] = peer_id_of(seed_in(keystore, NODE_KEY))
+        if name in validators:
+            key = SigningKey(seed_in(keystore, SESSION_KEY)).public_key
+            seats.append(Validator(AccountId(key), key, Stake(1)))
+    network = Network(
+        name="Local test network",
+        id=CHAIN_ID,
+        chain_type="Local",
+        consensus=LOCAL,
+        validators=seats,
+        endowments=dict.fromkeys(users, DEVELOPMENT_TOKENS),
+        genesis_ms=time.time_ns() // 1_000_000,
+    )
+    file.write_bytes(spec_text(build_spec(network)))
+    return peer_ids

@@ -1,0 +1,353 @@
+"""A network of real node processes on this machine: made, started, killed, restarted and stopped.
+
+Every process leads a group and a session of its own. What is known about it is in files, so that another
+`consil` can stop what this one started: a process id counts only together with the time at which that process
+was started, because the system gives the ids of dead processes to new ones.
+"""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Final, Self
+
+import msgspec
+import psutil  # type: ignore[import-untyped]  # published without type information
+
+from node.rpc.client import ClientError, RpcClient
+
+NODES_MAX: Final = 16
+"""More nodes than this do not run well on one machine."""
+
+STOP_TIMEOUT_S: Final = 10.0
+"""How long a node may take to stop by itself before it is killed."""
+
+P2P_PORT: Final = 30333
+RPC_PORT: Final = 9944
+METRICS_PORT: Final = 9615
+"""Where the search for free ports starts; all three stay below the ports that outgoing connections get."""
+
+_SAME_START_S: Final = 1.0
+"""Two readings of a process's start differ by less than this, even if the clock was adjusted between them."""
+
+_POLL_S: Final = 0.05
+
+CONSIL: Final = (sys.executable, "-P", "-m", "cli")
+"""How `consil` is run as a process, whatever the search path is."""
+
+_NETWORK_FILE: Final = "testnet.json"
+_CHAIN_FILE: Final = "chain.json"
+
+
+class TestnetError(Exception):
+    """The network cannot do that; the text says why and what to do."""
+
+    __test__ = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodePlan:
+    """One node of the network, as it is started every time."""
+
+    name: str
+    validator: bool
+    p2p_port: int
+    rpc_port: int
+    metrics_port: int
+    peer_id: str
+
+    @property
+    def rpc_url(self) -> str:
+        """Where the node answers."""
+        return f"http://127.0.0.1:{self.rpc_port}"
+
+    @property
+    def address(self) -> str:
+        """Where its peers reach it."""
+        return f"/ip4/127.0.0.1/tcp/{self.p2p_port}/p2p/{self.peer_id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeStatus:
+    """What a node says about itself; None where it does not answer or does not run."""
+
+    name: str
+    role: str
+    pid: int | None
+    finalized: int | None
+    peers: int | None
+    rss_bytes: int | None
+    rpc: str
+
+
+class Testnet:
+    """The network in one directory."""
+
+    __test__ = False
+
+    def __init__(self, directory: Path, nodes: Sequence[NodePlan], program: Sequence[str] = CONSIL) -> None:
+        """For `create` and `open`; `program` is what `node run` and its options are given to."""
+        self.directory = directory
+        """Absolute; everything of the network is in it."""
+
+        self.nodes = tuple(nodes)
+        """Validators first."""
+
+        self._program = tuple(program)
+        self._children: dict[str, subprocess.Popen[bytes]] = {}
+
+    @staticmethod
+    def exists(directory: Path) -> bool:
+        """Whether `directory` holds a network, running or not."""
+        return (directory.expanduser() / _NETWORK_FILE).exists()
+
+    @classmethod
+    def create(
+        cls, directory: Path, validators: int = 4, full_nodes: int = 0, program: Sequence[str] = CONSIL
+    ) -> Self:
+        """A new network: keys, ports, chain specification. Raises TestnetError if there is one already."""
+        from cli.testnet_genesis import make_chain
+
+        directory = directory.expanduser().absolute()
+        if cls.exists(directory):
+            raise TestnetError(
+                f"there is a network in {directory}: take another --dir, or `consil testnet down --purge`"
+            )
+        if not 1 <= validators <= validators + full_nodes <= NODES_MAX:
+            raise TestnetError(f"a network has at least one validator and at most {NODES_MAX} nodes")
+        names = [f"validator-{index}" for index in range(1, validators + 1)]
+        names += [f"node-{index}" for index in range(1, full_nodes + 1)]
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            peer_ids = make_chain(directory, directory / _CHAIN_FILE, names[:validators], names[validators:])
+            plans = _plan(names, validators, peer_ids)
+            document = json.dumps([asdict(plan) for plan in plans], indent=2)
+            (directory / _NETWORK_FILE).write_text(document + "\n", encoding="utf-8")
+        except OSError as error:
+            raise TestnetError(
+                f"cannot write to {directory} ({error.strerror}): choose another --dir"
+            ) from None
+        return cls(directory, plans, program)
+
+    @classmethod
+    def open(cls, directory: Path, program: Sequence[str] = CONSIL) -> Self:
+        """The network that was created in `directory`. Raises TestnetError if there is none."""
+        directory = directory.expanduser().absolute()
+        try:
+            data = (directory / _NETWORK_FILE).read_bytes()
+            return cls(directory, msgspec.json.decode(data, type=list[NodePlan]), program)
+        except FileNotFoundError:
+            raise TestnetError(f"no network in {directory}: make one with `consil testnet up`") from None
+        except (OSError, msgspec.DecodeError) as error:
+            path = directory / _NETWORK_FILE
+            raise TestnetError(
+                f"cannot read {path} ({error}): stop its nodes and remove the directory"
+            ) from None
+
+    def start(self) -> None:
+        """Start every node that does not run. Raises TestnetError."""
+        for plan in self.nodes:
+            if self.process(plan.name) is None:
+                self._spawn(plan)
+
+    def kill(self, name: str) -> None:
+        """End a node at once, as a power cut would. Raises TestnetError if it does not run."""
+        process = self.process(name)
+        if process is None:
+            raise TestnetError(f"{name} does not run: `consil testnet restart {name}` starts it")
+        self._end(name, process, signal.SIGKILL)
+
+    def restart(self, name: str) -> None:
+        """Start a node again, on the data that it has; one that runs is stopped first."""
+        plan = self.plan(name)
+        process = self.process(name)
+        if process is not None:
+            self._end(name, process, signal.SIGTERM)
+        self._spawn(plan)
+
+    def stop(self) -> None:
+        """Stop every node, all at the same time; those that do not stop in time are killed."""
+        running = [(plan.name, process) for plan in self.nodes if (process := self.process(plan.name))]
+        for _, process in running:
+            _signal(process, signal.SIGTERM)
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        for name, process in running:
+            self._await_end(name, process, deadline)
+
+    def plan(self, name: str) -> NodePlan:
+        """The node of that name. Raises TestnetError if there is none."""
+        for plan in self.nodes:
+            if plan.name == name:
+                return plan
+        raise TestnetError(f"no node '{name}': there are {', '.join(plan.name for plan in self.nodes)}")
+
+    def process(self, name: str) -> psutil.Process | None:
+        """The running process of a node, or None. Raises TestnetError for an unknown name."""
+        self.plan(name)
+        child = self._children.get(name)
+        if child is not None and child.poll() is None:
+            return psutil.Process(child.pid)
+        try:
+            noted = json.loads(self._pid_file(name).read_bytes())
+            process = psutil.Process(noted["pid"])
+            is_same = abs(process.create_time() - noted["started"]) < _SAME_START_S
+        except (OSError, ValueError, KeyError, TypeError, psutil.Error):
+            return None
+        return process if is_same and _is_alive(process) else None
+
+    def rpc(self, name: str) -> RpcClient:
+        """A client of the node; the caller closes it."""
+        return RpcClient(self.plan(name).rpc_url)
+
+    def log_file(self, name: str) -> Path:
+        """Where the node's output goes."""
+        return self.directory / f"{self.plan(name).name}.log"
+
+    def status(self) -> list[NodeStatus]:
+        """What every node says about itself."""
+        return [self._status(plan) for plan in self.nodes]
+
+    def wait_finalized(
+        self,
+        height: int,
+        timeout_s: float,
+        names: Sequence[str] | None = None,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        """Return once the nodes (None: all) have finalized `height`; `note` hears how far they are.
+
+        Raises TestnetError if one of them ends, or is late.
+        """
+        deadline = time.monotonic() + timeout_s
+        for name in [plan.name for plan in self.nodes] if names is None else names:
+            with self.rpc(name) as client:
+                while (reached := self._finalized_or_zero(name, client)) < height:
+                    if time.monotonic() > deadline:
+                        told = f"{name} is at block {reached} after {timeout_s:g} s, not at {height}"
+                        raise TestnetError(f"{told}: `consil testnet logs {name}` says why")
+                    note(f"waiting for block {height} on every node; {name} is at {reached}")
+                    time.sleep(_POLL_S)
+
+    def _finalized_or_zero(self, name: str, client: RpcClient) -> int:
+        """Raises TestnetError, with the last line of its log, if the node does not run."""
+        if self.process(name) is None:
+            lines = self.log_file(name).read_text(encoding="utf-8", errors="replace").splitlines()
+            raise TestnetError(f"{name} has stopped: {lines[-1] if lines else 'it printed nothing'}")
+        try:
+            return finalized_height(client)
+        except ClientError:
+            return 0
+
+    def _spawn(self, plan: NodePlan) -> None:
+        """Raises TestnetError."""
+        command = [*self._program, "node", "run", "--chain", str(self.directory / _CHAIN_FILE)]
+        command += ["--name", plan.name, "--base-path", str(self.directory / plan.name)]
+        command += ["--listen", f"/ip4/127.0.0.1/tcp/{plan.p2p_port}", "--rpc-port", str(plan.rpc_port)]
+        command += ["--prometheus-port", str(plan.metrics_port)]
+        command += ["--validator"] if plan.validator else []
+        for other in self.nodes:
+            command += ["--bootnode", other.address] if other.name != plan.name else []
+        try:
+            with self.log_file(plan.name).open("ab") as log:
+                child = subprocess.Popen(
+                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                )
+            self._children[plan.name] = child
+            noted = {"pid": child.pid, "started": psutil.Process(child.pid).create_time()}
+            self._pid_file(plan.name).write_text(json.dumps(noted), encoding="ascii")
+        except OSError as error:
+            raise TestnetError(f"cannot start {plan.name} ({error}): is the disk full?") from None
+
+    def _end(self, name: str, process: psutil.Process, number: signal.Signals) -> None:
+        _signal(process, number)
+        self._await_end(name, process, time.monotonic() + STOP_TIMEOUT_S)
+
+    def _await_end(self, name: str, process: psutil.Process, deadline: float) -> None:
+        """Wait until the process is gone, killing it at the deadline, and forget it."""
+        while _is_alive(process):
+            if time.monotonic() > deadline:
+                _signal(process, signal.SIGKILL)
+            time.sleep(_POLL_S)
+        child = self._children.pop(name, None)
+        if child is not None:
+            child.wait()
+        self._pid_file(name).unlink(missing_ok=True)
+
+    def _status(self, plan: NodePlan) -> NodeStatus:
+        process = self.process(plan.name)
+        finalized = peers = rss = None
+        if process is not None:
+            try:
+                rss = process.memory_info().rss
+                with RpcClient(plan.rpc_url, timeout_s=2.0) as client:
+                    finalized = finalized_height(client)
+                    peers = client.call("system_health")["peers"]
+            except (ClientError, psutil.Error):
+                pass
+        return NodeStatus(
+            name=plan.name,
+            role="validator" if plan.validator else "full node",
+            pid=process.pid if process else None,
+            finalized=finalized,
+            peers=peers,
+            rss_bytes=rss,
+            rpc=plan.rpc_url,
+        )
+
+    def _pid_file(self, name: str) -> Path:
+        return self.directory / f"{name}.pid"
+
+
+def finalized_height(client: RpcClient) -> int:
+    """The height of the newest finalized block of a node. Raises ClientError."""
+    return int(client.call("chain_getHeader", client.call("chain_getFinalizedHead"))["height"])
+
+
+def _is_alive(process: psutil.Process) -> bool:
+    """Whether it runs; one that has ended counts as gone, even before its parent has noticed."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal the whole group of a node; one that is gone needs none."""
+    try:
+        os.killpg(process.pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _plan(names: Sequence[str], validators: int, peer_ids: dict[str, str]) -> list[NodePlan]:
+    p2p, rpc, metrics = (_free_ports(start) for start in (P2P_PORT, RPC_PORT, METRICS_PORT))
+    return [
+        NodePlan(
+            name=name,
+            validator=index < validators,
+            p2p_port=next(p2p),
+            rpc_port=next(rpc),
+            metrics_port=next(metrics),
+            peer_id=peer_ids[name],
+        )
+        for index, name in enumerate(names)
+    ]
+
+
+def _free_ports(start: int) -> Iterator[int]:
+    """Ports from `start` upwards on which nobody listens now."""
+    for port in range(start, start + 2000):
+        with socket.socket() as attempt:
+            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                attempt.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        yield port
+    raise TestnetError(f"no free port between {start} and {start + 2000}: stop what uses them")
