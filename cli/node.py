@@ -22,6 +22,7 @@ from primitives.mnemonic import seed_from_uri
 if TYPE_CHECKING:
     import trio
 
+    from chainspec.spec import ChainSpec
     from node.node import Started
 
 app = command_group()
@@ -100,7 +101,7 @@ def run(
             session_seed=seed_from_uri(f"//{chosen[0]}") if chosen else None,
             node_seed=None,
             listen=_address(listen, "--listen"),
-            bootnodes=tuple(_address(text, "--bootnode") for text in (*spec.boot_nodes, *(bootnode or ()))),
+            bootnodes=(*_boot_nodes(spec), *(_address(text, "--bootnode") for text in bootnode or ())),
             rpc_port=rpc_port,
             prometheus_port=None if no_prometheus else prometheus_port,
             undo_blocks=_history(state_history),
@@ -173,9 +174,15 @@ def _address(text: str, option: str) -> Address:
     try:
         return parse_address(text)
     except AddressError as error:
-        raise UserError(
-            f"{option}: {error}", "write /ip4/ADDRESS/tcp/PORT, and /p2p/ID after it for a peer"
-        ) from None
+        form = "write /ip4/ADDRESS/tcp/PORT, and /p2p/ID after it for a peer"
+        raise typer.BadParameter(f"{error}; {form}", param_hint=option) from None
+
+
+def _boot_nodes(spec: "ChainSpec") -> list[Address]:
+    try:
+        return [parse_address(text) for text in spec.boot_nodes]
+    except AddressError as error:
+        raise UserError(f"bootNodes of the chain specification: {error}", "correct it") from None
 
 
 def _history(text: str) -> int | None:

@@ -1,0 +1,127 @@
+"""`consil node run`: real processes on a development chain, started and stopped as an operator would."""
+
+import json
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cli.testnet_processes import CONSIL
+from node.rpc.client import RpcClient
+
+Document = Callable[..., Any]
+Refusal = Callable[..., str]
+
+DEV = ("node", "run", "--chain", "dev", "--alice", "--rpc-port", "0", "--no-prometheus", "--log", "error")
+
+
+@contextmanager
+def running(*arguments: object) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A node process and what it says about itself once it serves."""
+    command = [*CONSIL, *map(str, arguments), "--json"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    try:
+        assert process.stdout is not None
+        text = ""
+        while not text.endswith("}\n"):
+            line = process.stdout.readline()
+            assert line, process.communicate()
+            text += line
+        yield process, json.loads(text)
+    finally:
+        process.kill()
+        process.communicate()
+
+
+def refused(*arguments: object) -> str:
+    """The one line with which the process ends."""
+    done = subprocess.run(
+        [*CONSIL, *map(str, arguments)], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert (done.returncode, done.stdout) == (1, "")
+    [line] = done.stderr.splitlines()
+    assert line.startswith("error: ")
+    return line
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_it_cleanly_and_the_chain_goes_on(
+    document: Document, tmp_path: Path, number: signal.Signals
+) -> None:
+    with running(*DEV, "--base-path", tmp_path) as (process, about):
+        send = ("tx", "transfer", "//Bob", "1.5", "--from", "//Alice", "--wait", "--rpc", about["rpc"])
+        sent = document(*send)
+        process.send_signal(number)
+        assert process.wait(timeout=30) == 0
+        assert process.stderr is not None
+        assert process.stderr.read() == ""
+    with running(*DEV, "--base-path", tmp_path) as (_, about), RpcClient(about["rpc"]) as client:
+        assert client.call("author_extrinsicStatus", sent["hash"])["status"] == "finalized"
+
+
+def test_a_throw_away_chain_leaves_nothing_behind() -> None:
+    with running("node", "run", "--dev", "--rpc-port", 0, "--no-prometheus") as (process, about):
+        directory = Path(about["directory"])
+        assert directory.exists()
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=30) == 0
+    assert not directory.exists()
+
+
+def test_a_second_start_and_a_busy_port_are_refused_and_harm_nothing(tmp_path: Path) -> None:
+    with running(*DEV, "--base-path", tmp_path / "one") as (process, about):
+        assert "is in use by another process" in refused(*DEV, "--base-path", tmp_path / "one")
+        port = about["rpc"].rpartition(":")[2]
+        busy = refused(*DEV, "--base-path", tmp_path / "two", "--rpc-port", port)
+        assert "pass another --rpc-port" in busy
+        with RpcClient(about["rpc"]) as client:
+            assert client.call("system_chain") == "Development"
+        assert process.poll() is None
+
+
+def test_a_damaged_database_is_one_line(tmp_path: Path) -> None:
+    with running(*DEV, "--base-path", tmp_path) as (process, about):
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=30)
+    data = Path(about["directory"]) / "db" / "data.mdb"
+    data.write_bytes(os.urandom(data.stat().st_size))
+    assert "is damaged" in refused(*DEV, "--base-path", tmp_path)
+
+
+def test_the_directory_of_another_chain_is_refused(document: Document, tmp_path: Path) -> None:
+    files = [tmp_path / "one.json", tmp_path / "two.json"]
+    for file, tokens in zip(files, (1, 2), strict=True):
+        build = ("--id", "same", "--validator", "//Alice", "--endow", f"//Bob={tokens}", "--pace", "instant")
+        document("chainspec", "build", file, *build)
+    with running(*DEV, "--chain", files[0], "--base-path", tmp_path):
+        pass
+    assert "not this one" in refused(*DEV, "--chain", files[1], "--base-path", tmp_path)
+
+
+def test_a_directory_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    assert "cannot write to" in refused(*DEV, "--base-path", tmp_path / "file" / "x")
+
+
+def test_an_unknown_chain_is_refused(refusal: Refusal) -> None:
+    assert "a preset: dev, local" in refusal("node", "run", "--chain", "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "reason"),
+    [
+        (["--alice", "--bob"], "a node votes with one key"),
+        (["--listen", "127.0.0.1:30333"], "write /ip4/ADDRESS/tcp/PORT"),
+        (["--bootnode", "/ip4/1.2.3.4/udp/1"], "not a TCP multiaddress"),
+        (["--state-history", "3"], "a number from 32"),
+        (["--rpc-port", "70000"], "--rpc-port"),
+        (["--log", "loud"], "debug, info, warning or error"),
+    ],
+)
+def test_wrong_options_are_wrong_usage(refusal: Refusal, arguments: list[str], reason: str) -> None:
+    assert reason in refusal("node", "run", *arguments, code=2)
