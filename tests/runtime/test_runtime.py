@@ -81,14 +81,24 @@ def test_building_skips_what_is_invalid_and_takes_the_rest(chain: Chain) -> None
 
 
 def test_an_account_reborn_in_the_same_block_goes_on_with_its_nonce(chain: Chain) -> None:
-    chain.grow(chain.sign(ALICE, transfer(account(CHARLIE), TOKEN)))
     birth = 1 << 16
+    come = chain.sign(ALICE, transfer(account(CHARLIE), TOKEN))
     leave = chain.sign(CHARLIE, call(2, 1, account(BOB), False), nonce=birth)
-    back = chain.sign(ALICE, transfer(account(CHARLIE), TOKEN))
-    block, _ = chain.block([leave, back, leave])
-    assert block.body.extrinsics == (leave, back)
-    chain.grow(leave, back)
+    back = chain.sign(ALICE, transfer(account(CHARLIE), TOKEN), nonce=1)
+    block, _ = chain.block([come, leave, back, leave])
+    assert block.body.extrinsics == (come, leave, back)
+    chain.grow(come, leave, back)
+    assert chain.runtime.query(chain.state, "system.nonce", account(CHARLIE)) == birth + 1
+
+
+def test_an_account_reborn_later_starts_above_its_earlier_nonces(chain: Chain) -> None:
+    chain.grow(chain.sign(ALICE, transfer(account(CHARLIE), TOKEN)))
+    leave = chain.sign(CHARLIE, call(2, 1, account(BOB), False))
+    chain.grow(leave, chain.sign(ALICE, transfer(account(CHARLIE), TOKEN)))
     assert chain.runtime.query(chain.state, "system.nonce", account(CHARLIE)) == 2 << 16
+    with pytest.raises(InvalidTransaction) as refused:
+        chain.runtime.validate_transaction(chain.state, leave, chain.parent)
+    assert refused.value.reason is TransactionError.STALE_NONCE
 
 
 def changed(**fields: Any) -> Callable[[Extrinsic], Extrinsic]:
