@@ -1,0 +1,117 @@
+"""The network and the light client of the demonstration, for real."""
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Final
+
+from chainspec.genesis import GenesisBlock, genesis_block
+from chainspec.spec import parse_spec
+from cli.testnet_processes import Testnet
+from examples.demo.lying_proxy import FORGERIES, lying_proxy
+from examples.demo.narrator import DemoFailed
+from frame.metadata import Metadata, StorageInfo, decode_value, storage_key
+from node.light.client import LightClient, new_client
+from node.rpc.client import ClientError, RpcClient
+from primitives.finality import BadProof
+from primitives.mnemonic import seed_from_uri
+from primitives.signing import SigningKey
+from runtime.runtime import Runtime
+
+BOB: Final = "0x" + SigningKey(seed_from_uri("//Bob")).public_key.hex()
+
+
+class RealNetwork:
+    """Implements `steps.Network` over the processes that `consil testnet` started in a directory."""
+
+    def __init__(self, directory: Path) -> None:
+        """The network may be made later."""
+        self._directory = directory
+
+    @cached_property
+    def _testnet(self) -> Testnet:
+        return Testnet.open(self._directory)
+
+    @cached_property
+    def genesis(self) -> GenesisBlock:
+        """Block 0, from the chain specification."""
+        return genesis_block(parse_spec((self._directory / "chain.json").read_bytes()))
+
+    def heights(self) -> dict[str, int | None]:
+        """Finalized height of every node; None for one that does not answer."""
+        found: dict[str, int | None] = {}
+        for plan in self._testnet.nodes:
+            try:
+                with RpcClient(plan.rpc_url, timeout_s=5.0) as client:
+                    found[plan.name] = int(client.call("light_finalizedHeight"))
+            except ClientError:
+                found[plan.name] = None
+        return found
+
+    def call(self, node: str, method: str, *params: Any) -> Any:
+        """Ask a node. Raises DemoFailed."""
+        try:
+            with RpcClient(self.url(node)) as client:
+                return client.call(method, *params)
+        except ClientError as error:
+            raise DemoFailed(f"{node} does not answer {method}: {error}") from None
+
+    def url(self, node: str) -> str:
+        """Where a node answers."""
+        return self._testnet.plan(node).rpc_url
+
+    def leftovers(self) -> Sequence[int]:
+        """Ids of processes of the network that still run."""
+        running = (self._testnet.process(plan.name) for plan in self._testnet.nodes)
+        return [process.pid for process in running if process is not None]
+
+
+class LightReader:
+    """Implements `steps.Reader` with a light client that knows the genesis block and nothing else."""
+
+    def __init__(self, network: RealNetwork) -> None:
+        """Reads what the demonstration changed on `network`."""
+        self._network = network
+        self._wanted: dict[str, tuple[StorageInfo, bytes]] = {}
+        self.want("balance of //Bob", "system", "accounts", [BOB])
+
+    def want(self, name: str, pallet: str, item: str, keys: Sequence[Any]) -> None:
+        """Have an entry of the state proved too."""
+        metadata: Metadata = Runtime().metadata()
+        info = next(one for one in metadata.pallet(pallet).storage if one.name == item)
+        self._wanted[name] = (info, storage_key(info, keys))
+
+    def read(self, url: str) -> dict[str, Any]:
+        """What was proved, and how large the proofs are. Raises DemoFailed."""
+        with RpcClient(url) as rpc:
+            try:
+                client = self._new_client(rpc)
+                header = client.sync()
+                answer = client.read([key for _, key in self._wanted.values()])
+            except (BadProof, ClientError) as error:
+                raise DemoFailed(f"the light client could not verify the truth: {error}") from None
+        values = {"block": f"{header.height}, final", "committee of epoch": header.epoch}
+        for name, (info, key) in self._wanted.items():
+            value = answer.values[key]
+            if value is None:
+                raise DemoFailed(f"the chain has no {name}")
+            values[name] = decode_value(info.value, value)
+        finality = answer.certificate_bytes
+        size = (answer.proof_bytes - finality) // len(self._wanted)
+        return {"values": values, "proof_bytes": size, "certificate_bytes": finality}
+
+    def refused(self, url: str) -> dict[str, str]:
+        """Forgery to the reason for which it was refused; a forgery that was believed is missing."""
+        reasons: dict[str, str] = {}
+        for what, forgery in FORGERIES.items():
+            with lying_proxy(url, forgery) as proxy, RpcClient(proxy) as rpc:
+                try:
+                    client = self._new_client(rpc)
+                    client.sync()
+                    client.read([key for _, key in self._wanted.values()])
+                except BadProof as refusal:
+                    reasons[what] = str(refusal)
+        return reasons
+
+    def _new_client(self, rpc: RpcClient) -> LightClient:
+        return new_client(rpc, self._network.genesis.header, self._network.genesis.committee)

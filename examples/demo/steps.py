@@ -1,0 +1,179 @@
+"""The steps. Each does one thing in real processes, checks that it happened, and adds to the summary."""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any, Final, Protocol
+
+from examples.demo.double_votes import count_double_votes
+from examples.demo.narrator import Consil, DemoFailed, Narrator
+from primitives.vote import VOTE, Vote
+
+VALIDATORS: Final = 4
+WITNESS: Final = "node-1"
+"""The fifth node: it follows the chain, has no vote, and is what the light client talks to."""
+
+VICTIM: Final = "validator-2"
+SURVIVORS: Final = ("validator-1", "validator-3", "validator-4")
+BLOCKS_WITHOUT_VICTIM: Final = 6
+PATIENCE_S: Final = 60.0
+"""No step waits longer for the network."""
+
+AMOUNT: Final = "12.5"
+
+
+class Network(Protocol):
+    """The running network, as far as the steps watch it."""
+
+    def heights(self) -> dict[str, int | None]:
+        """Finalized height of every node; None for one that does not answer."""
+        ...
+
+    def call(self, node: str, method: str, *params: Any) -> Any:
+        """Ask a node. Raises DemoFailed."""
+        ...
+
+    def url(self, node: str) -> str:
+        """Where a node answers."""
+        ...
+
+    def leftovers(self) -> Sequence[int]:
+        """Ids of processes of the network that still run."""
+        ...
+
+
+class Reader(Protocol):
+    """The light client's part: proved reads from a node, and from a node behind a liar."""
+
+    def read(self, url: str) -> dict[str, Any]:
+        """What was proved, and how large the proofs are. Raises DemoFailed."""
+        ...
+
+    def refused(self, url: str) -> dict[str, str]:
+        """Forgery to the reason for which it was refused; a forgery that was believed is missing."""
+        ...
+
+
+@dataclass(kw_only=True)
+class Demo:
+    """What the steps share."""
+
+    consil: Consil
+    network: Network
+    reader: Reader
+    narrator: Narrator
+    directory: Path
+    summary: dict[str, Any] = field(default_factory=dict)
+    votes: set[Vote] = field(default_factory=set)
+    """Every vote that a node sent or received."""
+
+    def start(self) -> None:
+        """Four validators and a witness, from a generated chain specification."""
+        up = ("testnet", "up", "--dir", str(self.directory), "--validators", str(VALIDATORS))
+        nodes = self.consil(*up, "--nodes", "1", "--detach")
+        self._ensure(len(nodes) == VALIDATORS + 1, f"{len(nodes)} nodes are up")
+        self._reach(3, [node["name"] for node in nodes])
+        self.summary["validators"] = VALIDATORS
+        self.narrator.say(f"{VALIDATORS} validators and a full node agree on final blocks: {self._shown()}")
+
+    def transfer(self) -> None:
+        """Money moves, and the move is final."""
+        url = self.network.url("validator-1")
+        before = self.consil("query", "account", "//Bob", "--rpc", url)["free"]
+        sent = self.consil("tx", "transfer", "//Bob", AMOUNT, "--from", "//Alice", "--wait", "--rpc", url)
+        after = self.consil("query", "account", "//Bob", "--rpc", url)["free"]
+        self._ensure(sent["status"] == "finalized" and "failure" not in sent, f"the transfer is {sent}")
+        self._ensure(after - before == 12_500_000_000, f"//Bob's balance went from {before} to {after}")
+        self.summary["transfer"] = {"hash": sent["hash"], "height": sent["height"], "amount": AMOUNT}
+        self.narrator.say(f"//Bob has {AMOUNT} more; final in block {sent['height']}")
+
+    def crash(self) -> None:
+        """One validator dies without warning; the others go on, and it comes back."""
+        self._collect_votes()
+        self.consil("testnet", "kill", VICTIM, "--dir", str(self.directory))
+        died_at = max(height for height in self.network.heights().values() if height is not None)
+        self._ensure(self.network.heights()[VICTIM] is None, f"{VICTIM} still answers")
+        self._reach(died_at + BLOCKS_WITHOUT_VICTIM, SURVIVORS)
+        self.narrator.say(f"three validators finalized {BLOCKS_WITHOUT_VICTIM} more blocks: {self._shown()}")
+        self.consil("testnet", "restart", VICTIM, "--dir", str(self.directory))
+        target = self.network.heights()[SURVIVORS[0]] or 0
+        self._reach(target + 2, [VICTIM])
+        self._collect_votes()
+        double_votes = count_double_votes(self.votes)
+        self._ensure(double_votes == 0, f"{double_votes} pairs of conflicting votes were signed")
+        self.summary["crash"] = {"killed": VICTIM, "caught_up": True, "double_votes": double_votes}
+        self.narrator.say(f"{VICTIM} has caught up; {len(self.votes)} votes seen, none contradicts another")
+
+    def verify(self) -> None:
+        """A light client that knows the genesis alone believes proofs, and no forgery."""
+        url = self.network.url(WITNESS)
+        proved = self.reader.read(url)
+        for name, value in proved["values"].items():
+            self.narrator.say(f"proved: {name} = {value}")
+        refused = self.reader.refused(url)
+        for what, reason in refused.items():
+            self.narrator.say(f"refused: a forged {what}, because {reason}")
+        believed = {"value", "proof", "certificate", "header"} - set(refused)
+        self._ensure(not believed, f"the light client believed a forged {', '.join(sorted(believed))}")
+        self.summary["light_client"] = {
+            "verified": True,
+            "proof_bytes": proved["proof_bytes"],
+            "certificate_bytes": proved["certificate_bytes"],
+            "forgery_refused": True,
+        }
+
+    def stop(self) -> None:
+        """Everything ends, and nothing is left."""
+        height = max(height for height in self.network.heights().values() if height is not None)
+        self.summary["finalized_height"] = height
+        self.summary["finality_ms_p50"] = self._finality_ms()
+        self.consil("testnet", "down", "--dir", str(self.directory))
+        left = self.network.leftovers()
+        self._ensure(not left, f"processes {left} still run")
+        self.narrator.say("every process has ended")
+
+    def _finality_ms(self) -> float:
+        """Median time from a leader's proposal to its own durable commit, over all leaders."""
+        measured: list[float] = []
+        for name, height in self.network.heights().items():
+            if height is not None:
+                measured += self.network.call(name, "system_consensus")["finalityMs"]
+        self._ensure(bool(measured), "no leader has measured a finalization")
+        return round(median(measured), 1)
+
+    def _collect_votes(self) -> None:
+        """Take in what every node has sent and received so far."""
+        for name, height in self.network.heights().items():
+            page = {"next": 0, "votes": [""]} if height is not None else {"next": 0, "votes": []}
+            while page["votes"]:
+                page = self.network.call(name, "consensus_votes", page["next"])
+                self.votes.update(VOTE.decode(bytes.fromhex(vote[2:])) for vote in page["votes"])
+
+    def _reach(self, height: int, names: Sequence[str]) -> None:
+        """Wait until these nodes have finalized `height`."""
+        deadline = time.monotonic() + PATIENCE_S
+        while any((self.network.heights()[name] or 0) < height for name in names):
+            if time.monotonic() > deadline:
+                raise DemoFailed(f"block {height} is not final after {PATIENCE_S:.0f} s: {self._shown()}")
+            time.sleep(0.1)
+
+    def _shown(self) -> str:
+        return ", ".join(f"{name} {height}" for name, height in self.network.heights().items())
+
+    @staticmethod
+    def _ensure(holds: bool, otherwise: str) -> None:
+        if not holds:
+            raise DemoFailed(otherwise)
+
+
+def steps(demo: Demo) -> list[tuple[str, Callable[[], None]]]:
+    """Title and action of each step, in order."""
+    return [
+        (f"Start {VALIDATORS} validators and a full node", demo.start),
+        ("Transfer tokens, and see it final", demo.transfer),
+        (f"Kill {VICTIM}, go on without it, and let it come back", demo.crash),
+        ("Ask a node that nobody trusts, and believe only proofs", demo.verify),
+        ("Stop everything", demo.stop),
+    ]
