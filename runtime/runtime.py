@@ -71,13 +71,13 @@ class Runtime:
         Raises InvalidBlock if it is invalid for ever, Unable if this machine could not tell.
         """
         header, body = block.header, block.body
+        context = BlockContext(header.epoch, header.height, header.parent, header.timestamp_ms, header.author)
+        execution = Execution(state, context, self._host, self._verifier)
+        execution.initialize()
         inherents = [CALL.encode(call) for call in body.inherents]
         extrinsics = [EXTRINSIC.encode(extrinsic) for extrinsic in body.extrinsics]
         if list_root(inherents + extrinsics) != header.body_root:
             raise InvalidBlock(Rejection.BAD_BODY_ROOT)
-        context = BlockContext(header.epoch, header.height, header.parent, header.timestamp_ms, header.author)
-        execution = Execution(state, context, self._host, self._verifier)
-        execution.initialize()
         for call, data in zip(body.inherents, inherents, strict=True):
             _ensure_inherent(execution, call, len(data))
         for extrinsic, data in zip(body.extrinsics, extrinsics, strict=True):
