@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise
+from typing import NamedTuple
 
 from frame.state import Changes
 from node.db.schema import Table, row_value
@@ -14,8 +15,7 @@ from primitives.state_proof import state_path
 from primitives.types import STORAGE_KEY_BYTES_MAX, BlockHash
 
 
-@dataclass(frozen=True, slots=True)
-class Change:
+class Change(NamedTuple):
     """One changed key and where it is in the tree."""
 
     path: bytes
@@ -91,6 +91,4 @@ def placed(changes: Changes) -> list[Change]:
     keys = [key for key, _ in changes]
     assert all(first < second for first, second in pairwise(keys))
     assert all(0 < len(key) <= STORAGE_KEY_BYTES_MAX for key in keys)
-    found = [Change(state_path(key), key, value) for key, value in changes]
-    found.sort(key=lambda change: change.path)
-    return found
+    return sorted(Change(state_path(key), key, value) for key, value in changes)

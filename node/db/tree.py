@@ -86,8 +86,8 @@ class StateTree:
         for bucket, group in groupby(leaves, key=lambda leaf: tree.bucket_of(leaf.path)):
             tree._set((1 << levels) + bucket, node_of(build(list(group), levels)))
         for index in range((1 << levels) - 1, 0, -1):
-            left, right = tree._node(2 * index, ()), tree._node(2 * index + 1, ())
-            tree._set(index, node_above(left, right))
+            pair = bytes(tree.slab[2 * NODE_BYTES * index : 2 * NODE_BYTES * (index + 1)])
+            tree._set(index, node_above(pair[:NODE_BYTES], pair[NODE_BYTES:]))
         return tree
 
     @property
