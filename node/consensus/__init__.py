@@ -1,0 +1,1 @@
+"""Agreement on one chain: the weighted Simplex engine, its persistence, and its trio shell."""

@@ -1,0 +1,202 @@
+"""Nodes that hold a key and keep no promise. Each is the real engine with its mouth replaced.
+
+The judge is not told what they send; `silence` is the only one that is polite.
+"""
+
+from random import Random
+
+from msgspec.structs import replace
+
+from node.consensus.interface import Action, Epoch, Peer, Persist, Report, Send
+from node.consensus.messages import MESSAGE, Ask, Bundle, Cast, Message, Propose
+from primitives.block import Block, Body, block_hash, body_root
+from primitives.certificate import Certificate, certificate_of
+from primitives.extrinsic import Call
+from primitives.types import AuthorityIndex, BlockHash, EpochIndex, Signature, View
+from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
+from tests.simulation.validator import Validator
+
+MEMORY = 200
+"""Frames that a replayer remembers."""
+
+
+class Byzantine(Validator):
+    """Behaves, but nobody checks."""
+
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Send):
+            self._say(action.to, action.message)
+        elif isinstance(action, Persist):
+            self._persist(action.item)
+        elif not isinstance(action, Report):
+            super()._act(action)
+
+    def _send(self, to: Peer | None, message: Message) -> None:
+        self._world.send(self, to, message)
+
+    def _on_vote(self, vote: Vote) -> None:
+        pass
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        self._send(to, message)
+
+    @property
+    def _random(self) -> Random:
+        return self._world.random
+
+    @property
+    def _epoch(self) -> Epoch:
+        return self._epochs.core.epoch
+
+    def _sign(self, kind: VoteKind, view: View, block: bytes) -> Vote | None:
+        """Any vote that this key can sign in the current epoch."""
+        epoch = self._epoch
+        me = epoch.committee.index_of(self._key.public_key)
+        if me is None:
+            return None
+        message = vote_message(epoch.anchor_hash, kind, epoch.index, view, block)
+        return Vote(kind, epoch.index, view, block, me, self._key.sign(message))
+
+    def _some(self) -> list[Peer]:
+        """About half of the others."""
+        return [peer.address for peer in self._world.endpoints if self._random.random() < 0.5]
+
+
+class Silent(Byzantine):
+    """Says nothing."""
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        pass
+
+
+class Equivocator(Byzantine):
+    """Proposes one block to some and another to others, and votes for both."""
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        if to is not None or not isinstance(message, Propose):
+            self._send(to, message)
+            return
+        twin = self._twin(message)
+        chosen = self._some()
+        for peer in self._world.endpoints:
+            self._send(peer.address, message if twin is None or peer.address in chosen else twin)
+
+    def _twin(self, message: Propose) -> Propose | None:
+        header = message.block.header
+        body = Body((Call(0, 1, self._random.randbytes(4)),), ())
+        parent = self._executed.get(header.parent, self._tip())
+        header = replace(
+            header, body_root=body_root(body), state_root=self._setting.chain.state_after(parent, body)
+        )
+        if self._random.random() < 0.2:
+            header = replace(header, timestamp_ms=header.timestamp_ms + self._random.choice((-400, 10_000)))
+        vote = self._sign(VoteKind.NOTARIZE, message.view, block_hash(header))
+        block = Block(header, body)
+        self._setting.judge.on_block(block)
+        return replace(message, block=block, vote=vote) if vote else None
+
+
+class DoubleVoter(Byzantine):
+    """Adds to every vote the votes that contradict it."""
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        self._send(to, message)
+        if not isinstance(message, Cast | Propose):
+            return
+        vote = message.vote
+        others = [block for block in self._executed if block != vote.block]
+        subjects: list[tuple[VoteKind, bytes]] = [(VoteKind.NULLIFY, NO_BLOCK)]
+        if vote.block:
+            subjects.append((VoteKind.FINALIZE, vote.block))
+        if others:
+            subjects += [
+                (kind, self._random.choice(others)) for kind in (VoteKind.NOTARIZE, VoteKind.FINALIZE)
+            ]
+        for kind, block in subjects:
+            contrary = self._sign(kind, vote.view, block)
+            for peer in self._some() if contrary else []:
+                assert contrary is not None
+                self._send(peer, Cast(contrary))
+
+
+class Replayer(Byzantine):
+    """Sends again what it heard: as it was, altered, or as noise. Also forges certificates."""
+
+    _heard: list[Message]
+
+    def deliver(self, sender: Peer, message: Message) -> None:
+        if not hasattr(self, "_heard"):
+            self._heard = []
+        self._heard = [*self._heard[-MEMORY:], message]
+        super().deliver(sender, message)
+        if self.is_up and self._random.random() < 0.2:
+            self._annoy()
+
+    def _annoy(self) -> None:
+        to = self._random.choice(self._world.endpoints).address
+        message = self._random.choice(self._heard)
+        match self._random.randrange(6):
+            case 0:
+                self._send(to, message)
+            case 1:
+                frame = bytearray(MESSAGE.encode(message))
+                frame[self._random.randrange(len(frame))] ^= 1 << self._random.randrange(8)
+                self._world.send_frame(self, to, bytes(frame))
+            case 2:
+                self._send(to, Bundle(message.epoch, (self._forge(message),)))
+            case 3:
+                self._send(to, self._alter(message))
+            case 4:
+                self._send(to, Ask(message.epoch, View(self._random.randrange(1, 100))))
+            case _:
+                far = View(self._epochs.core.view + self._random.randrange(1, 50))
+                vote = self._sign(VoteKind.NULLIFY, far, NO_BLOCK)
+                if vote:
+                    self._send(to, Cast(vote))
+
+    def _alter(self, message: Message) -> Message:
+        """What a relay can do to another's words."""
+        view = self._epochs.core.view
+        if isinstance(message, Propose):
+            body = Body((Call(1, 1, b"altered"),), ())
+            choices: list[Message] = [
+                replace(message, certs=()),
+                replace(message, block=Block(message.block.header, body)),
+                replace(message, view=View(message.view + 1)),
+                replace(message, view=view, vote=replace(message.vote, view=view)),
+            ]
+            return self._random.choice(choices)
+        if isinstance(message, Cast):
+            vote = message.vote
+            fields = [
+                replace(vote, view=view),
+                replace(vote, epoch=EpochIndex(vote.epoch + 1)),
+                replace(vote, signer=AuthorityIndex(vote.signer + 1)),
+            ]
+            if vote.block:
+                fields.append(replace(vote, block=self._any_block()))
+                fields.append(replace(vote, kind=VoteKind.FINALIZE))
+            return Cast(self._random.choice(fields))
+        return message
+
+    def _forge(self, message: Message) -> Certificate:
+        """A certificate made of one true vote, repeated under other names."""
+        view = View(self._epochs.core.view + self._random.randrange(3))
+        kind = self._random.choice(list(VoteKind))
+        block = NO_BLOCK if kind == VoteKind.NULLIFY else self._any_block()
+        own = self._sign(kind, view, block)
+        signature = own.signature if own else Signature(bytes(64))
+        count = len(self._epoch.committee.members)
+        votes = [
+            Vote(kind, message.epoch, view, block, AuthorityIndex(index), signature)
+            for index in range(count)
+            if own is None or count < 3 or index >= count // 4
+        ]
+        return certificate_of(votes)
+
+    def _any_block(self) -> BlockHash:
+        return self._random.choice([*self._executed, block_hash(self._genesis)])
+
+
+KINDS: tuple[type[Byzantine], ...] = (Byzantine, Silent, Equivocator, DoubleVoter, Replayer)
+"""`Byzantine` itself is run twice with one key: twins, each of which behaves."""

@@ -1,0 +1,98 @@
+"""A chain with everything that consensus looks at and nothing else: state is a hash of what came before."""
+
+from dataclasses import dataclass
+
+from node.consensus.interface import Build, Epoch, Settings, Verdict
+from node.consensus.leaders import leader_schedule
+from primitives.block import GENESIS_PARENT, Block, Body, Header, block_hash, body_root
+from primitives.committee import Committee, committee_root
+from primitives.extrinsic import Call
+from primitives.hashing import blake2b_256
+from primitives.types import BlockHash, BlockNumber, EpochIndex, Hash, PublicKey, TimestampMs, View
+
+ZERO = Hash(bytes(32))
+
+
+@dataclass(frozen=True)
+class Chain:
+    """What the runtime would decide."""
+
+    settings: Settings
+    committees: tuple[Committee, ...]
+    """Of epochs 1, 2, ...; the last serves for ever."""
+
+    @property
+    def genesis(self) -> Header:
+        """Header 0."""
+        return Header(
+            epoch=EpochIndex(0),
+            view=View(0),
+            height=BlockNumber(0),
+            parent=GENESIS_PARENT,
+            state_root=ZERO,
+            body_root=body_root(Body((), ())),
+            events_root=ZERO,
+            timestamp_ms=TimestampMs(0),
+            author=PublicKey(bytes(32)),
+            next_set=Hash(committee_root(self.committee(EpochIndex(1)))),
+        )
+
+    def committee(self, epoch: EpochIndex) -> Committee:
+        """C_e."""
+        return self.committees[min(epoch, len(self.committees)) - 1]
+
+    def epoch(self, index: EpochIndex, anchor: Header) -> Epoch:
+        """Epoch `index` on top of `anchor`."""
+        committee = self.committee(index)
+        leaders = leader_schedule(committee, block_hash(self.genesis))
+        return Epoch(committee=committee, anchor=anchor, leaders=leaders, settings=self.settings)
+
+    def build(self, request: Build, author: PublicKey, salt: bytes) -> Block:
+        """A valid block; `salt` tells blocks apart that are otherwise equal."""
+        body = Body((Call(0, 0, salt),), ())
+        height = BlockNumber(request.parent.height + 1)
+        committee = self.committee(request.epoch)
+        is_last = height == committee.last_height
+        header = Header(
+            epoch=request.epoch,
+            view=request.view,
+            height=height,
+            parent=block_hash(request.parent),
+            state_root=self.state_after(request.parent, body),
+            body_root=body_root(body),
+            events_root=ZERO,
+            timestamp_ms=request.timestamp_ms,
+            author=author,
+            next_set=self.next_set(request.epoch) if is_last else None,
+        )
+        return Block(header, body)
+
+    def execute(self, block: Block, parent: Header) -> Verdict:
+        """Whether the block follows the rules."""
+        header = block.header
+        is_last = header.height == self.committee(header.epoch).last_height
+        is_right = (
+            header.state_root == self.state_after(parent, block.body)
+            and header.parent == block_hash(parent)
+            and header.height == parent.height + 1
+            and header.next_set == (self.next_set(header.epoch) if is_last else None)
+        )
+        return Verdict.VALID if is_right else Verdict.INVALID
+
+    def next_set(self, epoch: EpochIndex) -> Hash:
+        """What the last block of `epoch` commits to."""
+        return committee_root(self.committee(EpochIndex(epoch + 1)))
+
+    def state_after(self, parent: Header, body: Body) -> Hash:
+        """State root of a block with this body on this parent."""
+        return Hash(blake2b_256(block_hash(parent) + body_root(body)))
+
+
+def descends(block: BlockHash, ancestor: BlockHash, blocks: dict[BlockHash, Header]) -> bool:
+    """Whether `ancestor` is `block` or lies below it; headers above it must all be known."""
+    while block != ancestor:
+        header = blocks.get(block)
+        if header is None or header.height == 0:
+            return False
+        block = header.parent
+    return True
