@@ -1,0 +1,218 @@
+"""A chain of blocks with certificates that only these tests believe, and peers that exist in memory only."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeVar
+
+import trio
+
+from frame.error import InvalidBlock, Rejection, Unable
+from node.network.channel import ChannelLimits, Received
+from node.network.hello import Role
+from node.network.identity import PeerId
+from node.network.peers import PeerInfo
+from node.network.requests import RequestFailed, RequestFailure, RequestHandler, ServiceLimits
+from node.sync.core import collect
+from node.sync.messages import ANNOUNCE_PROTOCOL, ANSWER, PROTOCOL, REQUEST
+from primitives.block import GENESIS_PARENT, Block, Body, Header, block_hash, body_root
+from primitives.certificate import Certificate
+from primitives.extrinsic import Call
+from primitives.finality import BadProof, Flaw
+from primitives.types import BlockNumber, EpochIndex, Hash, PublicKey, Signature, TimestampMs, View
+from primitives.vote import VoteKind
+
+T = TypeVar("T")
+
+GOOD: Final = Signature(b"\x01" * 64)
+FORGED: Final = Signature(b"\x02" * 64)
+
+
+def chain_of(length: int, body_bytes: int = 0) -> list[Block]:
+    """Blocks 0 to `length`, the bodies of all but the first of about `body_bytes`."""
+    blocks: list[Block] = []
+    for height in range(length + 1):
+        body = Body(tuple(Call(0, 0, bytes(100_000)) for _ in range(body_bytes // 100_000)), ())
+        header = Header(
+            epoch=EpochIndex(1),
+            view=View(height),
+            height=BlockNumber(height),
+            parent=block_hash(blocks[-1].header) if blocks else GENESIS_PARENT,
+            state_root=Hash(bytes(32)),
+            body_root=body_root(body),
+            events_root=Hash(bytes(32)),
+            timestamp_ms=TimestampMs(height),
+            author=PublicKey(bytes(32)),
+            next_set=None,
+        )
+        blocks.append(Block(header, body))
+    return blocks
+
+
+def certificate_of(block: Block, signature: Signature = GOOD) -> Certificate:
+    """FINALIZE for `block` by one signer."""
+    return Certificate(
+        VoteKind.FINALIZE, EpochIndex(1), View(1), block_hash(block.header), b"\x01", (signature,)
+    )
+
+
+@dataclass
+class Source:
+    """Blocks of which every `every`th, and the last, is certified."""
+
+    blocks: Sequence[Block]
+    every: int = 1
+    signature: Signature = GOOD
+
+    def block(self, at: BlockNumber, /) -> Block | None:
+        return self.blocks[at] if at < len(self.blocks) else None
+
+    def certificate(self, at: BlockNumber, /) -> Certificate | None:
+        certified = at % self.every == 0 or at == len(self.blocks) - 1
+        return certificate_of(self.blocks[at], self.signature) if certified else None
+
+    async def answer(self, peer: PeerId, payload: bytes) -> bytes:
+        """What a node with these blocks answers."""
+        height = BlockNumber(len(self.blocks) - 1)
+        return ANSWER.encode(collect(self, REQUEST.decode(payload).first, height))
+
+
+@dataclass
+class FakeTip:
+    header: Header
+
+    @property
+    def height(self) -> BlockNumber:
+        return self.header.height
+
+
+@dataclass
+class FakeChain:
+    """Believes certificates signed GOOD; how imports fail is up to the test."""
+
+    blocks: list[Block]
+    imports: list[tuple[int, int]] = field(default_factory=list)
+    trouble: list[Unable | InvalidBlock] = field(default_factory=list)
+    overtake: list[Block] = field(default_factory=list)
+    """Blocks that consensus commits in the midst of the next import."""
+
+    followers: list[trio.MemorySendChannel[Block]] = field(default_factory=list)
+    moved: trio.Condition = field(default_factory=trio.Condition)
+
+    @property
+    def finalized(self) -> FakeTip:
+        return FakeTip(self.blocks[-1].header)
+
+    def follow(self) -> trio.MemoryReceiveChannel[Block]:
+        sending, receiving = trio.open_memory_channel[Block](1000)
+        self.followers.append(sending)
+        return receiving
+
+    async def read(self, reader: Callable[..., T], /, *args: Any) -> T:
+        await trio.lowlevel.checkpoint()
+        return reader(*args)
+
+    async def import_run(self, blocks: Sequence[Block], certificate: Certificate, /) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.overtake:
+            await self.commit(self.overtake)
+            raise BadProof(Flaw.WRONG_EPOCH)
+        if certificate.signatures != (GOOD,):
+            raise BadProof(Flaw.BAD_CERTIFICATE)
+        if self.trouble:
+            raise self.trouble.pop()
+        assert blocks[0].header.height == len(self.blocks)
+        assert certificate.block == block_hash(blocks[-1].header)
+        self.imports.append((blocks[0].header.height, blocks[-1].header.height))
+        await self.commit(blocks)
+
+    async def commit(self, blocks: Sequence[Block]) -> None:
+        """Make blocks final."""
+        self.overtake = []
+        for block in blocks:
+            self.blocks.append(block)
+            for follower in self.followers:
+                await follower.send(block)
+        async with self.moved:
+            self.moved.notify_all()
+
+    async def reach(self, height: int) -> None:
+        """Wait until the chain has come to a height."""
+        async with self.moved:
+            while len(self.blocks) <= height:
+                await self.moved.wait()
+
+
+INVALID: Final = InvalidBlock(Rejection.BAD_INHERENT)
+
+
+@dataclass
+class FakePeer:
+    answer: RequestHandler
+    height: int
+    role: Role = Role.AUTHORITY
+    score: int = 0
+
+
+class FakeChannel:
+    """What neighbours announce, and what is announced to them."""
+
+    def __init__(self, network: "FakeNetwork") -> None:
+        self.sending, self.inbox = trio.open_memory_channel[Received](10)
+        self.told: list[tuple[tuple[PeerId, ...], bytes]] = []
+        self._network = network
+
+    def broadcast(self, data: bytes, /, *, where: Callable[[PeerInfo], bool], replaces: str | None) -> int:
+        chosen = tuple(peer.peer_id for peer in self._network.peers() if where(peer))
+        self.told.append((chosen, data))
+        return len(chosen)
+
+
+class FakeNetwork:
+    """Peers that are asked by calling them."""
+
+    def __init__(self, **peers: FakePeer) -> None:
+        self.connected = {PeerId(name): peer for name, peer in peers.items()}
+        self.asked: list[tuple[PeerId, int]] = []
+        self.penalties: list[tuple[PeerId, int]] = []
+        self.rewards: list[PeerId] = []
+        self.lane = FakeChannel(self)
+
+    def channel(self, protocol: str, limits: ChannelLimits, /) -> FakeChannel:
+        assert protocol == ANNOUNCE_PROTOCOL
+        return self.lane
+
+    def serve(self, protocol: str, handler: RequestHandler, limits: ServiceLimits, /) -> None:
+        assert protocol == PROTOCOL
+
+    async def request(
+        self, peer: PeerId, protocol: str, payload: bytes, /, *, timeout_s: float, response_bytes_max: int
+    ) -> bytes:
+        self.asked.append((peer, REQUEST.decode(payload).first))
+        if peer not in self.connected:
+            raise RequestFailed(RequestFailure.NOT_CONNECTED)
+        with trio.move_on_after(timeout_s):
+            await trio.lowlevel.checkpoint()
+            answer = await self.connected[peer].answer(PeerId("me"), payload)
+            assert len(answer) <= response_bytes_max
+            return answer
+        raise RequestFailed(RequestFailure.TIMED_OUT)
+
+    def peers(self) -> Sequence[PeerInfo]:
+        return [
+            PeerInfo(
+                peer_id=name,
+                address="",
+                outbound=False,
+                role=peer.role,
+                session_key=None,
+                finalized_height=peer.height,
+                score=peer.score,
+            )
+            for name, peer in self.connected.items()
+        ]
+
+    def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None:
+        self.penalties.append((peer, cost))
+
+    def reward(self, peer: PeerId, gain: int, /) -> None:
+        self.rewards.append(peer)

@@ -1,0 +1,193 @@
+"""Sync over peers and a chain in memory."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import pytest
+import trio
+from trio.testing import MockClock, wait_all_tasks_blocked
+
+from frame.error import Unable
+from node.network.channel import Received
+from node.network.hello import Role
+from node.network.identity import PeerId
+from node.network.streams import ProtocolViolation
+from node.sync.messages import (
+    ANNOUNCEMENT,
+    REQUEST,
+    Announcement,
+    Request,
+    decode_announcement,
+    decode_answer,
+)
+from node.sync.service import FORGED_COST, LIE_COST, SyncService
+from primitives.block import Header
+from primitives.types import BlockNumber
+from tests.node.sync.samples import (
+    FORGED,
+    INVALID,
+    FakeChain,
+    FakeNetwork,
+    FakePeer,
+    Source,
+    certificate_of,
+    chain_of,
+)
+
+BLOCKS = chain_of(40)
+LIAR = PeerId("liar")
+
+
+def honest(height: int = 40, every: int = 3, role: Role = Role.AUTHORITY) -> FakePeer:
+    return FakePeer(Source(BLOCKS[: height + 1], every).answer, height, role)
+
+
+async def silence(peer: PeerId, payload: bytes) -> bytes:
+    await trio.sleep_forever()
+    raise AssertionError
+
+
+async def nonsense(peer: PeerId, payload: bytes) -> bytes:
+    return b"nonsense"
+
+
+@dataclass
+class Setup:
+    sync: SyncService
+    chain: FakeChain
+    network: FakeNetwork
+    advanced: list[int] = field(default_factory=list)
+
+
+@asynccontextmanager
+async def running(network: FakeNetwork, height: int = 0) -> AsyncIterator[Setup]:
+    chain = FakeChain(BLOCKS[: height + 1])
+    advanced: list[int] = []
+
+    async def on_advanced(header: Header) -> None:
+        advanced.append(header.height)
+
+    sync = SyncService(
+        chain, Source(chain.blocks), network, chain.follow(), patience_blocks=0, on_advanced=on_advanced
+    )
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(sync.run)
+        yield Setup(sync, chain, network, advanced)
+        nursery.cancel_scope.cancel()
+
+
+async def test_a_new_node_replays_everything_and_says_so(autojump_clock: MockClock) -> None:
+    async with running(FakeNetwork(peer=honest())) as setup:
+        await setup.chain.reach(40)
+        await wait_all_tasks_blocked()
+        assert setup.chain.blocks == BLOCKS
+        assert setup.advanced == [*range(3, 40, 3), 40]
+        assert (setup.sync.is_syncing, setup.sync.target) == (False, 40)
+        assert setup.network.penalties == []
+        assert set(setup.network.rewards) == {"peer"}
+
+
+async def test_a_level_node_asks_nobody(autojump_clock: MockClock) -> None:
+    network = FakeNetwork(peer=honest())
+    async with running(network, height=40):
+        await trio.sleep(10)
+        assert network.asked == []
+
+
+async def test_a_silent_peer_is_left_for_another(autojump_clock: MockClock) -> None:
+    async with running(FakeNetwork(silent=FakePeer(silence, 50, score=9), peer=honest())) as setup:
+        await setup.chain.reach(40)
+        assert [peer for peer, _ in setup.network.asked][:2] == ["silent", "peer"]
+        assert setup.network.penalties == []
+
+
+@pytest.mark.parametrize(
+    ("lie", "cost"), [(nonsense, LIE_COST), (Source(BLOCKS, signature=FORGED).answer, FORGED_COST)]
+)
+async def test_a_lying_peer_is_charged_once_and_left_for_another(
+    autojump_clock: MockClock, lie: object, cost: int
+) -> None:
+    assert callable(lie)
+    async with running(FakeNetwork(liar=FakePeer(lie, 60, score=9), peer=honest())) as setup:
+        await setup.chain.reach(40)
+        assert setup.network.penalties == [(LIAR, cost)]
+        assert setup.chain.blocks == BLOCKS
+
+
+async def test_trouble_of_this_machine_is_waited_out(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(FakeNetwork(peer=honest())) as setup:
+        setup.chain.trouble = [Unable("no memory")]
+        await setup.chain.reach(40)
+        assert setup.network.penalties == []
+        assert "cannot import block 1: no memory" in caplog.text
+
+
+async def test_a_certified_block_that_is_invalid_here_is_our_fault_and_said_loudly(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(FakeNetwork(peer=honest())) as setup:
+        setup.chain.trouble = [INVALID]
+        await setup.chain.reach(40)
+        assert setup.network.penalties == []
+        assert "final for the network and invalid for this node (BAD_INHERENT)" in caplog.text
+
+
+async def test_a_proof_that_consensus_outran_is_no_lie(autojump_clock: MockClock) -> None:
+    async with running(FakeNetwork(peer=honest())) as setup:
+        setup.chain.overtake = BLOCKS[1:20]
+        await setup.chain.reach(40)
+        assert setup.network.penalties == []
+
+
+async def test_a_full_node_follows_what_is_announced(autojump_clock: MockClock) -> None:
+    peer = honest(height=10)
+    async with running(FakeNetwork(peer=peer), height=10) as setup:
+        await wait_all_tasks_blocked()
+        peer.answer = Source(BLOCKS[:12]).answer
+        news = Announcement(BLOCKS[11].header, certificate_of(BLOCKS[11]))
+        start = trio.current_time()
+        await setup.network.lane.sending.send(Received(PeerId("peer"), ANNOUNCEMENT.encode(news)))
+        await setup.chain.reach(11)
+        assert trio.current_time() == start
+
+
+async def test_bad_news_costs_its_sender() -> None:
+    async with running(FakeNetwork(), height=10) as setup:
+        wrong = Announcement(BLOCKS[11].header, certificate_of(BLOCKS[12]))
+        for frame in (b"nonsense", ANNOUNCEMENT.encode(wrong)):
+            await setup.network.lane.sending.send(Received(LIAR, frame))
+        await wait_all_tasks_blocked()
+        assert setup.network.penalties == [(LIAR, LIE_COST)] * 2
+
+
+async def test_the_newest_block_is_announced_to_those_who_do_not_vote(autojump_clock: MockClock) -> None:
+    network = FakeNetwork(voter=honest(10), follower=honest(10, role=Role.FULL))
+    async with running(network, height=10) as setup:
+        await setup.chain.commit(BLOCKS[11:14])
+        await wait_all_tasks_blocked(0.001)
+        ((peers, frame),) = network.lane.told
+        assert peers == ("follower",)
+        assert decode_announcement(frame).header == BLOCKS[13].header
+
+
+async def test_a_node_answers_others() -> None:
+    async with running(FakeNetwork(), height=10) as setup:
+        data = await setup.sync.answer(LIAR, REQUEST.encode(Request(BlockNumber(5))))
+        answer = decode_answer(data, BlockNumber(5))
+        assert [block for run in answer.runs for block in run.blocks] == BLOCKS[5:11]
+        with pytest.raises(ProtocolViolation):
+            await setup.sync.answer(LIAR, b"nonsense")
+
+
+async def test_progress_is_visible_and_a_stop_half_way_is_harmless(autojump_clock: MockClock) -> None:
+    network = FakeNetwork(peer=honest())
+    async with running(network) as setup:
+        await setup.chain.reach(9)
+        assert setup.sync.is_syncing
+        reached = len(setup.chain.blocks) - 1
+    async with running(network, height=reached) as setup:
+        await setup.chain.reach(40)
+        assert setup.chain.blocks == BLOCKS
