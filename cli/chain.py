@@ -3,7 +3,7 @@
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import msgspec
 
@@ -12,12 +12,10 @@ from cli.amounts import Token
 from cli.errors import UserError
 from cli.options import DEFAULT_KEYSTORE
 from cli.values import Values
-from frame.metadata import CallInfo, Metadata, PalletInfo, StorageInfo
+from frame.metadata import Metadata
 from node.rpc.client import ClientError, Refused, RpcClient
 from primitives.ss58 import encode_address
 from primitives.types import AccountId
-
-T = TypeVar("T")
 
 
 class Chain:
@@ -83,24 +81,6 @@ class Chain:
         """The address of an account on this chain."""
         return encode_address(AccountId(account), self.properties["ss58Format"])
 
-    def pallet(self, name: str) -> PalletInfo:
-        """The pallet of that name. Raises UserError that lists those there are."""
-        try:
-            return self.metadata.pallet(name)
-        except LookupError as error:
-            raise UserError(str(error)) from None
-
-    def call_info(self, name: str) -> tuple[PalletInfo, CallInfo]:
-        """What `pallet.call` names. Raises UserError that lists those there are."""
-        pallet, call = self._named(name, "call")
-        calls = {info.name: info for info in pallet.calls if not info.is_inherent}
-        return pallet, _find(calls, call, f"call of {pallet.name}")
-
-    def storage_info(self, name: str) -> StorageInfo:
-        """What `pallet.item` names. Raises UserError that lists those there are."""
-        pallet, item = self._named(name, "storage item")
-        return _find({info.name: info for info in pallet.storage}, item, f"storage item of {pallet.name}")
-
     def block_hash(self, block: str | None) -> str:
         """The hash of the block with a height or hash; None is the newest finalized. Raises UserError."""
         if block is None:
@@ -111,16 +91,3 @@ class Chain:
         if found is None:
             raise UserError(f"the node has no block {block}", "`consil query block` shows the newest")
         return str(found)
-
-    def _named(self, name: str, kind: str) -> tuple[PalletInfo, str]:
-        pallet, point, rest = name.partition(".")
-        if not point:
-            known = ", ".join(info.name for info in self.metadata.pallets)
-            raise UserError(f"'{name}' names no {kind}", f"write PALLET.NAME with one of the pallets {known}")
-        return self.pallet(pallet), rest
-
-
-def _find(known: dict[str, T], name: str, kind: str) -> T:
-    if name not in known:
-        raise UserError(f"no {kind} is named '{name}'", f"there are {', '.join(known) or 'none'}")
-    return known[name]

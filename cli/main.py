@@ -23,6 +23,7 @@ GROUPS: Final = {
     "testnet": ("cli.testnet", "Run a local network of real nodes, and break it."),
     "tx": ("cli.tx", "Sign and submit transactions."),
     "query": ("cli.query", "Ask a node about accounts, blocks, events and storage."),
+    "light": ("cli.light", "Follow the chain and check answers without trusting a node."),
 }
 """Name of each group, its module, and its help; kept here so that `consil --help` imports none of them."""
 

@@ -9,6 +9,7 @@ import typer
 
 from cli.chain import Chain
 from cli.errors import UserError
+from cli.lookup import encode_key, find_pallet, find_storage
 from cli.options import (
     ACCOUNT_HELP,
     DEFAULT_KEYSTORE,
@@ -21,8 +22,7 @@ from cli.options import (
 )
 from cli.output import print_fields, print_json, print_line, print_table
 from cli.records import decode_event, decode_inherent, decode_signed, explain_failure, show_call, show_event
-from cli.values import describe
-from frame.metadata import Metadata, PalletInfo, StorageInfo, TupleType, decode_value, storage_key
+from frame.metadata import Metadata, PalletInfo, StorageInfo, TupleType, decode_value
 
 app = command_group()
 
@@ -122,11 +122,11 @@ def storage(
 ) -> None:
     """Show a storage item: a value, one entry of a map, or all of them."""
     with Chain(rpc, keystore) as chain:
-        info = chain.storage_info(item)
+        info = find_storage(chain.metadata, item)
         if info.keys and not keys:
             _show_entries(chain, info, as_json)
             return
-        key = encode_key(chain, info, keys or [])
+        key = encode_key(chain.values, info, keys or [])
         data = chain.ask("state_getStorage", f"0x{key.hex()}", *([chain.block_hash(at)] if at else []))
         value = info.default if data is None else _decode(info, data)
         if as_json:
@@ -152,11 +152,13 @@ def metadata(
         if as_json:
             import msgspec
 
-            print_json(msgspec.to_builtins(chain.metadata if pallet is None else chain.pallet(pallet)))
+            print_json(
+                msgspec.to_builtins(chain.metadata if pallet is None else find_pallet(chain.metadata, pallet))
+            )
         elif pallet is None:
             _print_pallets(chain.metadata)
         else:
-            _print_pallet(chain, chain.pallet(pallet))
+            _print_pallet(chain, find_pallet(chain.metadata, pallet))
 
 
 @app.command(epilog=examples("consil query proof system.accounts //Alice"))
@@ -169,25 +171,12 @@ def proof(
 ) -> None:
     """Show the node's proof of an entry, or of its absence, in wire form. `consil light` checks it."""
     with Chain(rpc, keystore) as chain:
-        key = encode_key(chain, chain.storage_info(item), keys or [])
+        key = encode_key(chain.values, find_storage(chain.metadata, item), keys or [])
         document = {"key": f"0x{key.hex()}", "proof": chain.ask("light_readProof", [f"0x{key.hex()}"])}
         if as_json:
             print_json(document)
         else:
             print_fields(document)
-
-
-def encode_key(chain: Chain, info: StorageInfo, keys: list[str]) -> bytes:
-    """The storage key of an entry, from keys as a person types them. Raises UserError."""
-    if len(keys) != len(info.keys):
-        wanted = ", ".join(map(describe, info.keys)) or "no key"
-        raise UserError(f"{info.name} has {len(info.keys)} keys, not {len(keys)}", f"give {wanted}")
-    pairs = zip(info.keys, keys, strict=True)
-    values = [chain.values.parse(type_, text, f"key {at}") for at, (type_, text) in enumerate(pairs, 1)]
-    try:
-        return storage_key(info, values)
-    except ValueError as error:
-        raise UserError(f"{info.name}: {error}", f"give {', '.join(map(describe, info.keys))}") from None
 
 
 def _show_entries(chain: Chain, info: StorageInfo, as_json: bool) -> None:

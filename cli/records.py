@@ -5,6 +5,7 @@ from typing import Any
 
 from cli.chain import Chain
 from cli.errors import UserError
+from cli.lookup import find_pallet
 from frame.metadata import FieldInfo, TypeInfo, decode_fields
 from primitives.codec import CodecError
 from primitives.extrinsic import CALL, Call, Extrinsic, decode_extrinsic, extrinsic_hash
@@ -12,7 +13,7 @@ from primitives.extrinsic import CALL, Call, Extrinsic, decode_extrinsic, extrin
 
 def decode_event(chain: Chain, record: dict[str, Any]) -> dict[str, Any]:
     """Name and fields of an event as the node reports it."""
-    pallet = chain.pallet(record["pallet"])
+    pallet = find_pallet(chain.metadata, record["pallet"])
     for event in pallet.events:
         if event.name == record["event"]:
             return {"event": f"{pallet.name}.{event.name}", "fields": _decode(event.fields, record["fields"])}
@@ -22,7 +23,7 @@ def decode_event(chain: Chain, record: dict[str, Any]) -> dict[str, Any]:
 def show_event(chain: Chain, event: dict[str, Any]) -> str:
     """One line for a decoded event."""
     pallet, _, name = event["event"].partition(".")
-    types = {info.name: info.fields for info in chain.pallet(pallet).events}
+    types = {info.name: info.fields for info in find_pallet(chain.metadata, pallet).events}
     return f"{event['event']}  {_show(chain, types.get(name, ()), event['fields'])}".rstrip()
 
 

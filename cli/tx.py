@@ -8,6 +8,7 @@ import typer
 from cli.accounts import signing_key
 from cli.chain import Chain
 from cli.errors import UserError
+from cli.lookup import find_call
 from cli.options import (
     ACCOUNT_HELP,
     AMOUNT_HELP,
@@ -133,7 +134,7 @@ def status(
 
 def encode_call(chain: Chain, name: str, arguments: dict[str, str]) -> Call:
     """The call with arguments as a person types them. Raises UserError that names what is wrong."""
-    pallet, info = chain.call_info(name)
+    pallet, info = find_call(chain.metadata, name)
     fields = {field.name: field for field in info.parameters}
     values: dict[str, Any] = {}
     for given, text in arguments.items():
@@ -162,7 +163,7 @@ def _call(context: typer.Context, chain: Chain, name: str) -> Call:
             "name a call first, as in balances.transfer", ctx=context, param_hint="PALLET.CALL"
         )
     if wants_help:
-        _print_help(name, chain.call_info(name)[1])
+        _print_help(name, find_call(chain.metadata, name)[1])
         raise typer.Exit
     return encode_call(chain, name, _options(context, context.args))
 

@@ -1,0 +1,170 @@
+"""`consil light`: a client that starts from the genesis block and believes no node, only proofs.
+
+It loads no libp2p and no database. Names and types of the state come from this release, not from the node.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from chainspec.spec import ChainSpec, genesis_committee
+from cli.accounts import account_of, open_keystore
+from cli.amounts import Token
+from cli.errors import UserError
+from cli.lookup import encode_key, find_storage
+from cli.options import DEFAULT_KEYSTORE, DEFAULT_RPC, Json, KeystoreDirectory, Rpc, command_group, examples
+from cli.output import print_fields, print_json, print_line
+from cli.specs import genesis_block, load_spec
+from cli.values import Values
+from frame.metadata import decode_value
+from node.light.client import BeliefError, LightClient, load_belief, save_belief
+from node.light.verify import Belief, believe_genesis
+from node.rpc.client import ClientError, RpcClient
+from primitives.block import block_hash
+from primitives.finality import BadProof
+from runtime.description import describe_runtime
+
+app = command_group()
+
+DEFAULT_DIRECTORY: Final = Path("~/.consilience/light")
+
+Chain = Annotated[str, typer.Option(help="The chain: dev, local, or the file of its specification.")]
+Directory = Annotated[
+    Path, typer.Option("--dir", metavar="DIR", help="Where beliefs are kept, a file for each chain.")
+]
+
+
+@app.command(epilog=examples("consil light init --chain chain.json"))
+def init(chain: Chain = "local", directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+    """Begin to follow a chain, from its genesis block alone. What was believed before is forgotten."""
+    spec = load_spec(chain)
+    belief = believe_genesis(genesis_block(spec), genesis_committee(spec))
+    _save(_file(directory, spec), belief)
+    _show(belief, _file(directory, spec), as_json)
+
+
+@app.command(epilog=examples("consil light sync --chain chain.json --rpc http://127.0.0.1:9944"))
+def sync(
+    chain: Chain = "local",
+    directory: Directory = DEFAULT_DIRECTORY,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Follow the chain to its newest final block, checking every committee and certificate on the way."""
+    spec = load_spec(chain)
+    file = _file(directory, spec)
+    with _asking(rpc, _load(file, spec)) as client:
+        client.sync()
+    _save(file, client.belief)
+    _show(client.belief, file, as_json)
+
+
+@app.command(epilog=examples("consil light status --chain chain.json"))
+def status(chain: Chain = "local", directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+    """Show what is believed, without asking anybody."""
+    spec = load_spec(chain)
+    file = _file(directory, spec)
+    _show(_load(file, spec), file, as_json)
+
+
+@app.command(
+    epilog=examples(
+        "consil light read system.accounts //Bob --chain chain.json",
+        "consil light read balances.total_issuance",
+    )
+)
+def read(
+    item: Annotated[
+        str, typer.Argument(metavar="PALLET.ITEM", help="As `consil query metadata PALLET` lists it.")
+    ],
+    keys: Annotated[
+        list[str] | None, typer.Argument(metavar="KEYS", help="The keys of an entry of a map.")
+    ] = None,
+    chain: Chain = "local",
+    directory: Directory = DEFAULT_DIRECTORY,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Read the newest final state, and believe it only with its proof; exit code 1 if the proof is wrong."""
+    spec = load_spec(chain)
+    file = _file(directory, spec)
+    values = _values(spec, keystore)
+    info = find_storage(describe_runtime(), item)
+    key = encode_key(values, info, keys or [])
+    with _asking(rpc, _load(file, spec)) as client:
+        answer = client.read([key])
+    _save(file, client.belief)
+    data = answer.values[key]
+    value = info.default if data is None else decode_value(info.value, data)
+    proved: dict[str, Any] = {
+        "height": answer.header.height,
+        "blockHash": f"0x{block_hash(answer.header).hex()}",
+        "proofBytes": answer.proof_bytes,
+        "certificateBytes": answer.certificate_bytes,
+    }
+    if as_json:
+        print_json({"value": value, "stored": data is not None, **proved})
+        return
+    print_line("proved absent" if value is None else values.show(info.value, value))
+    print_line(
+        f"proved in final block {answer.header.height} "
+        f"({answer.proof_bytes} bytes, {answer.certificate_bytes} of them the proof of finality)"
+    )
+
+
+@contextmanager
+def _asking(url: str, belief: Belief) -> Iterator[LightClient]:
+    """A client of the node at `url`. Raises UserError for answers that are wrong or missing."""
+    try:
+        with RpcClient(url) as rpc:
+            yield LightClient(rpc, belief)
+    except BadProof as error:
+        told = f"{url} answered with a wrong proof ({error})"
+        raise UserError(told, "do not believe that node; ask another") from None
+    except (ClientError, ValueError) as error:
+        raise UserError(str(error)) from None
+
+
+def _values(spec: ChainSpec, keystore: Path) -> Values:
+    properties, store = spec.properties, open_keystore(keystore)
+    prefix = properties.ss58_format
+    token = Token(properties.token_symbol, properties.token_decimals)
+    return Values(token, prefix, lambda text: account_of(text, store, prefix))
+
+
+def _file(directory: Path, spec: ChainSpec) -> Path:
+    return directory.expanduser() / f"{spec.id}.belief"
+
+
+def _load(file: Path, spec: ChainSpec) -> Belief:
+    try:
+        return load_belief(file, block_hash(genesis_block(spec)))
+    except BeliefError as error:
+        raise UserError(str(error)) from None
+
+
+def _save(file: Path, belief: Belief) -> None:
+    try:
+        save_belief(file, belief)
+    except BeliefError as error:
+        raise UserError(str(error), "choose another --dir") from None
+
+
+def _show(belief: Belief, file: Path, as_json: bool) -> None:
+    committee = belief.trusted.committee
+    document: dict[str, Any] = {
+        "genesis": f"0x{belief.genesis.hex()}",
+        "epoch": committee.epoch,
+        "validators": len(committee.members),
+        "height": belief.newest.height,
+        "block": f"0x{block_hash(belief.newest).hex()}",
+        "file": str(file),
+    }
+    if as_json:
+        print_json(document)
+    else:
+        print_fields(document)
