@@ -95,7 +95,10 @@ class AddressBook:
         if len(self._entries) < PEERS_MAX:
             return True
         for peer_id, entry in self._entries.items():
-            if not entry.bootnode and (bootnode or entry.failures > 0) and not entry.answered:
+            useless = (
+                entry.failures >= TRUST_FAILURES_MAX if entry.answered else entry.failures > 0 or bootnode
+            )
+            if useless and not entry.bootnode:
                 del self._entries[peer_id]
                 return True
         return False

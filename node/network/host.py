@@ -37,6 +37,7 @@ HANDSHAKE_S: Final = 5.0
 """From the first byte to the end of the hello; a silent socket is closed after it."""
 
 HANDSHAKE_FAILED: Final = "handshake failed"
+SESSION_FAILED: Final = "session failed"
 TOO_MANY_SOCKETS: Final = "too many sockets"
 
 _FINAL_REFUSALS: Final = frozenset(
@@ -93,8 +94,6 @@ class Network:
         for address in config.bootnodes:
             self._dialer.book.add(address, bootnode=True)
 
-    # Declarations
-
     def channel(self, protocol: str, limits: ChannelLimits) -> Channel:
         """Declare a notification protocol."""
         assert protocol not in self._peering.handlers
@@ -111,8 +110,6 @@ class Network:
     def subscribe(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         """Peers that come and go from now on; what a slow subscriber does not take is counted and lost."""
         return self._peering.subscribe()
-
-    # Peers
 
     def peers(self) -> tuple[PeerInfo, ...]:
         """Everyone connected now, ordered by peer id."""
@@ -170,8 +167,6 @@ class Network:
             raise RequestFailed(RequestFailure.NOT_CONNECTED)
         opening = partial(session.open_stream, protocol)
         return await request(opening, payload, timeout_s, response_bytes_max)
-
-    # Running
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started once the port is bound. Raises ListenFailed."""
@@ -254,6 +249,7 @@ class Network:
     async def _connect(self, socket: Socket, expected: PeerId | None, ready: Callable[[], None]) -> str:
         """Handshake and session of one socket; the reason of its end. Nothing a peer does gets past here."""
         deadline = trio.current_time() + HANDSHAKE_S
+        session = None
         try:
             with trio.fail_at(deadline):
                 if expected is None:
@@ -266,7 +262,10 @@ class Network:
         except trio.TooSlowError:
             self.counters.refused[Refusal.SILENT] += 1
             return Refusal.SILENT
-        except Exception as error:  # noqa: BLE001 - supervisor boundary: a handshake fails in any way it likes
+        except Exception as error:
+            if session is not None:
+                LOGGER.exception("session with %s failed", session.peer)
+                return SESSION_FAILED
             self.counters.refused[HANDSHAKE_FAILED] += 1
             LOGGER.debug("handshake with %s failed: %r", expected or socket.remote_host, error)
             return HANDSHAKE_FAILED

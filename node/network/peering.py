@@ -38,7 +38,7 @@ MESSAGES_PER_HEARTBEAT_MAX: Final = 20
 """Status messages within a second; one is sent, but several arrive together after a pause."""
 
 HEARSAY_MAX: Final = 64
-"""Addresses of others that are believed from one connection."""
+"""New addresses of others that are believed from one connection."""
 
 SUBSCRIBER_QUEUE_MAX: Final = 256
 REFUSED_BY_PEER: Final = "refused by the peer"
@@ -107,7 +107,7 @@ class Peering:
     def disconnect(self, peer: PeerId, reason: str) -> None:
         """Tell the peer why, and close the connection."""
         if session := self.sessions.get(peer):
-            session.leave(reason[: hello.REASON_LENGTH_MAX])
+            session.leave(reason)
 
     async def run(self, session: Session, deadline: float, ready: Callable[[], None]) -> None:
         """One session to its end; `session.reason` then says why. `ready` is called after the hello."""
@@ -287,12 +287,14 @@ class Peering:
             if not isinstance(message, Status) or messages > MESSAGES_PER_HEARTBEAT_MAX:
                 raise ProtocolViolation("hello protocol flooded or started again")
             self.table.set_height(session.peer, message.finalized_height)
-            hearsay += len(message.addresses)
-            if message.addresses and hearsay <= HEARSAY_MAX:
-                self._believe(session, message.addresses)
+            if hearsay < HEARSAY_MAX:
+                hearsay += self._believe(session, message.addresses)
 
-    def _believe(self, session: Session, addresses: tuple[str, ...]) -> None:
-        """Note where others are said to be. Raises ProtocolViolation for what no honest node says."""
+    def _believe(self, session: Session, addresses: tuple[str, ...]) -> int:
+        """Note where others are said to be; how many addresses are new.
+
+        Raises ProtocolViolation for what no honest node says.
+        """
         local = _is_loopback(session.remote_host)
         try:
             places = [parse_address(text) for text in addresses]
@@ -303,9 +305,10 @@ class Peering:
             raise ProtocolViolation(str(error)) from None
         if not honest:
             raise ProtocolViolation("an address that nobody can have seen")
-        for place in places:
-            self._dialer.book.add(place)
-        self._dialer.wake()
+        new = sum(self._dialer.book.add(place) for place in places)
+        if new:
+            self._dialer.wake()
+        return new
 
     def _changed(self) -> None:
         self._counters.peers = len(self.sessions)

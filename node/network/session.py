@@ -100,7 +100,7 @@ class Session:
         """Best effort: the last frame on the hello stream, and a moment for it to arrive."""
         with trio.move_on_after(GOODBYE_S):
             try:
-                await send(stream, hello.Goodbye(reason=reason))
+                await send(stream, hello.Goodbye(reason=reason[: hello.REASON_LENGTH_MAX]))
             except StreamClosed:
                 return
             await self._muxer.event_closed.wait()

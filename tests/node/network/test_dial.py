@@ -98,6 +98,16 @@ def test_hearsay_never_displaces_who_answered_or_is_a_bootnode() -> None:
     assert {at(A), at(B)} <= set(due)
 
 
+def test_a_peer_that_is_gone_for_good_makes_room() -> None:
+    addresses = book(at(A))
+    addresses.answered(A, 0)
+    for number in range(PEERS_MAX):
+        addresses.add(at(PeerId(f"stranger {number}")))
+    assert not addresses.add(at(B))
+    pause_after(200, addresses)
+    assert addresses.add(at(B))
+
+
 @given(st.lists(st.sampled_from(["add", "fail", "answer"]), max_size=40), st.floats(0, 1))
 def test_a_known_peer_is_always_due_again_within_the_longest_pause(steps: list[str], jitter: float) -> None:
     addresses = book(at(A))
