@@ -7,8 +7,8 @@ import msgspec
 import pytest
 
 from chainspec.presets import local
-from frame.error import InvalidBlock, InvalidTransaction, TransactionError, Unable
-from node.chain import Chain, Plan, WrongStateRoot
+from frame.error import InvalidBlock, InvalidTransaction, Rejection, TransactionError, Unable
+from node.chain import Chain, Plan
 from node.db.database import Database
 from node.node import genesis_of
 from primitives.block import Block, block_hash
@@ -128,8 +128,9 @@ async def test_a_block_with_a_wrong_state_root_is_invalid_and_leaves_nothing(
     block = await build(chain, None, sent(chain))
     forged = msgspec.structs.replace(block.header, state_root=Hash(bytes(32)))
     wrong = Block(forged, block.body)
-    with pytest.raises(WrongStateRoot):
+    with pytest.raises(InvalidBlock) as refusal:
         await other.execute(wrong)
+    assert refusal.value.rejection == Rejection.BAD_STATE_ROOT
     with pytest.raises(Unable):
         await other.execute(
             Block(msgspec.structs.replace(block.header, parent=block_hash(forged)), block.body)

@@ -1,0 +1,1 @@
+"""Making blocks: what goes in, and, on a development chain, when."""

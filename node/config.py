@@ -1,0 +1,50 @@
+"""What one node is told to be. Read once from the command line, validated there, and never changed."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from node.network.identity import Address
+from primitives.types import Seed
+
+if TYPE_CHECKING:
+    from chainspec.spec import ChainSpec
+
+
+class StartError(Exception):
+    """The node cannot start; one line says why and what to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeConfig:
+    """One node."""
+
+    spec: "ChainSpec"
+    base_path: Path
+    """Where everything of the node is kept, under `chains/ID`."""
+
+    name: str
+    """What logs and peers call it."""
+
+    is_validator: bool
+    """Whether it votes, if its session key is in the committee."""
+
+    session_seed: Seed | None
+    """A well-known session key, for development; None: the one in the keystore, made at the first start."""
+
+    node_seed: Seed | None
+    """The network identity; None: the one in the base path, made at the first start."""
+
+    listen: Address
+    bootnodes: tuple[Address, ...]
+    rpc_port: int
+    prometheus_port: int | None
+    """None: no metrics are served."""
+
+    undo_blocks: int | None
+    """Blocks whose old state is kept; None: all."""
+
+    @property
+    def directory(self) -> Path:
+        """Everything of this node on this chain."""
+        return self.base_path / "chains" / self.spec.id
