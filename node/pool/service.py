@@ -36,7 +36,11 @@ MALFORMED_COST: Final = 20
 FORGED_COST: Final = 10
 
 CHANNEL_LIMITS: Final = ChannelLimits(
-    frame_bytes_max=FRAME_BYTES_MAX, queue_frames_max=64, queue_bytes_max=4 * 1024 * 1024, inbox_frames_max=64
+    frame_bytes_max=FRAME_BYTES_MAX,
+    queue_frames_max=64,
+    queue_bytes_max=4 * 1024 * 1024,
+    inbox_frames_max=64,
+    inbox_bytes_max=4 * 1024 * 1024,
 )
 
 _EARLY: Final = frozenset(
