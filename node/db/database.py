@@ -78,6 +78,7 @@ class Database:
         assert self._settings.undo_blocks is None or self._settings.undo_blocks >= HISTORY_HEIGHTS
         self._lock = RLock()
         self._overlays: dict[BlockHash, Overlay] = {}
+        self._draft: Overlay | None = None
         self._checkpoint = path / _CHECKPOINT_FILE
         self._checkpoint_height = -1
         self._store = Store(path, self._settings.map_bytes)
@@ -115,7 +116,7 @@ class Database:
     def root_after(self, parent: BlockHash, changes: Changes) -> Hash:
         """The state root of a block on `parent` that makes `changes`. Raises UnknownState."""
         with self._exclusive():
-            return self._layer(self._overlays_down_from(parent), placed(changes)).root
+            return self._overlay_on(parent, changes).layer.root
 
     def lay(self, block: BlockHash, parent: BlockHash, changes: Changes) -> Hash:
         """Remember what the unfinalized `block` changes on top of `parent`; returns its state root.
@@ -124,11 +125,7 @@ class Database:
         """
         with self._exclusive():
             if block not in self._overlays:
-                below = self._overlays_down_from(parent)
-                rows = placed(changes)
-                keys = [key for key, _ in changes]
-                layer = self._layer(below, rows)
-                self._overlays[block] = Overlay(block, parent, dict(changes), keys, rows, layer)
+                self._overlays[block] = self._overlay_on(parent, changes)
             return self._overlays[block].layer.root
 
     def forget(self, block: BlockHash) -> None:
@@ -143,13 +140,14 @@ class Database:
         Nothing is changed if this raises DatabaseFull.
         """
         with self._exclusive():
-            overlays = [self._overlays[block_hash(finalized.block.header)] for finalized in run]
-            self._ensure_continues(run, overlays)
+            hashes = [block_hash(finalized.block.header) for finalized in run]
+            overlays = [self._overlays[block] for block in hashes]
+            self._ensure_continues(run, overlays, hashes)
             self._head = self._store.write(
                 lambda transaction: self._flush(transaction, run, overlays, certificate)
             )
-            for overlay in overlays:
-                del self._overlays[overlay.block]
+            for block in hashes:
+                del self._overlays[block]
             self._drop_orphans()
             self._merge([overlay.layer for overlay in overlays])
             if self._head.height - self._checkpoint_height >= CHECKPOINT_BLOCKS:
@@ -256,10 +254,15 @@ class Database:
         saved.tree.reread(buckets, _reader(snapshot))
         return saved.tree.root == self._head.root
 
-    def _layer(self, below: Sequence[Overlay], changes: Sequence[Change]) -> Layer:
-        with self._store.read() as snapshot:
-            leaves = map(_leaf_change, changes)
-            return self._tree.lay([overlay.layer for overlay in below], leaves, _reader(snapshot))
+    def _overlay_on(self, parent: BlockHash, changes: Changes) -> Overlay:
+        """Who builds a block asks for its root, then lays it: the second time costs nothing."""
+        below = [overlay.layer for overlay in self._overlays_down_from(parent)]
+        if self._draft is None or (self._draft.parent, self._draft.changes) != (parent, changes):
+            rows = placed(changes)
+            with self._store.read() as snapshot:
+                layer = self._tree.lay(below, map(_leaf_change, rows), _reader(snapshot))
+            self._draft = Overlay(parent, changes, rows, dict(changes), layer)
+        return self._draft
 
     def _overlays_down_from(self, block: BlockHash) -> list[Overlay]:
         """The overlays from `block` down to the finalized block, newest first."""
@@ -280,8 +283,10 @@ class Database:
             else:
                 del self._overlays[block]
 
-    def _ensure_continues(self, run: Sequence[Finalized], overlays: Sequence[Overlay]) -> None:
-        parents = [self._head.block, *(overlay.block for overlay in overlays)]
+    def _ensure_continues(
+        self, run: Sequence[Finalized], overlays: Sequence[Overlay], hashes: Sequence[BlockHash]
+    ) -> None:
+        parents = [self._head.block, *hashes]
         for index, (finalized, overlay) in enumerate(zip(run, overlays, strict=True)):
             header = finalized.block.header
             assert header.height == self._head.height + 1 + index
@@ -297,7 +302,7 @@ class Database:
     ) -> Head:
         head = self._head
         for finalized, overlay in zip(run, overlays, strict=True):
-            head = flush.write_block(transaction, finalized, overlay.changes)
+            head = flush.write_block(transaction, finalized, overlay.placed)
         last = run[-1].block.header
         if certificate is None:
             flush.clear_journal(transaction, last.epoch, last.view)
@@ -322,10 +327,10 @@ class Database:
 
     def _rebuild(self) -> None:
         """Make the tree again from the disk, and every layer again on top of it."""
-        self._tree = self._load_tree()
+        self._tree, self._draft = self._load_tree(), None
         overlays, self._overlays = self._overlays, {}
-        for overlay in overlays.values():
-            self.lay(overlay.block, overlay.parent, tuple(overlay.values.items()))
+        for block, overlay in overlays.items():
+            self.lay(block, overlay.parent, overlay.changes)
 
     def _values_at(
         self, snapshot: Transaction, keys: Iterable[bytes], height: BlockNumber

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple
 
 from frame.state import Changes
@@ -27,24 +28,22 @@ class Change(NamedTuple):
 class Overlay:
     """What one block changes."""
 
-    block: BlockHash
     parent: BlockHash
-    values: Mapping[bytes, bytes | None]
-    keys: Sequence[bytes]
-    """Ascending."""
+    changes: Changes
+    """Ascending by key."""
 
-    changes: Sequence[Change]
+    placed: Sequence[Change]
     """Ascending by path, as table and tree are written."""
 
+    values: Mapping[bytes, bytes | None]
     layer: Layer
 
-    def between(self, prefix: bytes) -> Iterator[tuple[bytes, bytes | None]]:
+    def under(self, prefix: bytes) -> Iterator[tuple[bytes, bytes | None]]:
         """The changes of keys that begin with `prefix`."""
-        for index in range(bisect_left(self.keys, prefix), len(self.keys)):
-            key = self.keys[index]
-            if not key.startswith(prefix):
+        for index in range(bisect_left(self.changes, prefix, key=itemgetter(0)), len(self.changes)):
+            if not self.changes[index][0].startswith(prefix):
                 return
-            yield key, self.values[key]
+            yield self.changes[index]
 
 
 class OverlaidState:
@@ -66,7 +65,7 @@ class OverlaidState:
         """The entries whose keys begin with `prefix`, ascending by key."""
         changed: dict[bytes, bytes | None] = {}
         for overlay in reversed(self._overlays):
-            changed.update(overlay.between(prefix))
+            changed.update(overlay.under(prefix))
         committed = ((key, value) for key, value in self._committed(prefix) if key not in changed)
         written = ((key, value) for key, value in sorted(changed.items()) if value is not None)
         return merge(committed, written)

@@ -61,6 +61,14 @@ def test_laying_a_block_twice_is_laying_it_once(database: Database) -> None:
     assert database.lay(UNKNOWN, parent, ((b"a", b"1"),)) == database.lay(UNKNOWN, parent, ((b"a", b"1"),))
 
 
+def test_a_root_that_was_asked_for_is_laid_only_while_its_parent_is_known(database: Database) -> None:
+    parent, changes = database.finalized().block, ((b"four", b"4"),)
+    database.root_after(parent, changes)
+    extend(database, {b"one": b"2"})
+    with pytest.raises(UnknownState):
+        database.lay(UNKNOWN, parent, changes)
+
+
 def test_a_block_without_changes_keeps_the_root(database: Database) -> None:
     before = database.finalized().root
     extend(database, {})
