@@ -2,6 +2,8 @@
 
 import os
 import stat
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -180,3 +182,27 @@ def test_a_directory_that_vanished_is_one_clear_line_and_nothing_stays_reserved(
     with pytest.raises(StoreBroken):
         store.put(SMALL, pinned=False)
     assert store.used_bytes == 0
+
+
+STORE_FOR_EVER = """
+import sys
+from pathlib import Path
+from node.blobs.store import BlobStore, StoreLimits
+
+store = BlobStore(Path(sys.argv[1]), StoreLimits())
+for number in range(10_000):
+    print(store.put(number.to_bytes(4, "big") * 100_000, pinned=number % 2 == 0).hex(), flush=True)
+"""
+
+
+def test_what_was_reported_as_stored_outlives_sigkill(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", STORE_FOR_EVER, str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        reported = [process.stdout.readline().strip() for _ in range(5)]
+        process.kill()
+        reported += process.stdout.read().split()
+    store = store_at(tmp_path, size_bytes_max=1 << 30)
+    for number, blob in enumerate(reported):
+        assert store.read(BlobId(bytes.fromhex(blob))) == number.to_bytes(4, "big") * 100_000
+    assert not any((tmp_path / "incoming").iterdir())
