@@ -1,32 +1,55 @@
-"""Constants as integers times a power of two, read from their bits: no floating-point arithmetic."""
+"""Constants as integers times powers of two, read from their bits: no floating-point arithmetic."""
+
+import struct
+from array import array
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
 
 from inference.bounds import STEP_MAX, Bounds, Cell
 from inference.operators.rule import Application, Value
 from inference.tensor import INTEGER_RANGES, Tensor, integers
 
-ZERO = Cell(STEP_MAX, 0, 0)
-"""Zero is a multiple of every step; the largest leaves a sum's step to the other terms."""
+CHANNELS_MAX: Final = 65_536
+"""Most channels with bounds of their own, and most terms of a sum; bounds the memory of a proof."""
+
+_REMEMBERED_MAX: Final = 65_536
+"""Distinct numbers whose decoding is remembered: weights repeat, being integers times a few steps."""
 
 
-def cells(tensor: Tensor, application: Application) -> list[Cell]:
-    """A cell that holds just one number for each element, in order. Raises Refused."""
-    application.work.spend(max(1, len(tensor.data) // 4))
-    if tensor.dtype in INTEGER_RANGES:
-        return [Cell(0, value, value) for value in integers(tensor)]
-    if tensor.dtype != "float32":
-        application.refuse(f"{tensor.dtype} constants are not allowed")
-    known: dict[bytes, Cell] = {}
-    found = []
-    for at in range(0, len(tensor.data), 4):
-        bits = tensor.data[at : at + 4]
-        cell = known.get(bits)
-        if cell is None:
-            cell = known[bits] = _float32(int.from_bytes(bits, "little"), application)
-        found.append(cell)
-    return found
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """The numbers mantissas[i] * 2^steps[i]; a mantissa is odd or zero."""
+
+    mantissas: Sequence[int]
+    steps: Sequence[int]
+
+    def part(self, chosen: slice) -> "Numbers":
+        return Numbers(self.mantissas[chosen], self.steps[chosen])
+
+    def cells(self) -> list[Cell]:
+        """A cell that holds just that number, for each. Zero takes the largest step, as a multiple of all."""
+        pairs = zip(self.mantissas, self.steps, strict=True)
+        return [Cell(step if mantissa else STEP_MAX, mantissa, mantissa) for mantissa, step in pairs]
 
 
-def _float32(bits: int, application: Application) -> Cell:
+def decode(tensor: Tensor, application: Application) -> Numbers:
+    """The elements of a float32 constant, in order. Raises Refused for those that are not normal numbers."""
+    application.work.spend(len(tensor.data) // 4)
+    mantissas, steps = array("i"), array("h")
+    known: dict[int, tuple[int, int]] = {}
+    for (bits,) in struct.iter_unpack("<I", tensor.data):
+        pair = known.get(bits)
+        if pair is None:
+            pair = _float32(bits, application)
+            if len(known) < _REMEMBERED_MAX:
+                known[bits] = pair
+        mantissas.append(pair[0])
+        steps.append(pair[1])
+    return Numbers(mantissas, steps)
+
+
+def _float32(bits: int, application: Application) -> tuple[int, int]:
     """Source: IEEE 754-2019, binary32: sign, 8 bits of exponent, 23 bits of fraction."""
     exponent, fraction = bits >> 23 & 0xFF, bits & 0x7FFFFF
     if exponent == 0xFF:
@@ -34,23 +57,22 @@ def _float32(bits: int, application: Application) -> Cell:
     if exponent == 0:
         if fraction:
             application.refuse("a constant is subnormal")
-        return ZERO
-    mantissa, step = fraction | 1 << 23, exponent - 127 - 23
+        return 0, 0
+    mantissa = fraction | 1 << 23
     trailing = (mantissa & -mantissa).bit_length() - 1
     mantissa >>= trailing
-    value = -mantissa if bits >> 31 else mantissa
-    return Cell(step + trailing, value, value)
+    return -mantissa if bits >> 31 else mantissa, exponent - 127 - 23 + trailing
 
 
 def per_channel(tensor: Tensor, other: Value, application: Application) -> list[Cell]:
-    """The cells of a constant that meets `other` element by element: one, or one per index of its last
-    dimension."""
+    """The cells of a float32 constant that meets `other` element by element: one, or one for each channel."""
     size = tensor.shape[-1] if tensor.shape else 1
     along = other.shape[-1] if other.shape else 1
     inner = all(dimension == 1 for dimension in tensor.shape[:-1])
     if not inner or size not in (1, along) or len(tensor.shape) > len(other.shape):
         application.refuse(f"a constant {list(tensor.shape)} is neither one number nor one per channel")
-    return cells(tensor, application)
+    ensure_channels(size, application)
+    return decode(tensor, application).cells()
 
 
 def scalar(index: int, dtype: str, application: Application) -> Cell:
@@ -58,9 +80,20 @@ def scalar(index: int, dtype: str, application: Application) -> Cell:
     tensor = application.constant(index, dtype)
     if tensor.shape:
         application.refuse(f"input {index} must be a single number of rank 0")
-    return cells(tensor, application)[0]
+    if dtype in INTEGER_RANGES:
+        (value,) = integers(tensor)
+        return Cell(0, value, value)
+    return decode(tensor, application).cells()[0]
 
 
-def spread(bounds: Bounds, channels: int) -> list[Cell]:
-    """One cell for each of `channels`."""
-    return [bounds.channel(index) for index in range(channels)]
+def ensure_channels(channels: int, application: Application) -> None:
+    """Raises Refused above CHANNELS_MAX."""
+    if channels > CHANNELS_MAX:
+        application.refuse(f"{channels} channels, more than {CHANNELS_MAX}")
+
+
+def hulls(bounds: Bounds, channels: int) -> Sequence[Cell]:
+    """The hull of each of `channels`."""
+    if len(bounds.cells) > 1:
+        return [cell.hull() for cell in bounds.cells]
+    return [bounds.cells[0].hull()] * channels

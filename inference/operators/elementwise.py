@@ -30,7 +30,7 @@ def _binary(application: Application, combine: Combine) -> Value:
     computed = application.computed(0 if left.constant is None else 1, "float32")
     sides = [_side(application, index, computed) for index in range(2)]
     count = max(len(side) for side in sides)
-    application.work.spend(8 * count)
+    application.work.spend_cells(count)
     cells = tuple(
         combine(*(side[index] if len(side) > 1 else side[0] for side in sides)) for index in range(count)
     )
@@ -54,7 +54,7 @@ def _relu(application: Application) -> Value:
 
 def _clip(application: Application) -> Value:
     """Integers may be clipped as well: that is where the range of an input comes from."""
-    x = application.computed(0, "float32", "int32", "int16", "int8", "uint8")
+    x = application.computed(0, "float32", "int32", "int8", "uint8")
     low, high = (scalar(index, x.dtype, application) for index in (1, 2))
     step = min(low.step, high.step)
     if low.at(step).low > high.at(step).low:
@@ -67,7 +67,7 @@ def _round(application: Application) -> Value:
 
 
 def _mapped(application: Application, x: Value, change: Callable[[Cell], Cell]) -> Value:
-    application.work.spend(4 * len(x.bounds.cells))
+    application.work.spend_cells(len(x.bounds.cells))
     cells = tuple(change(cell) for cell in x.bounds.cells)
     bounds = application.fitting(cells, "float32") if x.dtype == "float32" else Bounds(cells)
     return Value(x.dtype, x.shape, bounds)

@@ -15,7 +15,7 @@ def _cast(application: Application) -> Value:
     to = _CAST_TO.get(application.integer("to"))
     if to is None:
         application.refuse(f"a Cast to element type {application.integer('to')} is not allowed")
-    application.work.spend(4 * len(x.bounds.cells))
+    application.work.spend_cells(len(x.bounds.cells))
     if to == "float32":
         return Value(to, x.shape, application.fitting(x.bounds.cells, to))
     low, high = INTEGER_RANGES[to]

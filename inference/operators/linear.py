@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from inference.bounds import Cell, subset_sum
-from inference.operators.constants import cells, spread
+from inference.bounds import Cell
+from inference.operators.constants import Numbers, decode, ensure_channels, hulls
 from inference.operators.rule import Application, Rule, Value
 
 
@@ -31,34 +31,48 @@ def _linear(application: Application, transposed: bool) -> Value:
     outputs, inputs = weight.shape if transposed else weight.shape[::-1]
     if x.shape[-1] != inputs:
         application.refuse(f"{inputs} weights meet {x.shape[-1]} elements")
-    application.work.spend(4 * inputs * outputs)
-    weights = cells(weight, application)
+    ensure_channels(max(inputs, outputs), application)
+    application.work.spend(3 * inputs * outputs)
+    application.work.spend_cells(outputs)
+    weights = decode(weight, application)
     biases = _biases(application, outputs)
-    terms = [cell.hull() for cell in spread(x.bounds, inputs)]
-    found = []
+    terms = hulls(x.bounds, inputs)
+    cells = []
     for out in range(outputs):
-        column = weights[out * inputs : (out + 1) * inputs] if transposed else weights[out::outputs]
-        found.append(_channel(terms, column, biases[out] if biases else None))
+        chosen = slice(out * inputs, (out + 1) * inputs) if transposed else slice(out, None, outputs)
+        cells.append(_channel(terms, weights.part(chosen), biases.part(slice(out, out + 1))))
     application.work.macs += x.elements * outputs
-    return Value("float32", (*x.shape[:-1], outputs), application.fitting(tuple(found), "float32"))
+    return Value("float32", (*x.shape[:-1], outputs), application.fitting(tuple(cells), "float32"))
 
 
-def _biases(application: Application, outputs: int) -> list[Cell]:
-    """The cells of Gemm's optional third input; an empty list without one."""
+def _biases(application: Application, outputs: int) -> Numbers:
+    """Gemm's optional third input; no numbers without one."""
     if len(application.inputs) < 3 or application.inputs[2] is None:
-        return []
+        return Numbers((), ())
     bias = application.constant(2, "float32")
     if bias.shape != (outputs,):
         application.refuse(f"the bias is {list(bias.shape)}, not [{outputs}]")
-    return cells(bias, application)
+    return decode(bias, application)
 
 
-def _channel(terms: Sequence[Cell], weights: Sequence[Cell], bias: Cell | None) -> Cell:
-    """Bounds of every subset of the products and the bias of one output."""
-    products = [term.times(weight) for term, weight in zip(terms, weights, strict=True) if weight.low]
-    if bias is not None and bias.low:
-        products.append(bias)
-    return subset_sum(products) if products else Cell(0, 0, 0)
+def _channel(terms: Sequence[Cell], weights: Numbers, bias: Numbers) -> Cell:
+    """The hull of all products, and of the bias if there is one, of one output.
+
+    Written out in integers, and walked twice, because a large model has millions of products.
+    """
+    products = list(zip(weights.mantissas, weights.steps, strict=True))
+    steps = [term.step + step for term, (mantissa, step) in zip(terms, products, strict=True) if mantissa]
+    steps += [step for mantissa, step in zip(bias.mantissas, bias.steps, strict=True) if mantissa]
+    least = min(steps, default=0)
+    low = high = 0
+    for term, (mantissa, step) in zip(terms, products, strict=True):
+        factor = mantissa << (term.step + step - least) if mantissa else 0
+        low += factor * (term.low if factor > 0 else term.high)
+        high += factor * (term.high if factor > 0 else term.low)
+    for mantissa, step in zip(bias.mantissas, bias.steps, strict=True):
+        value = mantissa << (step - least) if mantissa else 0
+        low, high = low + min(value, 0), high + max(value, 0)
+    return Cell(least, low, high)
 
 
 GEMM = Rule(

@@ -10,8 +10,11 @@ from inference.graph import AttributeValue, Node
 from inference.refusal import refuse
 from inference.tensor import ITEM_BYTES, Tensor
 
-STEPS_MAX: Final = 100_000_000
+STEPS_MAX: Final = 200_000_000
 """Most elementary steps of one proof: what an honest 64 MB model needs, several times over."""
+
+CELL_STEPS: Final = 32
+"""Steps that the bounds of one channel count as: some 150 bytes, so that a proof stays below 1 GB."""
 
 REQUIRED: Final = None
 """Stands for the default of an attribute that has none."""
@@ -51,6 +54,10 @@ class Work:
         self.steps += steps
         if self.steps > STEPS_MAX:
             refuse(f"the proof takes more than {STEPS_MAX} steps")
+
+    def spend_cells(self, count: int) -> None:
+        """For the bounds of so many channels, which take memory as well. Raises Refused."""
+        self.spend(CELL_STEPS * count)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ from inference.prover import Proof, prove
 from inference.tensor import Tensor, from_integers, integers
 from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node, two_layers
 
-ENGINES = [NumpyEngine()] + [
+ENGINES: list[InferenceEngine] = [NumpyEngine()] + [
     OnnxRuntimeEngine(threads, optimization) for threads in (1, 2, 4) for optimization in Optimization
 ]
 
