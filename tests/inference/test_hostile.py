@@ -37,6 +37,18 @@ def external(location: str) -> onnx.ModelProto:
     return bad
 
 
+def external_without_a_place() -> onnx.ModelProto:
+    bad = external("/etc/passwd")
+    del bad.graph.initializer[0].external_data[:]
+    return bad
+
+
+def external_without_a_mark() -> onnx.ModelProto:
+    bad = external("/etc/passwd")
+    bad.graph.initializer[0].ClearField("data_location")
+    return bad
+
+
 def loop() -> onnx.ModelProto:
     """2^62 turns of a loop that does nothing."""
     body = helper.make_graph(
@@ -166,6 +178,8 @@ def not_tensors() -> onnx.ModelProto:
 HOSTILE: list[tuple[Callable[[], onnx.ModelProto], str]] = [
     (lambda: external("/etc/passwd"), "external data is not allowed"),
     (lambda: external("weights.bin"), "external data is not allowed"),
+    (external_without_a_place, "external data is not allowed"),
+    (external_without_a_mark, "external data is not allowed"),
     (lambda: model(helper.make_node("Conv", ["x", "w"], ["y"], group=0)), "operator Conv is not allowed"),
     (loop, "operator Loop is not allowed"),
     (subgraph_on_an_admitted_operator, "subgraphs are not allowed"),

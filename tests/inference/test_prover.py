@@ -89,6 +89,50 @@ def test_a_sum_is_exact_up_to_the_mantissa_and_no_further() -> None:
     assert "node 1 (Gemm -> sums): channel 0 needs 25 bits" in reason(two_layers(first=above))
 
 
+def test_a_lower_limit_of_a_type_counts_too() -> None:
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Clip", "r low high", "c"),
+        node("Cast", "c", "y", to=2),
+    ]
+    limits = {"low": floats((), [-1]), "high": floats((), [9])}
+    data = file(nodes, [X], [Port("y", "uint8", (1, 3))], limits)
+    assert "numbers from -1 to 9 do not fit uint8" in reason(data)
+
+
+def test_bounds_hold_for_every_subset_of_the_terms() -> None:
+    """The bias alone, the products alone: an engine may add them in any order."""
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Clip", "r low high", "c"),
+        node("Gemm", "c w b", "s"),
+        node("Mul", "s three", "m"),
+        node("Cast", "m", "y", to=TO_INT32),
+    ]
+    constants = {
+        "low": floats((), [4]),
+        "high": floats((), [5]),
+        "w": floats((3, 1), [10, 10, -1]),
+        "b": floats((1,), [-7]),
+        "three": floats((), [3]),
+    }
+    (output,) = prove(file(nodes, [X], [Port("y", "int32", (1, 1))], constants)).certificate.outputs
+    assert (output.low, output.high) == (3 * (-5 - 7), 3 * (50 + 50))
+
+
+def test_a_product_is_bounded_with_zero() -> None:
+    """Because an engine may move the factor into weights, and add in between."""
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Clip", "r low high", "c"),
+        node("Mul", "c three", "m"),
+        node("Cast", "m", "y", to=TO_INT32),
+    ]
+    constants = {"low": floats((), [4]), "high": floats((), [5]), "three": floats((), [3])}
+    (output,) = prove(file(nodes, [X], [Port("y", "int32", (1, 3))], constants)).certificate.outputs
+    assert (output.low, output.high) == (0, 15)
+
+
 def test_a_small_bias_costs_bits_too() -> None:
     bias = (2.0**-16, 0, 0, 0)
     assert "channel 0 needs 25 bits" in reason(two_layers(first=[1] * 12, first_bias=bias))
@@ -137,10 +181,15 @@ def test_a_bias_must_be_one_per_output() -> None:
 
 @pytest.mark.parametrize(
     ("to", "why"),
-    [(TO_FLOAT, "no integer tensor"), (10, "element type 10 is not allowed"), (3, "do not fit int8")],
+    [
+        (TO_FLOAT, "no integer tensor"),
+        (10, "element type 10 is not allowed"),
+        (3, "numbers from -32768 to 32767 do not fit int8"),
+        (2, "do not fit uint8"),
+    ],
 )
 def test_an_output_is_an_integer_that_fits(to: int, why: str) -> None:
-    dtype = {TO_FLOAT: "float32", 3: "int8"}.get(to, "int32")
+    dtype = {TO_FLOAT: "float32", 2: "uint8", 3: "int8"}.get(to, "int32")
     nodes = [node("Cast", "x", "r", to=TO_FLOAT), node("Cast", "r", "y", to=to)]
     assert why in reason(file(nodes, [Port("x", "int16", (1, 3))], [Port("y", dtype, (1, 3))]))
 
