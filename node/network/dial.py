@@ -21,6 +21,9 @@ STRANGER_RETRY_S: Final = 60.0
 TRUST_FAILURES_MAX: Final = 150
 """After so many failures, five minutes, a peer that answered before is a stranger again."""
 
+YIELD_S: Final = 1.0
+"""How long the higher of two peer ids waits to be dialed."""
+
 DIALS_MAX: Final = 8
 """Dials under way at once."""
 
@@ -41,14 +44,20 @@ class AddressBook:
         self._own = own
         self._entries: dict[PeerId, _Entry] = {}
 
-    def add(self, address: Address, *, bootnode: bool = False) -> bool:
-        """Remember a place; True if it is new. Its `peer_id` must be set; our own is not kept."""
+    def add(self, address: Address, *, bootnode: bool = False, heard_at: float | None = None) -> bool:
+        """Remember a place; True if it is new. Its `peer_id` must be set; our own is not kept.
+
+        `heard_at`: when another node told of it. That node told both ends; the lower peer id, whose connection
+        would be kept, dials first, so that two nodes seldom dial each other at once.
+        """
         assert address.peer_id is not None
         if address.peer_id == self._own:
             return False
         if address.peer_id not in self._entries and not self._make_room(bootnode):
             return False
-        entry = self._entries.setdefault(address.peer_id, _Entry())
+        yielding = heard_at is not None and address.peer_id < self._own
+        next_at = (heard_at or 0.0) + YIELD_S if yielding else 0.0
+        entry = self._entries.setdefault(address.peer_id, _Entry(next_at=next_at))
         entry.bootnode |= bootnode
         if address in entry.addresses:
             return False

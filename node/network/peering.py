@@ -305,7 +305,8 @@ class Peering:
             raise ProtocolViolation(str(error)) from None
         if not honest:
             raise ProtocolViolation("an address that nobody can have seen")
-        new = sum(self._dialer.book.add(place) for place in places)
+        now = trio.current_time()
+        new = sum(self._dialer.book.add(place, heard_at=now) for place in places)
         if new:
             self._dialer.wake()
         return new

@@ -7,6 +7,7 @@ from node.network.dial import (
     PEERS_MAX,
     STRANGER_RETRY_S,
     TRUSTED_RETRY_S,
+    YIELD_S,
     AddressBook,
 )
 from node.network.identity import Address, PeerId
@@ -40,6 +41,14 @@ def test_a_new_address_is_due_at_once_unless_its_peer_is_busy() -> None:
 
 def test_one_never_dials_oneself() -> None:
     assert book(at(OWN)).due(0, set(), 9) == []
+
+
+def test_of_two_who_hear_of_each_other_the_lower_dials_first() -> None:
+    addresses = AddressBook(B)
+    addresses.add(at(A), heard_at=10)
+    addresses.add(at(PeerId("c")), heard_at=10)
+    assert addresses.due(10, set(), 9) == [at(PeerId("c"))]
+    assert at(A) in addresses.due(10 + YIELD_S, set(), 9)
 
 
 def test_no_more_are_due_than_there_are_slots() -> None:
