@@ -221,14 +221,15 @@ class SyncService:
             await trio.sleep(PEERS_INTERVAL_S)
 
     async def _watch_chain(self) -> None:
-        """Follow the chain, and announce its newest block."""
+        """Follow the chain, and announce its newest block, unless that is old news."""
         async for block in self._finalized:
             newest = block
             with suppress(trio.WouldBlock, trio.EndOfChannel):
                 while True:
                     newest = self._finalized.receive_nowait()
             await self._observe.send(Advanced(newest.header.height))
-            await self._announce(newest.header)
+            if not self.is_syncing:
+                await self._announce(newest.header)
 
     async def _announce(self, header: Header) -> None:
         """Tell neighbours that do not vote; those that do know already."""

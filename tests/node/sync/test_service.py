@@ -173,6 +173,15 @@ async def test_the_newest_block_is_announced_to_those_who_do_not_vote(autojump_c
         assert decode_announcement(frame).header == BLOCKS[13].header
 
 
+async def test_old_news_is_not_announced(autojump_clock: MockClock) -> None:
+    network = FakeNetwork(peer=honest(), follower=honest(0, role=Role.FULL))
+    async with running(network) as setup:
+        await setup.chain.reach(40)
+        await wait_all_tasks_blocked(0.001)
+        announced = [decode_announcement(frame).header.height for _, frame in network.lane.told]
+        assert announced == [39, 40]
+
+
 async def test_a_node_answers_others() -> None:
     async with running(FakeNetwork(), height=10) as setup:
         data = await setup.sync.answer(LIAR, REQUEST.encode(Request(BlockNumber(5))))
