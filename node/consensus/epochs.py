@@ -77,6 +77,7 @@ class Epochs:
         """Drop the running engine and start one at `position`: the next epoch, or this one after the
         finalized chain moved by other means."""
         old = self._core
+        is_listening = is_listening or (old is not None and old.ballot.is_listening)
         self._core = self._start_core(position, old.silent if old else frozenset(), is_listening)
         if old and old.ballot.is_muted:
             self._core.ballot.is_muted = True

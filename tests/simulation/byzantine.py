@@ -7,9 +7,9 @@ from random import Random
 
 from msgspec.structs import replace
 
-from node.consensus.interface import Action, Epoch, Peer, Persist, Report, Send
+from node.consensus.interface import Action, Build, Epoch, Peer, Persist, Report, Send
 from node.consensus.messages import MESSAGE, Ask, Bundle, Cast, Message, Propose
-from primitives.block import Block, Body, block_hash, body_root
+from primitives.block import Block, Body, block_hash
 from primitives.certificate import Certificate, certificate_of
 from primitives.extrinsic import Call
 from primitives.types import AuthorityIndex, BlockHash, EpochIndex, Signature, View
@@ -82,17 +82,25 @@ class Equivocator(Byzantine):
             self._send(peer.address, message if twin is None or peer.address in chosen else twin)
 
     def _twin(self, message: Propose) -> Propose | None:
+        """Another proposal for the same view: as good as the first, or wrong in one way."""
         header = message.block.header
-        body = Body((Call(0, 1, self._random.randbytes(4)),), ())
-        parent = self._executed.get(header.parent, self._tip())
-        header = replace(
-            header, body_root=body_root(body), state_root=self._setting.chain.state_after(parent, body)
-        )
-        if self._random.random() < 0.2:
-            header = replace(header, timestamp_ms=header.timestamp_ms + self._random.choice((-400, 10_000)))
-        vote = self._sign(VoteKind.NOTARIZE, message.view, block_hash(header))
-        block = Block(header, body)
+        parents = [*self._executed.values(), self._tip()]
+        parent = next((known for known in parents if block_hash(known) == header.parent), None)
+        fault = self._random.choice(("none", "none", "parent", "state", "time", "author"))
+        if fault == "parent" or parent is None:
+            parent = self._random.choice(parents)
+        request = Build(message.epoch, message.view, parent, header.timestamp_ms, is_empty=True)
+        block = self._setting.chain.build(request, header.author, self._random.randbytes(4))
+        changed = block.header
+        if fault == "state":
+            changed = replace(changed, state_root=changed.body_root)
+        elif fault == "time":
+            changed = replace(changed, timestamp_ms=parent.timestamp_ms + self._random.choice((1, 10_000)))
+        elif fault == "author":
+            changed = replace(changed, author=self._random.choice(self._epoch.committee.members).key)
+        block = Block(changed, block.body)
         self._setting.judge.on_block(block)
+        vote = self._sign(VoteKind.NOTARIZE, message.view, block_hash(changed))
         return replace(message, block=block, vote=vote) if vote else None
 
 

@@ -2,6 +2,7 @@
 
 from hashlib import blake2b
 
+from node.consensus.interface import Key
 from primitives.certificate import Verifier
 from primitives.signing import SigningKey, verify
 from primitives.types import PublicKey, Seed, Signature
@@ -19,7 +20,8 @@ class FastKey:
         return Signature(blake2b(message, key=self._secret, digest_size=64).digest())
 
 
-SimulatedKey = FastKey | SigningKey
+SimulatedKey = Key
+"""Either of them, or a mutant's."""
 
 
 def make_keys(count: int, *, are_real: bool) -> tuple[list[SimulatedKey], Verifier]:

@@ -135,8 +135,12 @@ class Run:
         return [node for node in self.world.endpoints if isinstance(node, Validator)]
 
     def _plan_crashes(self) -> None:
-        """Processes die between any two actions; once in a while all of them at one moment."""
+        """Processes die between any two actions; once in a while all of them at one moment, and sometimes
+        after nobody heard anybody for long enough that all gave up the view."""
         well_ms, random = self.world.weather.well_from_ms, self._random
+        if self.world.weather.blackout:
+            for node in self.honest if random.random() < 0.7 else []:
+                self.world.at(self.world.weather.blackout[1], partial(_doom, node, random.randrange(4)))
         victims = [random.choice(self.honest) for _ in range(random.choice((0, 2, 5)))]
         if random.random() < 0.3:
             victims = [*victims, *self.honest]
@@ -202,4 +206,5 @@ def _weather(random: Random, names: list[str]) -> Weather:
         loss=random.choice((0.0, 0.05, 0.3)),
         duplication=random.choice((0.0, 0.2)),
         partitions=tuple(cuts),
+        blackout=(well_from_ms - 2500, well_from_ms - 50) if random.random() < 0.2 else None,
     )

@@ -36,6 +36,9 @@ class Weather:
     partitions: tuple[tuple[int, int, frozenset[str]], ...] = ()
     """(from, to, names on one side)."""
 
+    blackout: tuple[int, int] | None = None
+    """From when to when nothing arrives anywhere."""
+
 
 @dataclass
 class World:
@@ -92,6 +95,8 @@ class World:
             self.at(self.now_ms + delay, lambda: self._arrive(sender, receiver, frame))
 
     def _is_cut(self, first: str, second: str) -> bool:
+        if self.weather.blackout and self.weather.blackout[0] <= self.now_ms < self.weather.blackout[1]:
+            return True
         return any(
             since <= self.now_ms < until and (first in side) != (second in side)
             for since, until, side in self.weather.partitions

@@ -1,0 +1,243 @@
+"""The vote journal: what one session key has signed, on a disk that may lose power at any moment.
+
+It is created together with the key and bound to it. A key whose journal is missing, or holds a damaged
+record, never signs again: what it signed is not known, so the key is to be rotated. The journal belongs in no
+backup.
+
+Format: records of length (4 bytes, big-endian), canonical payload, and a checksum over the payload and the
+checksum before it, so that no record can be changed, dropped or moved unnoticed. The first record names the
+key.
+
+A tail that was cut off is no damage. An append is one write and one fsync, and nothing that it permits is
+done before the fsync returns; storage that keeps what it acknowledged can therefore miss bytes at the end of
+the file only of an append whose vote nobody has seen. Such a tail is a record that the file ends inside of,
+or nothing but zero bytes, where the file grew before it was written. It is cut off before the next append. A
+record of full length with a wrong checksum may have been acknowledged: that is damage.
+
+Old epochs are dropped by writing a new file and renaming it over the old one. The new file says from which
+epoch on it is complete; below that, after a database was restored for example, the key does not sign.
+"""
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Final
+
+from node.consensus.interface import Memory
+from primitives.certificate import Certificate
+from primitives.codec import Codec, CodecError, Record
+from primitives.hashing import blake2b_256, domain
+from primitives.types import EpochIndex, PublicKey
+from primitives.vote import Vote
+
+RECORD_BYTES_MAX: Final = 64 * 1024
+"""Longer than any vote or certificate."""
+
+COMPACT_BYTES: Final = 16 * 1024 * 1024
+"""Size from which old epochs are dropped at the start of a new one."""
+
+EPOCHS_KEPT: Final = 2
+"""The current epoch and the one before, so that evidence against others can still be made."""
+
+_LENGTH_BYTES: Final = 4
+_CHECKSUM_BYTES: Final = 16
+_DOMAIN: Final = domain("vote-journal/1")
+
+
+class JournalError(Exception):
+    """The key must not sign; the message says why, and what to do."""
+
+
+class _Begin(Record, frozen=True, tag=0):
+    """The first record."""
+
+    key: PublicKey
+    complete_from: EpochIndex
+    """Nothing that was signed in this epoch or later is missing."""
+
+
+class _VoteEntry(Record, frozen=True, tag=1):
+    vote: Vote
+
+
+class _CertificateEntry(Record, frozen=True, tag=2):
+    certificate: Certificate
+
+
+_Entry = _Begin | _VoteEntry | _CertificateEntry
+_ENTRY: Final = Codec[_Entry](_Entry)
+
+
+def create_journal(path: Path, key: PublicKey) -> None:
+    """Create the journal of a key that has just been generated and has signed nothing.
+
+    Raises FileExistsError if there is one.
+    """
+    with path.open("xb") as file:
+        _write(file, _frame(_Begin(key, EpochIndex(0)), b"")[0])
+    _sync_folder(path)
+
+
+class Journal:
+    """An open journal. `append` and `compact` block on the disk: call them in a worker thread, one at a
+    time."""
+
+    def __init__(self, path: Path, key: PublicKey) -> None:
+        """Open the journal of `key` and lock it for this process.
+
+        Raises JournalError if it is missing, damaged, of another key, or in use.
+        """
+        self._path = path
+        self._lock = _lock(path)
+        try:
+            self._entries, self._checksum, size = _read(path, key)
+            self._file = path.open("r+b")
+            self._file.truncate(size)
+            self._file.seek(size)
+            os.fsync(self._file.fileno())
+        except BaseException:
+            self._lock.close()
+            raise
+
+    @property
+    def complete_from(self) -> EpochIndex:
+        """The first epoch in which the key may sign."""
+        begin = self._entries[0]
+        assert isinstance(begin, _Begin)
+        return begin.complete_from
+
+    def memory(self, epoch: EpochIndex) -> Memory:
+        """What was cast and accepted in an epoch."""
+        votes = [entry.vote for entry in self._entries if isinstance(entry, _VoteEntry)]
+        certificates = [entry.certificate for entry in self._entries if isinstance(entry, _CertificateEntry)]
+        return Memory(
+            votes=tuple(vote for vote in votes if vote.epoch == epoch),
+            certificates=tuple(held for held in certificates if held.epoch == epoch),
+        )
+
+    def append(self, items: Sequence[Vote | Certificate]) -> None:
+        """Make votes and certificates durable; they are when this returns."""
+        entries = [_VoteEntry(item) if isinstance(item, Vote) else _CertificateEntry(item) for item in items]
+        data, self._checksum = _frames(entries, self._checksum)
+        _write(self._file, data)
+        self._entries += entries
+
+    def compact(self, epoch: EpochIndex) -> None:
+        """Drop what is older than the evidence window, at the start of `epoch`, once the file is large."""
+        if self._file.tell() < COMPACT_BYTES:
+            return
+        begin = self._entries[0]
+        assert isinstance(begin, _Begin)
+        floor = EpochIndex(max(begin.complete_from, epoch + 1 - EPOCHS_KEPT))
+        entries: list[_Entry] = [_Begin(begin.key, floor)]
+        entries += [entry for entry in self._entries[1:] if _epoch(entry) >= floor]
+        data, checksum = _frames(entries, b"")
+        successor = self._path.with_suffix(".new")
+        with successor.open("wb") as file:
+            _write(file, data)
+        successor.replace(self._path)
+        _sync_folder(self._path)
+        self._file.close()
+        self._file = self._path.open("r+b")
+        self._file.seek(0, os.SEEK_END)
+        self._entries, self._checksum = entries, checksum
+
+    def close(self) -> None:
+        """Release file and lock."""
+        self._file.close()
+        self._lock.close()
+
+
+def _epoch(entry: _Entry) -> int:
+    match entry:
+        case _VoteEntry(vote=vote):
+            return vote.epoch
+        case _CertificateEntry(certificate=certificate):
+            return certificate.epoch
+        case _Begin(complete_from=epoch):
+            return epoch
+
+
+def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
+    """Entries, last checksum, and how many bytes they take up."""
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        raise JournalError(f"{path} is missing: rotate the session key") from None
+    entries: list[_Entry] = []
+    checksum, size = b"", 0
+    for payload, checksum_read in _payloads(data, path):
+        checksum = blake2b_256(_DOMAIN + checksum + payload)[:_CHECKSUM_BYTES]
+        try:
+            entries.append(_ENTRY.decode(payload))
+        except CodecError:
+            raise _damaged(path, size) from None
+        if checksum != checksum_read:
+            raise _damaged(path, size)
+        size += _LENGTH_BYTES + len(payload) + _CHECKSUM_BYTES
+    if not entries or not isinstance(entries[0], _Begin):
+        raise _damaged(path, 0)
+    if entries[0].key != key:
+        raise JournalError(f"{path} belongs to another session key")
+    return entries, checksum, size
+
+
+def _payloads(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """Payload and checksum of every record, without a tail that was cut off."""
+    start = 0
+    while start < len(data):
+        if not any(data[start:]):
+            return
+        length = int.from_bytes(data[start : start + _LENGTH_BYTES], "big")
+        body = start + _LENGTH_BYTES
+        end = body + length + _CHECKSUM_BYTES
+        if body <= len(data) and not 0 < length <= RECORD_BYTES_MAX:
+            raise _damaged(path, start)
+        if end > len(data):
+            return
+        yield data[body : body + length], data[body + length : end]
+        start = end
+
+
+def _damaged(path: Path, offset: int) -> JournalError:
+    return JournalError(f"{path} is damaged at byte {offset}: rotate the session key")
+
+
+def _frames(entries: Sequence[_Entry], checksum: bytes) -> tuple[bytes, bytes]:
+    frames = b""
+    for entry in entries:
+        frame, checksum = _frame(entry, checksum)
+        frames += frame
+    return frames, checksum
+
+
+def _frame(entry: _Entry, checksum: bytes) -> tuple[bytes, bytes]:
+    payload = _ENTRY.encode(entry)
+    checksum = blake2b_256(_DOMAIN + checksum + payload)[:_CHECKSUM_BYTES]
+    return len(payload).to_bytes(_LENGTH_BYTES, "big") + payload + checksum, checksum
+
+
+def _write(file: IO[bytes], data: bytes) -> None:
+    file.write(data)
+    file.flush()
+    os.fsync(file.fileno())
+
+
+def _sync_folder(path: Path) -> None:
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _lock(path: Path) -> IO[bytes]:
+    """A lock file beside the journal; the journal itself is replaced when it is compacted."""
+    lock = path.with_suffix(".lock").open("wb")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        lock.close()
+        raise JournalError(f"{path} is in use by another process") from None
+    return lock

@@ -1,0 +1,253 @@
+"""The trio shell of the `simplex` engine: performs what the pure core decides.
+
+One task takes inputs and performs actions, strictly in order: what follows a `Persist` waits until that is
+durable. Building, verifying and serving run beside it and come back as inputs.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from itertools import groupby
+from typing import Final, assert_never
+
+import trio
+
+from node.consensus.core import Core
+from node.consensus.engine import ConsensusHost, Transport
+from node.consensus.epochs import Epochs
+from node.consensus.interface import (
+    Action,
+    Build,
+    Built,
+    Commit,
+    Input,
+    Key,
+    Memory,
+    Misbehaviour,
+    Peer,
+    Persist,
+    Position,
+    Received,
+    Report,
+    Send,
+    Serve,
+    ServeFinal,
+    TimedOut,
+    Timer,
+    Verified,
+    Verify,
+    Wake,
+    Woken,
+)
+from node.consensus.journal import Journal
+from node.consensus.messages import BLOCKS_MAX, MESSAGE, Bundle, Cast, Message, blocks_within, read_message
+from primitives.block import Block, block_hash
+from primitives.certificate import Certificate, Verifier
+from primitives.codec import CodecError
+from primitives.signing import verify
+from primitives.types import EpochIndex, PublicKey, TimestampMs
+from primitives.vote import Vote
+
+INPUTS_MAX: Final = 64
+"""Inputs that wait for the engine; the transport holds back what is beyond."""
+
+SERVED_AT_ONCE: Final = 4
+"""Block requests answered at the same time; more are dropped, and asked again."""
+
+
+def wall_clock_ms() -> TimestampMs:
+    """Milliseconds since the Unix epoch."""
+    return TimestampMs(time.time_ns() // 1_000_000)
+
+
+class _Moved:
+    """The finalized chain moved without the engine."""
+
+
+class SimplexService:
+    """The `simplex` engine."""
+
+    def __init__(
+        self,
+        host: ConsensusHost,
+        transport: Transport,
+        *,
+        key: Key | None = None,
+        journal: Journal | None = None,
+        verifier: Verifier = verify,
+        clock: Callable[[], TimestampMs] = wall_clock_ms,
+    ) -> None:
+        """`key` and its `journal` come together; without them the engine follows, and signs nothing."""
+        assert (key is None) == (journal is None)
+        self._host = host
+        self._transport = transport
+        self._key = key
+        self._journal = journal
+        self._verifier = verifier
+        self._clock = clock
+        self._epochs = Epochs(self._start_core)
+        self._send_input, self._inputs = trio.open_memory_channel[Input | _Moved](INPUTS_MAX)
+        self._timer: Timer | None = None
+        self._timer_at = self._wake_at = float("inf")
+        self._wake: Wake | None = None
+        self._disk = trio.CapacityLimiter(1)
+        self._serving = 0
+        self._nursery: trio.Nursery
+
+    @property
+    def core(self) -> Core:
+        """The running engine, to look at; there is one once `run` has started."""
+        return self._epochs.core
+
+    async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
+        """Take part until cancelled. Errors of the host and the disk end it."""
+        async with trio.open_nursery() as nursery:
+            self._nursery = nursery
+            await self._begin(is_listening=True)
+            nursery.start_soon(self._read)
+            task_status.started()
+            while True:
+                observed = await self._next()
+                if isinstance(observed, _Moved):
+                    await self._follow()
+                else:
+                    await self._perform(self._epochs.handle(observed))
+
+    async def advance(self) -> None:
+        """The finalized chain moved by other means: go on from where the host stands now."""
+        await self._send_input.send(_Moved())
+
+    # Inputs
+
+    async def _next(self) -> Input | _Moved:
+        """The next input: an alarm that is due, or whatever comes first."""
+        with trio.move_on_at(min(self._timer_at, self._wake_at)):
+            return await self._inputs.receive()
+        if self._wake is not None and self._wake_at <= self._timer_at:
+            wake, self._wake, self._wake_at = self._wake, None, float("inf")
+            return Woken(self._clock(), wake.epoch, wake.view)
+        assert self._timer is not None
+        self._timer_at = float("inf")
+        return TimedOut(self._clock(), self._timer.epoch, self._timer.view)
+
+    async def _read(self) -> None:
+        while True:
+            peer, frame = await self._transport.receive()
+            try:
+                message = read_message(frame)
+            except CodecError:
+                self._host.report(Misbehaviour(peer, "a message that is none"))
+                continue
+            await self._send_input.send(Received(self._clock(), peer, message))
+
+    # Engines
+
+    async def _begin(self, *, is_listening: bool = False) -> None:
+        position = await self._host.position()
+        if self._journal:
+            await trio.to_thread.run_sync(self._journal.compact, position.epoch.index, limiter=self._disk)
+        await self._perform(self._epochs.begin(position, self._clock(), is_listening=is_listening))
+
+    async def _follow(self) -> None:
+        """Start again if the chain is ahead of the engine; otherwise that is where it came from."""
+        position = await self._host.position()
+        if position.tip.height > self.core.tree.tip.height:
+            await self._begin()
+
+    def _start_core(self, position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
+        epoch = position.epoch.index
+        return Core(
+            position,
+            self._journal.memory(epoch) if self._journal else Memory(),
+            key=self._key if self._may_sign(epoch) else None,
+            verifier=self._verifier,
+            silent=silent,
+            is_listening=is_listening,
+        )
+
+    def _may_sign(self, epoch: EpochIndex) -> bool:
+        return self._journal is not None and epoch >= self._journal.complete_from
+
+    # Actions
+
+    async def _perform(self, actions: Sequence[Action]) -> None:
+        for is_persist, group in groupby(actions, key=lambda action: isinstance(action, Persist)):
+            if is_persist:
+                await self._persist([action.item for action in group if isinstance(action, Persist)])
+                continue
+            for action in group:
+                await self._act(action)
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case Send(to=to, message=message):
+                self._send(to, message)
+            case Timer():
+                self._timer, self._timer_at = action, trio.current_time() + action.delay_ms / 1000
+            case Wake(at_ms=at_ms):
+                wait_ms = max(0, at_ms - self._clock())
+                self._wake, self._wake_at = action, trio.current_time() + wait_ms / 1000
+            case Build():
+                self._nursery.start_soon(self._build, action)
+            case Verify():
+                self._nursery.start_soon(self._verify, action)
+            case Commit():
+                await self._commit(action)
+            case Report(finding=finding):
+                self._host.report(finding)
+            case Serve() | ServeFinal():
+                self._start_serving(action)
+            case Persist():
+                raise AssertionError("persisted in groups")
+            case _:
+                assert_never(action)
+
+    async def _persist(self, items: list[Vote | Certificate | Block]) -> None:
+        """Make durable whatever stands together, with one fsync of the journal."""
+        words = [item for item in items if not isinstance(item, Block)]
+        for item in items:
+            if isinstance(item, Block):
+                await self._host.persist(item)
+        if words and self._journal:
+            await trio.to_thread.run_sync(self._journal.append, words, limiter=self._disk)
+
+    def _send(self, to: Peer | None, message: Message) -> None:
+        frame, urgent = MESSAGE.encode(message), isinstance(message, Cast)
+        if to is None:
+            self._transport.broadcast(frame, urgent=urgent)
+        else:
+            self._transport.send(to, frame, urgent=urgent)
+
+    async def _build(self, action: Build) -> None:
+        block = await self._host.build(action)
+        await self._send_input.send(Built(self._clock(), action.epoch, action.view, block))
+
+    async def _verify(self, action: Verify) -> None:
+        verdict = await self._host.verify(action.block)
+        name = block_hash(action.block.header)
+        await self._send_input.send(Verified(self._clock(), action.epoch, name, verdict))
+
+    async def _commit(self, action: Commit) -> None:
+        await self._host.commit(action.blocks, action.certificate)
+        if self.core.ended:
+            await self._begin()
+
+    def _start_serving(self, action: Serve | ServeFinal) -> None:
+        if self._serving < SERVED_AT_ONCE:
+            self._serving += 1
+            self._nursery.start_soon(self._serve, action)
+
+    async def _serve(self, action: Serve | ServeFinal) -> None:
+        try:
+            bundle = await self._answer(action)
+        finally:
+            self._serving -= 1
+        if bundle.certs or bundle.blocks:
+            self._send(action.to, bundle)
+
+    async def _answer(self, action: Serve | ServeFinal) -> Bundle:
+        if isinstance(action, ServeFinal):
+            certificate = await self._host.last_certificate(action.epoch)
+            return Bundle(action.epoch, (certificate,) if certificate else ())
+        ask = action.ask
+        blocks = await self._host.ancestors(ask.block, ask.above, BLOCKS_MAX)
+        return Bundle(ask.epoch, (), blocks_within(blocks))
