@@ -228,7 +228,7 @@ class SyncService:
                 while True:
                     newest = self._finalized.receive_nowait()
             await self._observe.send(Advanced(newest.header.height))
-            if not self.is_syncing:
+            if newest.header.height >= self.target:
                 await self._announce(newest.header)
 
     async def _announce(self, header: Header) -> None:
