@@ -47,7 +47,7 @@ class AddressBook:
     def add(self, address: Address, *, bootnode: bool = False, heard_at: float | None = None) -> bool:
         """Remember a place; True if it is new. Its `peer_id` must be set; our own is not kept.
 
-        `heard_at`: when another node told of it. That node told both ends; the lower peer id, whose connection
+        `heard_at`: when another node told of it. It told both ends; the lower peer id, whose connection
         would be kept, dials first, so that two nodes seldom dial each other at once.
         """
         assert address.peer_id is not None
