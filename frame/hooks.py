@@ -3,7 +3,7 @@
 from typing import Protocol
 
 from frame.validators import Validator
-from primitives.types import EpochIndex, Hash
+from primitives.types import EpochIndex
 
 
 class OnNewEpoch(Protocol):
@@ -11,12 +11,4 @@ class OnNewEpoch(Protocol):
 
     def on_new_epoch(self, epoch: EpochIndex, validators: tuple[Validator, ...]) -> None:
         """`validators` act in `epoch`, which begins with the next block."""
-        ...
-
-
-class OnJobClosed(Protocol):
-    """Told when an attested job that the pallet opened has come to its end."""
-
-    def on_job_closed(self, job: Hash, result: bytes | None) -> None:
-        """`result`: what the quorum attested, or None if there was none."""
         ...

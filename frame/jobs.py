@@ -1,0 +1,112 @@
+"""The need for attested jobs: work too heavy for a block, which validators do and vote on."""
+
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Annotated, Protocol
+
+import msgspec
+
+from primitives.codec import Record
+from primitives.committee import MEMBERS_MAX
+from primitives.types import U63, AccountId, Balance, BlockNumber, Hash, PublicKey, Stake
+
+
+class JobKind(IntEnum):
+    """What a job asks for."""
+
+    PROVE = 0
+    """The exactness certificate of a model file, or why it is refused."""
+
+    INFER = 1
+    """The outputs of a proven model for an input."""
+
+
+class Conduct(IntEnum):
+    """What became of one seat of a job."""
+
+    AGREED = 0
+    """It revealed the result of the quorum."""
+
+    DISSENTED = 1
+    """It revealed another result, or there was no quorum."""
+
+    UNREVEALED = 2
+    """It committed and did not reveal, which counts as a wrong result."""
+
+    ABSTAINED = 3
+    """It said that it could not compute the result."""
+
+    SILENT = 4
+    """It said nothing."""
+
+
+class Attestation(Record, frozen=True):
+    """One seat of a closed job."""
+
+    validator: AccountId
+    key: PublicKey
+    """Session key with which it spoke."""
+
+    stake: Stake
+    conduct: Conduct
+
+
+Attestations = Annotated[tuple[Attestation, ...], msgspec.Meta(max_length=MEMBERS_MAX)]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A job to open."""
+
+    kind: JobKind
+    inputs: tuple[Hash, ...]
+    """Content hashes of all that the result depends on, the model file first."""
+
+    gas: U63
+    """Upper bound of the work of one seat."""
+
+    payer: AccountId
+    """Whose money is held for the reward."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closed:
+    """A job at its end."""
+
+    job: Hash
+    digest: Hash | None
+    """Of the result that more than two thirds of the panel revealed, or None if there is none."""
+
+    result: bytes | None
+    attestations: tuple[Attestation, ...]
+    """One for each seat, in the order of the panel."""
+
+    reward: Balance
+    """What of the held reward was not refunded."""
+
+    opened: BlockNumber
+    closed: BlockNumber
+
+
+class Jobs(Protocol):
+    """Who keeps attested jobs."""
+
+    def quote(self, gas: U63) -> Balance:
+        """The reward for a job of that gas."""
+        ...
+
+    def open(self, order: Order) -> Hash:
+        """Open a job and hold its reward; its identity. Raises DispatchError, with nothing changed."""
+        ...
+
+    def is_open(self, job: Hash) -> bool:
+        """Whether the job has not come to its end."""
+        ...
+
+
+class OnJobClosed(Protocol):
+    """Told when a job that the pallet opened has come to its end."""
+
+    def on_job_closed(self, closed: Closed) -> None:
+        """Take the result; whatever it is, this must not fail."""
+        ...
