@@ -1,0 +1,444 @@
+"""Jobs: work that validators do outside of blocks and attest inside.
+
+The panel of a job is every validator of the epoch in which it was opened. Each is a seat that counts as much
+as its stake, which is what seats drawn by stake come to when everybody has one. A seat commits to its result
+or abstains. When all have spoken, or at a height, commitments close, and only then are reveals taken, until
+every commitment is opened or to another height. More than two thirds of the panel's stake behind one result
+is a quorum.
+
+The reward is held from the payer. Of a quorum, the seats that agreed get their part of it by stake, and the
+rest, with the parts of those who did not, goes to the treasury. Without one, whoever revealed is paid for the
+work, and the rest is refunded.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Final
+
+import msgspec
+from msgspec.structs import replace
+
+from frame.call import inherent, view
+from frame.clock import Pace
+from frame.context import Context
+from frame.currency import Currency
+from frame.error import ensure
+from frame.identity import ChainIdentity
+from frame.jobs import Attestation, Closed, Conduct, JobKind, OnJobClosed, Order
+from frame.origin import Origin, ensure_none
+from frame.pallet import Pallet
+from frame.storage import StorageDoubleMap, StorageMap, StorageValue
+from frame.validators import ActingValidators, Validator
+from frame.weight import Weight
+from pallets.jobs import weights
+from pallets.jobs.types import (
+    Abstained,
+    AlreadySaid,
+    BadSignature,
+    CommitsClosed,
+    Committed,
+    Job,
+    JobClosed,
+    NoSeat,
+    NoSuchJob,
+    NothingCommitted,
+    Opened,
+    Revealed,
+    TooManyJobs,
+    TooManyMessages,
+    TooMuchGas,
+    Word,
+    WrongPhase,
+    WrongResult,
+    WrongReveal,
+)
+from primitives.codec import Codec
+from primitives.committee import MEMBERS_MAX
+from primitives.hashing import blake2b_256, domain
+from primitives.job_message import (
+    Abstain,
+    Commit,
+    JobMessage,
+    JobPhase,
+    Result,
+    Reveal,
+    commitment_of,
+    result_digest,
+    verify_job_message,
+)
+from primitives.types import (
+    PARTS_PER_BILLION,
+    U16,
+    U32,
+    U63,
+    AccountId,
+    AuthorityIndex,
+    Balance,
+    BlockNumber,
+    Hash,
+)
+
+REWARD: Final = "jobs.reward"
+LEADER_CYCLES: Final = 2
+"""Every validator leads once in each cycle, so that no leader can keep a message out of all of a window."""
+
+_MILLION: Final = 1_000_000
+_PS_PER_MS: Final = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the runtime decides for this pallet."""
+
+    open_max: U16
+    """Most open jobs: each is looked at in every block."""
+
+    open_gas_max: U63
+    """Most gas of all open jobs together: a validator works on one after the other."""
+
+    gas_time_ps: U32
+    """Reference time of a unit of gas."""
+
+    time_margin: U32
+    """How many times slower than the reference a validator may be."""
+
+    grace_ms: U32
+    """Time to fetch a model and start a worker, before any work."""
+
+    reveal_ms: U32
+    """Time for the block that closed the commitments to become final, and for reveals to travel."""
+
+    price_per_million_gas: Balance
+    treasury_share: U32
+    """Part of the reward, in parts per billion, that the treasury gets of a quorum."""
+
+    treasury: AccountId
+    messages_max: U32
+    """Most messages in a block: each costs a signature."""
+
+    result_bytes_max: U32
+    """Most bytes of results in a block, so that transactions always find room."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What this pallet needs of others."""
+
+    currency: Currency
+    validators: ActingValidators
+    pace: Pace
+    identity: ChainIdentity
+
+
+def _reveal_weight(message: Reveal, result: bytes | None) -> Weight:
+    return weights.MESSAGE + weights.RESULT_BYTE.times(len(result or b""))
+
+
+class Jobs(Pallet):
+    """Implements frame.jobs.Jobs."""
+
+    NAME = "jobs"
+    EVENTS = (Opened, Committed, Abstained, CommitsClosed, Revealed, JobClosed)
+    ERRORS = (
+        TooManyJobs,
+        TooMuchGas,
+        NoSuchJob,
+        WrongPhase,
+        NoSeat,
+        AlreadySaid,
+        NothingCommitted,
+        BadSignature,
+        WrongReveal,
+        WrongResult,
+        TooManyMessages,
+    )
+
+    count = StorageValue[int](U63, default=0)
+    """Jobs ever opened."""
+
+    open_gas = StorageValue[int](U63, default=0)
+    jobs = StorageMap[Hash, Job](Hash, Job)
+    """Those that are open."""
+
+    panels = StorageMap[Hash, tuple[Validator, ...]](
+        Hash, Annotated[tuple[Validator, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    )
+    """Of open jobs, as they were when each was opened: it may outlive the epoch."""
+
+    words = StorageDoubleMap[Hash, AuthorityIndex, Word](Hash, AuthorityIndex, Word)
+    """By open job and position in its panel."""
+
+    results = StorageDoubleMap[Hash, Hash, bytes](Hash, Hash, Result)
+    """By open job and digest; the first reveal of a digest brings its result."""
+
+    def __init__(self, context: Context, config: Config, needs: Needs) -> None:
+        """`bind` comes next."""
+        super().__init__(context)
+        self.config = config
+        self._needs = needs
+        self._hooks: Mapping[JobKind, OnJobClosed] = {}
+        self._messages = 0
+        self._result_bytes = 0
+
+    def bind(self, hooks: Mapping[JobKind, OnJobClosed]) -> None:
+        """Say who is told of the end of jobs, for every kind."""
+        assert set(hooks) == set(JobKind)
+        self._hooks = hooks
+
+    @inherent(index=0, weight=weights.MESSAGE)
+    def commit(self, origin: Origin, message: Commit) -> None:
+        """Take a commitment.
+
+        `message`: signed by a seat of an open job that waits for commitments.
+        """
+        ensure_none(origin)
+        job, index, seat = self._expected(message.job, message.validator, JobPhase.COMMIT)
+        ensure(self.words.find(message.job, index) is None, AlreadySaid)
+        self._admit(message, 0)
+        self.words.put(message.job, index, Word(message.commitment, None))
+        self.jobs.put(message.job, replace(job, commits=job.commits + 1))
+        self.deposit(Committed(message.job, seat.account))
+
+    @inherent(index=1, weight=weights.MESSAGE)
+    def abstain(self, origin: Origin, message: Abstain) -> None:
+        """Take an abstention.
+
+        `message`: signed by a seat of an open job that waits for commitments.
+        """
+        ensure_none(origin)
+        job, index, seat = self._expected(message.job, message.validator, JobPhase.COMMIT)
+        ensure(self.words.find(message.job, index) is None, AlreadySaid)
+        self._admit(message, 0)
+        self.words.put(message.job, index, Word(None, None))
+        self.jobs.put(message.job, replace(job, abstentions=job.abstentions + 1))
+        self.deposit(Abstained(message.job, seat.account))
+
+    @inherent(index=2, weight=_reveal_weight)
+    def reveal(self, origin: Origin, message: Reveal, result: Result | None) -> None:
+        """Take a reveal.
+
+        `message`: signed by a seat that committed to this digest.
+        `result`: what has the digest, in the first reveal of it; nothing in later ones.
+        """
+        ensure_none(origin)
+        job, index, seat = self._expected(message.job, message.validator, JobPhase.REVEAL)
+        word = self.words.find(message.job, index)
+        if word is None or word.commitment is None:
+            raise NothingCommitted
+        ensure(word.digest is None, AlreadySaid)
+        is_first = self.results.find(message.job, message.digest) is None
+        ensure(is_first == (result is not None), WrongResult)
+        ensure(result is None or result_digest(result) == message.digest, WrongResult)
+        genesis = self._needs.identity.genesis()
+        opened = commitment_of(genesis, message.job, message.validator, message.digest, message.salt)
+        ensure(opened == word.commitment, WrongReveal)
+        self._admit(message, len(result or b""))
+        if result is not None:
+            self.results.put(message.job, message.digest, result)
+        self.words.put(message.job, index, Word(word.commitment, message.digest))
+        self.jobs.put(message.job, replace(job, reveals=job.reveals + 1))
+        self.deposit(Revealed(message.job, seat.account, message.digest))
+
+    @view
+    def get(self, job: Hash) -> Job | None:
+        """An open job: its phase, and how many seats have spoken.
+
+        `job`: its identity.
+        """
+        return self.jobs.find(job)
+
+    @view
+    def reward(self, gas: U63) -> Balance:
+        """What is held for a job.
+
+        `gas`: the work of one seat.
+        """
+        return self.quote(gas)
+
+    def quote(self, gas: U63) -> Balance:
+        """As in frame.jobs.Jobs."""
+        return Balance(-(-gas * self.config.price_per_million_gas // _MILLION))
+
+    def is_open(self, job: Hash) -> bool:
+        """As in frame.jobs.Jobs."""
+        return self.jobs.find(job) is not None
+
+    def open(self, order: Order) -> Hash:
+        """As in frame.jobs.Jobs. Raises TooManyJobs, TooMuchGas, or an error of Currency."""
+        ensure(sum(1 for _ in self.jobs.items()) < self.config.open_max, TooManyJobs)
+        open_gas = self.open_gas.get() + order.gas
+        ensure(open_gas <= self.config.open_gas_max, TooMuchGas)
+        reward = self.quote(order.gas)
+        self._needs.currency.hold(REWARD, order.payer, reward)
+        panel, height = self._needs.validators.acting(), self.context.block.height
+        count = self.count.get() + 1
+        job = Job(
+            kind=order.kind,
+            inputs=order.inputs,
+            gas=order.gas,
+            payer=order.payer,
+            reward=reward,
+            seats=len(panel),
+            opened=height,
+            phase=JobPhase.COMMIT,
+            closes=self._closes(self.config.grace_ms + self._work_ms(open_gas), len(panel)),
+            commits=0,
+            abstentions=0,
+            reveals=0,
+        )
+        id_ = blake2b_256(
+            _JOB_DOMAIN + self._needs.identity.genesis() + count.to_bytes(8, "big") + _JOB.encode(job)
+        )
+        self.count.put(count)
+        self.open_gas.put(open_gas)
+        self.jobs.put(id_, job)
+        self.panels.put(id_, panel)
+        self.deposit(Opened(id_, job.kind, job.gas, reward, job.closes))
+        return id_
+
+    def on_finalize(self) -> None:
+        """Close what is complete or due: commitments, then jobs."""
+        height = self.context.block.height
+        for id_, job in list(self.jobs.items()):
+            if job.phase is JobPhase.COMMIT:
+                is_complete = job.commits + job.abstentions == job.seats
+                if is_complete or height >= job.closes:
+                    self._end_commits(id_, job)
+            elif job.reveals == job.commits or height >= job.closes:
+                self._close(id_, job)
+
+    def check_state(self) -> None:
+        """Panels, words and results belong to open jobs, and every count and sum agrees with them."""
+        jobs = dict(self.jobs.items())
+        assert len(jobs) <= min(self.config.open_max, self.count.get())
+        assert self.open_gas.get() == sum(job.gas for job in jobs.values()) <= self.config.open_gas_max
+        assert [id_ for id_, _ in self.panels.items()] == list(jobs)
+        for id_, job in jobs.items():
+            assert len(self.panels.get(id_)) == job.seats
+            assert self.context.block.height <= job.closes
+            words = dict(self.words.under(id_))
+            assert all(index < job.seats for index in words)
+            assert job.commits == sum(1 for word in words.values() if word.commitment is not None)
+            assert job.abstentions == sum(1 for word in words.values() if word.commitment is None)
+            digests = [word.digest for word in words.values() if word.digest is not None]
+            assert job.reveals == len(digests)
+            assert job.phase is JobPhase.REVEAL or not digests
+            assert [digest for digest, _ in self.results.under(id_)] == sorted({*digests})
+        for (id_, digest), result in self.results.items():
+            assert id_ in jobs
+            assert result_digest(result) == digest
+        assert all(id_ in jobs for (id_, _), _ in self.words.items())
+        for payer in sorted({job.payer for job in jobs.values()}):
+            rewards = sum(job.reward for job in jobs.values() if job.payer == payer)
+            assert self._needs.currency.held(REWARD, payer) == rewards
+
+    def _expected(self, id_: Hash, key: bytes, phase: JobPhase) -> tuple[Job, AuthorityIndex, Validator]:
+        """The job that a message of `phase` is about, and the seat that speaks."""
+        job = self.jobs.find(id_)
+        if job is None:
+            raise NoSuchJob
+        ensure(job.phase is phase, WrongPhase)
+        for index, seat in enumerate(self.panels.get(id_)):
+            if seat.key == key:
+                return job, AuthorityIndex(index), seat
+        raise NoSeat
+
+    def _admit(self, message: JobMessage, result_bytes: int) -> None:
+        """The last checks of every message: room in the block, and the signature."""
+        genesis = self._needs.identity.genesis()
+        ensure(self._messages < self.config.messages_max, TooManyMessages)
+        ensure(self._result_bytes + result_bytes <= self.config.result_bytes_max, TooManyMessages)
+        ensure(verify_job_message(genesis, message, self.context.verify), BadSignature)
+        self._messages += 1
+        self._result_bytes += result_bytes
+
+    def _work_ms(self, gas: int) -> int:
+        return gas * self.config.gas_time_ps * self.config.time_margin // _PS_PER_MS
+
+    def _closes(self, time_ms: int, seats: int) -> BlockNumber:
+        """A height that is at least `time_ms` and two leader cycles away: blocks never come faster."""
+        blocks = -(-time_ms // self._needs.pace.block_time_ms())
+        return BlockNumber(self.context.block.height + blocks + LEADER_CYCLES * seats)
+
+    def _end_commits(self, id_: Hash, job: Job) -> None:
+        closes = self._closes(self.config.reveal_ms, job.seats)
+        self.deposit(CommitsClosed(id_, job.commits, closes))
+        if job.commits:
+            self.jobs.put(id_, replace(job, phase=JobPhase.REVEAL, closes=closes))
+        else:
+            self._close(id_, job)
+
+    def _close(self, id_: Hash, job: Job) -> None:
+        """Count, pay, forget, tell."""
+        panel, words = self.panels.get(id_), dict(self.words.under(id_))
+        digest = _agreed(panel, words)
+        result = None if digest is None else self.results.get(id_, digest)
+        attestations = tuple(
+            Attestation(seat.account, seat.key, seat.stake, _conduct(words.get(AuthorityIndex(at)), digest))
+            for at, seat in enumerate(panel)
+        )
+        paid = self._pay(job, attestations, has_quorum=digest is not None)
+        self._forget(id_, job, words)
+        self.deposit(JobClosed(id_, digest))
+        self._hooks[job.kind].on_job_closed(
+            Closed(
+                job=id_,
+                digest=digest,
+                result=result,
+                attestations=attestations,
+                reward=paid,
+                opened=job.opened,
+                closed=self.context.block.height,
+            )
+        )
+
+    def _pay(self, job: Job, attestations: Sequence[Attestation], *, has_quorum: bool) -> Balance:
+        """Share out the reward; what was not refunded."""
+        currency, left = self._needs.currency, job.reward
+        total = sum(seat.stake for seat in attestations)
+        part = job.reward - job.reward * self.config.treasury_share // PARTS_PER_BILLION
+        earner = Conduct.AGREED if has_quorum else Conduct.DISSENTED
+        for seat in attestations:
+            share = Balance(part * seat.stake // total) if seat.conduct is earner else Balance(0)
+            if share:
+                currency.move_held(REWARD, job.payer, seat.validator, share)
+                left = Balance(left - share)
+        if has_quorum:
+            currency.move_held(REWARD, job.payer, self.config.treasury, left)
+            return job.reward
+        currency.release(REWARD, job.payer, left)
+        return Balance(job.reward - left)
+
+    def _forget(self, id_: Hash, job: Job, words: Mapping[AuthorityIndex, Word]) -> None:
+        """Leave nothing of a closed job behind."""
+        for index in words:
+            self.words.remove(id_, index)
+        for digest, _ in list(self.results.under(id_)):
+            self.results.remove(id_, digest)
+        self.panels.remove(id_)
+        self.jobs.remove(id_)
+        self.open_gas.put(self.open_gas.get() - job.gas)
+
+
+def _agreed(panel: Sequence[Validator], words: Mapping[AuthorityIndex, Word]) -> Hash | None:
+    """The digest that more than two thirds of the stake revealed."""
+    stakes: dict[Hash, int] = {}
+    for index, word in words.items():
+        if word.digest is not None:
+            stakes[word.digest] = stakes.get(word.digest, 0) + panel[index].stake
+    total = sum(seat.stake for seat in panel)
+    return next((digest for digest, stake in stakes.items() if 3 * stake > 2 * total), None)
+
+
+def _conduct(word: Word | None, agreed: Hash | None) -> Conduct:
+    if word is None:
+        return Conduct.SILENT
+    if word.commitment is None:
+        return Conduct.ABSTAINED
+    if word.digest is None:
+        return Conduct.UNREVEALED
+    return Conduct.AGREED if word.digest == agreed else Conduct.DISSENTED
+
+
+_JOB: Final = Codec[Job](Job)
+_JOB_DOMAIN: Final = domain("job/1")
