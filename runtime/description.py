@@ -4,10 +4,25 @@ from functools import cache
 
 from frame.description import describe_pallet
 from frame.metadata import Metadata
-from runtime.constants import BALANCES, FEES, SPEC_NAME, SPEC_VERSION, TOKEN_DECIMALS
+from runtime.constants import (
+    BALANCES,
+    FEES,
+    INFERENCE,
+    JOBS,
+    MODELS,
+    SPEC_NAME,
+    SPEC_VERSION,
+    TOKEN_DECIMALS,
+)
 from runtime.pallets import PALLETS
 
-_CONFIGS: dict[str, object] = {"balances": BALANCES, "fees": FEES}
+_CONFIGS: dict[str, object] = {
+    "balances": BALANCES,
+    "fees": FEES,
+    "jobs": JOBS,
+    "models": MODELS,
+    "inference": INFERENCE,
+}
 
 
 @cache

@@ -6,21 +6,37 @@ from typing import Any, Final
 from frame.call import CallDeclaration
 from frame.context import Context
 from frame.error import DispatchError, InvalidTransaction, TransactionError, ValueOutOfRange
+from frame.jobs import JobKind
 from frame.origin import Origin
 from frame.pallet import Pallet
 from frame.weight import Weight
 from pallets.balances import Balances
 from pallets.fees import Fees
 from pallets.fees import Needs as FeesNeeds
+from pallets.inference import Inference
+from pallets.inference import Needs as InferenceNeeds
+from pallets.jobs import Jobs
+from pallets.jobs import Needs as JobsNeeds
+from pallets.models import Models
+from pallets.models import Needs as ModelsNeeds
 from pallets.session import CarryOver, Session
 from pallets.system import System
 from pallets.timestamp import Timestamp
 from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.outcome import Failure
-from runtime.constants import BALANCES, EXTRINSIC_WEIGHT, FEES, SPEC_VERSION
+from runtime.constants import BALANCES, EXTRINSIC_WEIGHT, FEES, INFERENCE, JOBS, MODELS, SPEC_VERSION
 
-PALLETS: Final[dict[int, type[Pallet]]] = {0: System, 1: Timestamp, 2: Balances, 3: Fees, 4: Session}
+PALLETS: Final[dict[int, type[Pallet]]] = {
+    0: System,
+    1: Timestamp,
+    2: Balances,
+    3: Fees,
+    4: Session,
+    5: Jobs,
+    6: Models,
+    7: Inference,
+}
 """By index, which is wire format. Hooks run in this order."""
 
 
@@ -38,8 +54,24 @@ class Pallets:
             accounts=self.system, currency=self.balances, authorship=self.session, call_weights=self
         )
         self.fees = Fees(context, FEES, needs)
-        everyone: tuple[Pallet, ...] = (self.system, self.timestamp, self.balances, self.fees, self.session)
+        self._connect_jobs()
+        everyone: tuple[Pallet, ...] = (
+            *(self.system, self.timestamp, self.balances, self.fees, self.session),
+            *(self.jobs, self.models, self.inference),
+        )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
+
+    def _connect_jobs(self) -> None:
+        """The attested jobs, and those who open them."""
+        context, currency = self.context, self.balances
+        jobs_needs = JobsNeeds(
+            currency=currency, validators=self.session, pace=self.session, identity=self.system
+        )
+        self.jobs = Jobs(context, JOBS, jobs_needs)
+        self.models = Models(context, MODELS, ModelsNeeds(currency=currency, jobs=self.jobs))
+        inference_needs = InferenceNeeds(currency=currency, jobs=self.jobs, models=self.models)
+        self.inference = Inference(context, INFERENCE, inference_needs)
+        self.jobs.bind({JobKind.PROVE: self.models, JobKind.INFER: self.inference})
 
     def find(self, call: Call) -> tuple[CallDeclaration, Sequence[Any]]:
         """What `call` names, and its arguments. Raises InvalidTransaction if it is not well-formed."""

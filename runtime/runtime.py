@@ -15,7 +15,7 @@ from pallets.system import System
 from primitives import signing
 from primitives.block import GENESIS_PARENT, Block, Body
 from primitives.certificate import Verifier
-from primitives.codec import CodecError, Record
+from primitives.codec import CodecError
 from primitives.committee import Committee, committee_root
 from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic
 from primitives.merkle import list_root
@@ -25,6 +25,7 @@ from runtime.constants import SHARES
 from runtime.description import describe_runtime
 from runtime.executive import Checked, Executed, Execution
 from runtime.genesis import GenesisConfig, genesis_changes
+from runtime.jobs import OpenJob, open_jobs
 from runtime.pallets import Pallets
 
 
@@ -125,9 +126,9 @@ class Runtime:
         """The committee of the epoch that the block after `state` belongs to."""
         return self._pallets(state).session.committee.get()
 
-    def open_jobs(self, state: StateView) -> tuple[Record, ...]:
+    def open_jobs(self, state: StateView) -> tuple[OpenJob, ...]:
         """What the attestation service acts on."""
-        return ()
+        return open_jobs(self._pallets(state))
 
     def view(self, state: StateView, name: str, arguments: bytes) -> bytes:
         """The answer of the view `pallet.view`, encoded; `arguments` is their canonical array.

@@ -1,0 +1,100 @@
+"""The open jobs of a state, with everything that a validator needs to work on them."""
+
+from dataclasses import dataclass
+
+from frame.jobs import JobKind
+from pallets.jobs import Job
+from primitives.job_message import JobPhase
+from primitives.types import AuthorityIndex, BlockNumber, Hash, PublicKey
+from runtime.pallets import Pallets
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seat:
+    """A seat of a job, and what it has said."""
+
+    key: PublicKey
+    has_spoken: bool
+    """Whether it committed or abstained."""
+
+    commitment: Hash | None
+    has_revealed: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProveTask:
+    """Prove a model file."""
+
+    blob: Hash
+    size_bytes: int
+    """As registered; a file of another length is refused."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InferTask:
+    """Run a proven model."""
+
+    blob: Hash
+    certificate: bytes
+    """Canonical exactness certificate."""
+
+    input: bytes
+    """Canonical tensors, which fit the certificate."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpenJob:
+    """A job that waits for messages."""
+
+    id: Hash
+    task: ProveTask | InferTask
+    phase: JobPhase
+    opened: BlockNumber
+    closes: BlockNumber
+    """The last block that takes messages of the phase."""
+
+    seats: tuple[Seat, ...]
+    known: tuple[Hash, ...]
+    """Digests whose results the chain has; a reveal of one comes without its result."""
+
+
+def open_jobs(pallets: Pallets) -> tuple[OpenJob, ...]:
+    """Every open job, the oldest first."""
+    jobs = sorted(pallets.jobs.jobs.items(), key=lambda entry: (entry[1].opened, entry[0]))
+    return tuple(
+        OpenJob(
+            id=id_,
+            task=_task(pallets, id_, job),
+            phase=job.phase,
+            opened=job.opened,
+            closes=job.closes,
+            seats=_seats(pallets, id_),
+            known=tuple(digest for digest, _ in pallets.jobs.results.under(id_)),
+        )
+        for id_, job in jobs
+    )
+
+
+def _task(pallets: Pallets, id_: Hash, job: Job) -> ProveTask | InferTask:
+    blob = job.inputs[0]
+    if job.kind is JobKind.PROVE:
+        model = pallets.models.models.get(pallets.models.proving.get(id_))
+        return ProveTask(blob=blob, size_bytes=model.size_bytes)
+    request = pallets.inference.requests.get(id_)
+    return InferTask(blob=blob, certificate=pallets.models.certificate(request.model), input=request.input)
+
+
+def _seats(pallets: Pallets, job: Hash) -> tuple[Seat, ...]:
+    words = dict(pallets.jobs.words.under(job))
+    seats = []
+    for index, validator in enumerate(pallets.jobs.panels.get(job)):
+        word = words.get(AuthorityIndex(index))
+        seats.append(
+            Seat(
+                key=validator.key,
+                has_spoken=word is not None,
+                commitment=None if word is None else word.commitment,
+                has_revealed=word is not None and word.digest is not None,
+            )
+        )
+    return tuple(seats)

@@ -1,0 +1,123 @@
+"""Any sequence of registrations, requests and messages, valid or not, keeps every invariant."""
+
+from typing import Any
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+
+from frame.error import DispatchError
+from frame.origin import Nobody, Root, Signed
+from inference.certificate import encode_inputs
+from pallets.models.pallet import model_id
+from primitives.job_message import result_digest, sign_abstain
+from primitives.types import AccountId, Balance, Hash
+from runtime.constants import TOKEN
+from tests.pallets.attested import (
+    BLOB,
+    CERTIFICATE,
+    GENESIS,
+    INPUT,
+    KEYS,
+    REFUSAL,
+    SIZE,
+    VERDICT,
+    Attested,
+    commit_of,
+    features,
+    reveal_of,
+)
+from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
+
+WHO = st.sampled_from([ALICE, ALICE, BOB, BOB, CHARLIE, DAVE])
+OWNERS = st.sampled_from([ALICE, BOB])
+SEATS = st.integers(0, 3)
+RESULTS = st.sampled_from([VERDICT, VERDICT, VERDICT, REFUSAL, b"nonsense", b""])
+FEES = st.sampled_from([0, TOKEN, 10 * TOKEN]).map(Balance)
+INPUTS = st.sampled_from([INPUT, INPUT, b"nonsense", encode_inputs(CERTIFICATE, [features(0, 0, 101)])])
+WHICH = st.integers(0, 7)
+
+
+class Sequences(RuleBasedStateMachine):
+    """Every call and inherent of jobs, models and inference, over four validators of unequal stake."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = Attested((5, 4, 3, 2))
+
+    def attempt(self, method: Any, *arguments: Any) -> None:
+        """A refusal must leave no trace."""
+        before = self.world.pallets.context.overlay.changes()
+        try:
+            method(*arguments)
+        except DispatchError:
+            assert self.world.pallets.context.overlay.changes() == before
+
+    def job(self, which: int) -> Hash:
+        """An open job, or none."""
+        jobs = [job for job, _ in self.world.pallets.jobs.jobs.items()]
+        return jobs[which % len(jobs)] if jobs else Hash(bytes(32))
+
+    @rule(owner=WHO, price=FEES)
+    def register(self, owner: AccountId, price: Balance) -> None:
+        self.attempt(self.world.pallets.models.register, Signed(owner), BLOB, SIZE, "model", price)
+
+    @rule(who=WHO, owner=OWNERS)
+    def suspend(self, who: AccountId, owner: AccountId) -> None:
+        self.attempt(self.world.pallets.models.suspend, Signed(who), model_id(owner, BLOB))
+
+    @rule(who=WHO, owner=OWNERS)
+    def remove(self, who: AccountId, owner: AccountId) -> None:
+        self.attempt(self.world.pallets.models.remove, Signed(who), model_id(owner, BLOB))
+
+    @rule(who=WHO, owner=OWNERS, data=INPUTS, max_fee=FEES)
+    def request(self, who: AccountId, owner: AccountId, data: bytes, max_fee: Balance) -> None:
+        model = model_id(owner, BLOB)
+        self.attempt(self.world.pallets.inference.request, Signed(who), model, data, max_fee)
+
+    @rule(which=WHICH, seat=SEATS, result=RESULTS)
+    def commit(self, which: int, seat: int, result: bytes) -> None:
+        self.attempt(self.world.pallets.jobs.commit, Nobody(), commit_of(seat, self.job(which), result))
+
+    @rule(which=WHICH, seat=SEATS)
+    def abstain(self, which: int, seat: int) -> None:
+        message = sign_abstain(KEYS[seat], GENESIS, self.job(which))
+        self.attempt(self.world.pallets.jobs.abstain, Nobody(), message)
+
+    @rule(which=WHICH, seat=SEATS, result=RESULTS, brings=st.booleans())
+    def reveal(self, which: int, seat: int, result: bytes, brings: bool) -> None:
+        message = reveal_of(seat, self.job(which), result)
+        self.attempt(self.world.pallets.jobs.reveal, Nobody(), message, result if brings else None)
+
+    @rule(which=WHICH, result=RESULTS)
+    def everybody_commits(self, which: int, result: bytes) -> None:
+        job = self.job(which)
+        for seat in range(4):
+            self.attempt(self.world.pallets.jobs.commit, Nobody(), commit_of(seat, job, result))
+
+    @rule(which=WHICH, result=RESULTS)
+    def everybody_reveals(self, which: int, result: bytes) -> None:
+        jobs, job = self.world.pallets.jobs, self.job(which)
+        for seat in range(4):
+            brought = jobs.results.find(job, result_digest(result)) is not None
+            message = reveal_of(seat, job, result)
+            self.attempt(jobs.reveal, Nobody(), message, None if brought else result)
+
+    @rule(which=WHICH, seat=SEATS)
+    def speak_with_another_origin(self, which: int, seat: int) -> None:
+        self.attempt(self.world.pallets.jobs.commit, Root(), commit_of(seat, self.job(which)))
+
+    @rule(blocks=st.sampled_from([1, 1, 1, 2, 40, 100]))
+    def pass_blocks(self, blocks: int) -> None:
+        for _ in range(blocks):
+            self.world.end_block()
+
+    @invariant()
+    def every_invariant_holds(self) -> None:
+        self.world.check_state()
+
+
+Sequences.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+TestSequences = Sequences.TestCase
