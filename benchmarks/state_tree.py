@@ -15,7 +15,7 @@ from typing import Any
 from frame.state import Changes
 from node.db.database import Database
 from node.db.schema import Genesis
-from node.db.subtree import Leaf, leaf_of
+from node.db.subtree import leaf_of
 from node.db.tree import StateTree, levels_for
 from primitives.block import GENESIS_PARENT, Block, Body, Header
 from primitives.committee import Committee, Member
@@ -136,11 +136,10 @@ def measure_crowd() -> dict[str, Any]:
     paths = sorted(
         b"\x07\x07" + bytes([chance.randrange(16)]) + chance.randbytes(rest - 1) for _ in range(CROWD)
     )
-    leaves = [leaf_of(path, b"value") for path in paths]
-    tree = StateTree.of(leaves, levels_for(ENTRIES))
+    tree = StateTree.of((leaf_of(path, b"value") for path in paths), levels_for(ENTRIES))
 
-    def read(bucket: int, levels: int) -> list[Leaf]:
-        return leaves if bucket == tree.bucket_of(paths[0]) else []
+    def read(bucket: int, levels: int) -> list[tuple[bytes, bytes]]:
+        return [(path, b"value") for path in paths] if bucket == tree.bucket_of(paths[0]) else []
 
     spent: list[float] = []
     for number in range(50):

@@ -4,7 +4,7 @@ Every method is a whole piece of work for a worker thread; a thread that holds a
 What a commit acknowledges is on the disk. The tables rule: the tree in memory can always be made from them.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,12 +34,18 @@ from node.db.schema import (
 )
 from node.db.store import MAP_BYTES_MIN, Store, Transaction
 from node.db.subtree import Leaf, LeafChange, leaf_of
-from node.db.tree import HISTORY_HEIGHTS, BucketReader, Layer, StateTree, levels_for
+from node.db.tree import BucketReader, Layer, StateTree, levels_for
 from primitives.block import Block, block_hash
 from primitives.certificate import Certificate
 from primitives.outcome import BlockOutcome
 from primitives.state_proof import StateProof, state_path
 from primitives.types import BlockHash, BlockNumber, Hash
+
+PROVABLE_HEIGHTS: Final = 32
+"""How many blocks may be undone to prove something before them."""
+
+PROVABLE_CHANGES_MAX: Final = 1 << 15
+"""Most changes among them; half a second of work, and 50 MB of memory, if they are asked for."""
 
 CHECKPOINT_BLOCKS: Final = 128
 """A start replays at most so many undo rows into the tree, unless they are no longer kept."""
@@ -56,6 +62,10 @@ class Settings:
 
     map_bytes: int = MAP_BYTES_MIN
     """First size of the memory map, in bytes."""
+
+
+Undone = tuple[Layer, Mapping[bytes, bytes | None]]
+"""What undoing a block does to the tree, and to the entries."""
 
 
 class Proved(NamedTuple):
@@ -75,10 +85,11 @@ class Database:
         Raises the DatabaseError that says why it cannot be used. Without `genesis`, any chain will do.
         """
         self._settings = settings or Settings()
-        assert self._settings.undo_blocks is None or self._settings.undo_blocks >= HISTORY_HEIGHTS
+        assert self._settings.undo_blocks is None or self._settings.undo_blocks >= PROVABLE_HEIGHTS
         self._lock = RLock()
         self._overlays: dict[BlockHash, Overlay] = {}
         self._draft: Overlay | None = None
+        self._undone: dict[int, Undone] = {}
         self._checkpoint = path / _CHECKPOINT_FILE
         self._checkpoint_height = -1
         self._store = Store(path, self._settings.map_bytes)
@@ -149,32 +160,28 @@ class Database:
             for block in hashes:
                 del self._overlays[block]
             self._drop_orphans()
+            for height in [each for each in self._undone if each + PROVABLE_HEIGHTS <= self._head.height]:
+                del self._undone[height]
             self._merge([overlay.layer for overlay in overlays])
             if self._head.height - self._checkpoint_height >= CHECKPOINT_BLOCKS:
                 self._save_checkpoint(self._tree)
             return self._head
 
-    def provable_heights(self) -> range:
-        """The heights at which `prove` can answer now: those since the start, at most the newest 33."""
-        with self._exclusive():
-            return range(self._head.height - self._tree.kept, self._head.height + 1)
-
     def prove(self, keys: Sequence[bytes], height: BlockNumber | None = None) -> list[Proved]:
         """What `keys` have after the finalized block at `height` (the newest if None), each with its proof.
 
-        Raises UnknownState if that is no longer, or not yet, among the newest heights.
+        Raises UnknownState if that is not among the newest heights, or too much has changed since.
         """
-        with self._exclusive():
-            at = self._head.height if height is None else height
-            if at not in self.provable_heights():
-                raise UnknownState(f"no proof can be made at height {at}; ask for a newer finalized one")
-            layers = self._tree.back(self._head.height - at)
-            with self._store.read() as snapshot:
-                values, read = self._values_at(snapshot, keys, at), _reader(snapshot)
-                return [
-                    Proved(key, value, prove(self._tree, layers, state_path(key), read))
-                    for key, value in zip(keys, values, strict=True)
-                ]
+        with self._exclusive(), self._store.read() as snapshot:
+            past = self._past(snapshot, self._head.height if height is None else height)
+            layers = [layer for layer, _ in past]
+            read = _reader(snapshot)
+            return [
+                Proved(
+                    key, _past_value(snapshot, past, key), prove(self._tree, layers, state_path(key), read)
+                )
+                for key in keys
+            ]
 
     def journal_put(self, item: Block | Certificate) -> None:
         """Keep something that is not final until its view, or a later one, is; on the disk upon return."""
@@ -328,21 +335,34 @@ class Database:
     def _rebuild(self) -> None:
         """Make the tree again from the disk, and every layer again on top of it."""
         self._tree, self._draft = self._load_tree(), None
+        self._undone.clear()
         overlays, self._overlays = self._overlays, {}
         for block, overlay in overlays.items():
             self.lay(block, overlay.parent, overlay.changes)
 
-    def _values_at(
-        self, snapshot: Transaction, keys: Iterable[bytes], height: BlockNumber
-    ) -> list[bytes | None]:
-        """The values after the block at `height`: what the first later block that changed a key replaced."""
-        replaced: dict[bytes, bytes | None] = {}
-        for later in range(self._head.height, height, -1):
-            row = snapshot.get(Table.UNDO, number_key(later))
-            assert row is not None
-            changes = decoded(CHANGES, row)
-            replaced.update(changes)
-        return [replaced[key] if key in replaced else committed_value(snapshot, key) for key in keys]
+    def _past(self, snapshot: Transaction, height: BlockNumber) -> list[Undone]:
+        """What shows the state at `height`: the blocks since, undone, the oldest first.
+
+        Undone only when somebody asks, and then remembered while it is recent.
+        """
+        heights = range(self._head.height, height, -1)
+        if height > self._head.height or len(heights) > PROVABLE_HEIGHTS:
+            raise UnknownState(f"no proof can be made at height {height}; ask for a newer finalized one")
+        past: list[Undone] = []
+        changed = 0
+        for undone in heights:
+            if undone not in self._undone:
+                row = snapshot.get(Table.UNDO, number_key(undone))
+                assert row is not None
+                changes = decoded(CHANGES, row)
+                leaves = map(_leaf_change, placed(changes))
+                layer = self._tree.lay([layer for layer, _ in past], leaves, _reader(snapshot))
+                self._undone[undone] = layer, dict(changes)
+            past.insert(0, self._undone[undone])
+            changed += len(past[0][1])
+            if changed > PROVABLE_CHANGES_MAX:
+                raise UnknownState(f"too much has changed since height {height}; ask for a newer one")
+        return past
 
     def _save_checkpoint(self, tree: StateTree) -> None:
         """A checkpoint only saves time, so that a full disk does not matter here."""
@@ -365,6 +385,14 @@ def _leaf_change(change: Change) -> LeafChange:
     return change.path, None if change.value is None else leaf_of(change.path, change.value)
 
 
+def _past_value(snapshot: Transaction, past: Iterable[Undone], key: bytes) -> bytes | None:
+    """What `key` had before the blocks of `past`, the oldest first."""
+    for _, replaced in past:
+        if key in replaced:
+            return replaced[key]
+    return committed_value(snapshot, key)
+
+
 def _leaves(snapshot: Transaction) -> Iterator[Leaf]:
     """Every committed leaf, ascending by path."""
     return (leaf_of(path, row_value(row)) for path, row in snapshot.rows_from(Table.STATE, b""))
@@ -375,16 +403,16 @@ def _reader(snapshot: Transaction) -> BucketReader:
 
     cursor = snapshot.cursor(Table.STATE)
 
-    def read(bucket: int, levels: int) -> list[Leaf]:
+    def read(bucket: int, levels: int) -> list[tuple[bytes, bytes]]:
         shift = 32 - levels
-        leaves: list[Leaf] = []
+        rows: list[tuple[bytes, bytes]] = []
         found = cursor.set_range((bucket << shift).to_bytes(4, "big"))
         while found:
             path, row = cursor.item()
             if int.from_bytes(path[:4], "big") >> shift != bucket:
                 break
-            leaves.append(leaf_of(path, row_value(row)))
+            rows.append((path, row_value(row)))
             found = cursor.next()
-        return leaves
+        return rows
 
     return read

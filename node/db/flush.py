@@ -1,10 +1,14 @@
-"""Writing finalized blocks into the tables, inside a transaction of the caller."""
+"""Writing finalized blocks into the tables, inside a transaction of the caller.
+
+What is written was decoded or hashed before, so that the checks of a codec would only be repeated here.
+"""
 
 from collections.abc import Sequence
 
+from msgspec.msgpack import encode
+
 from node.db.overlay import Change
 from node.db.schema import (
-    CHANGES,
     EPOCH_END,
     HEAD,
     HEAD_KEY,
@@ -18,9 +22,8 @@ from node.db.schema import (
     state_row,
 )
 from node.db.store import Transaction
-from primitives.block import BODY, HEADER, block_hash
+from primitives.block import HEADER, block_hash
 from primitives.certificate import CERTIFICATE, Certificate
-from primitives.outcome import BLOCK_OUTCOME
 from primitives.types import EpochIndex, View
 
 
@@ -29,11 +32,13 @@ def write_block(transaction: Transaction, finalized: Finalized, changes: Sequenc
     header = finalized.block.header
     row = number_key(header.height)
     identity = block_hash(header)
-    transaction.put(Table.UNDO, row, write_state(transaction, changes))
+    undo = write_state(transaction, changes)
+    if header.height > 0:
+        transaction.put(Table.UNDO, row, undo)
     transaction.put(Table.BLOCKS, row, HEADER.encode(header))
     transaction.put(Table.HEIGHTS, identity, row)
-    transaction.put(Table.BODIES, row, BODY.encode(finalized.block.body))
-    transaction.put(Table.EVENTS, row, BLOCK_OUTCOME.encode(finalized.outcome))
+    transaction.put(Table.BODIES, row, encode(finalized.block.body))
+    transaction.put(Table.EVENTS, row, encode(finalized.outcome))
     transaction.cursor(Table.EXTRINSICS).putmulti(extrinsic_places(finalized.block))
     if finalized.next_committee is not None:
         end = EpochEnd(header.height, finalized.next_committee)
@@ -57,7 +62,7 @@ def write_state(transaction: Transaction, changes: Sequence[Change]) -> bytes:
             transaction.delete(Table.KEYS, change.key)
     before = ((change.key, old.get(change.path)) for change in changes)
     undo = ((key, None if row is None else row_value(row)) for key, row in before)
-    return CHANGES.encode(tuple(sorted(undo, key=lambda entry: entry[0])))
+    return encode(sorted(undo))
 
 
 def write_certificate(transaction: Transaction, height: int, certificate: Certificate) -> None:

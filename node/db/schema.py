@@ -11,7 +11,7 @@ from primitives.block import BLOCK, Block
 from primitives.certificate import CERTIFICATE, Certificate
 from primitives.codec import Codec, Record
 from primitives.committee import Committee
-from primitives.extrinsic import EXTRINSIC, extrinsic_hash
+from primitives.extrinsic import extrinsic_hash
 from primitives.hashing import blake2b_256
 from primitives.outcome import BlockOutcome
 from primitives.types import U32, BlockHash, BlockNumber, Hash
@@ -157,6 +157,6 @@ def extrinsic_places(block: Block) -> Iterator[tuple[bytes, bytes]]:
     """A row for each extrinsic of `block`."""
     for index, extrinsic in enumerate(block.body.extrinsics):
         yield (
-            extrinsic_hash(EXTRINSIC.encode(extrinsic)),
+            extrinsic_hash(msgspec.msgpack.encode(extrinsic)),
             PLACE.encode(Place(block.header.height, index)),
         )

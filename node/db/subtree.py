@@ -5,7 +5,7 @@ single leaf: such a subtree is not hashed again on its way up.
 """
 
 from bisect import bisect_left
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from hashlib import blake2s
 from typing import Final, NamedTuple
 
@@ -77,21 +77,14 @@ def update(subtree: Subtree, changes: Sequence[LeafChange], depth: int) -> Subtr
         split = bisect_left(changes, 1, key=lambda change: change[0][byte] & mask)
         left = update(subtree.left, changes[:split], depth + 1)
         return _join(left, update(subtree.right, changes[split:], depth + 1))
-    path, leaf = changes[0]
-    if len(changes) == 1 and (subtree is None or subtree.path == path):
-        return leaf
-    found: dict[bytes, Leaf | None] = {} if subtree is None else {subtree.path: subtree}
-    found.update(changes)
-    leaves = [leaf for leaf in found.values() if leaf is not None]
-    return build(sorted(leaves, key=lambda leaf: leaf.path), depth)
+    leaves: dict[bytes, Leaf | None] = {} if subtree is None else {subtree.path: subtree}
+    leaves.update(changes)
+    return build(present(leaves), depth)
 
 
-def size_up_to(subtree: Subtree, limit: int) -> int:
-    """The number of leaves, or some number of `limit` or more."""
-    if not isinstance(subtree, Inner):
-        return 0 if subtree is None else 1
-    size = size_up_to(subtree.left, limit)
-    return size if size >= limit else size + size_up_to(subtree.right, limit - size)
+def present(leaves: Mapping[bytes, Leaf | None]) -> list[Leaf]:
+    """Those that there are, ascending by path."""
+    return [leaf for _, leaf in sorted(leaves.items()) if leaf is not None]
 
 
 def _join(left: Subtree, right: Subtree) -> Subtree:

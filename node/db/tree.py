@@ -1,14 +1,13 @@
 """The tree over the state: the top levels in memory, what is below a bucket read from the table when needed.
 
 A block that is not final has a layer of changed nodes, which is merged when it becomes final and forgotten
-when it does not. A merge leaves a layer of the nodes as they were, for proofs under recent roots. Both kinds
-are searched in the same way: the first layer that knows a node has it, else the committed tree.
+when it does not. Layers lie on each other: the first that knows a node has it, else the committed tree. An
+older root is shown by layers too, of what newer blocks replaced.
 """
 
-from collections import deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Final
 
 from node.db.subtree import (
@@ -20,9 +19,10 @@ from node.db.subtree import (
     Node,
     Subtree,
     build,
+    leaf_of,
     node_above,
     node_of,
-    size_up_to,
+    present,
     update,
 )
 from primitives.types import Hash
@@ -36,17 +36,11 @@ LEVELS_MAX: Final = 22
 CACHED_LEAVES_MIN: Final = 64
 """A bucket with more leaves stays in memory: keys can be ground to crowd one, and it is slow to read."""
 
-HISTORY_HEIGHTS: Final = 32
-"""Number of older roots under which proofs can be made."""
-
-HISTORY_NODES_MAX: Final = 1 << 18
-"""Most nodes kept for them, some 50 MB; fewer roots are kept when blocks are large."""
-
 _ROOT: Final = 1
 """Nodes are numbered from the top: below node i are 2i and 2i + 1."""
 
-BucketReader = Callable[[int, int], list[Leaf]]
-"""(bucket, levels) -> the committed leaves whose paths begin with these `levels` bits, ascending by path."""
+BucketReader = Callable[[int, int], list[tuple[bytes, bytes]]]
+"""(bucket, levels) -> the committed (path, value) whose paths begin with these `levels` bits, ascending."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +51,6 @@ class Layer:
     """By number; down to the buckets."""
 
     buckets: Mapping[int, Subtree]
-    replaced: Mapping[int, Subtree]
-    """What the buckets were in the tree below."""
-
     root: Hash
 
 
@@ -76,8 +67,7 @@ class StateTree:
         self.levels = levels
         self.slab = bytearray(NODE_BYTES << (levels + 1)) if slab is None else slab
         assert len(self.slab) == NODE_BYTES << (levels + 1)
-        self._cached: dict[int, Subtree] = {}
-        self._history: deque[Layer] = deque()
+        self._cached: dict[int, Inner] = {}
 
     @classmethod
     def of(cls, leaves: Iterable[Leaf], levels: int) -> "StateTree":
@@ -105,43 +95,30 @@ class StateTree:
 
     def lay(self, below: Sequence[Layer], changes: Iterable[LeafChange], read: BucketReader) -> Layer:
         """The layer that `changes`, ascending by path, make on top of the layers `below`, newest first."""
-        buckets: dict[int, Subtree] = {}
-        replaced: dict[int, Subtree] = {}
-        for bucket, group in groupby(changes, key=lambda change: self.bucket_of(change[0])):
-            replaced[bucket] = old = self.subtree(bucket, below, read)
-            buckets[bucket] = update(old, list(group), self.levels)
+        buckets = {
+            bucket: self._updated(bucket, list(group), below, read)
+            for bucket, group in groupby(changes, key=lambda change: self.bucket_of(change[0]))
+        }
         nodes = self._ways_up({bucket: node_of(subtree) for bucket, subtree in buckets.items()}, below)
         root = nodes[_ROOT] if nodes else self._node(_ROOT, below)
-        return Layer(nodes, buckets, replaced, _hash(root))
+        return Layer(nodes, buckets, _hash(root))
 
     def reread(self, buckets: Iterable[int], read: BucketReader) -> None:
         """Bring the tree up to date with the table, in which only these buckets differ from it."""
-        changed = {
-            bucket: node_of(build(read(bucket, self.levels), self.levels)) for bucket in sorted(buckets)
-        }
+        changed = {bucket: node_of(self.subtree(bucket, (), read)) for bucket in sorted(buckets)}
         for index, node in self._ways_up(changed, ()).items():
             self._set(index, node)
 
     def merge(self, layer: Layer) -> None:
         """Make the tree what it is with `layer`, which was laid on it."""
-        before = {index: self._node(index, ()) for index in layer.nodes}
-        self._history.append(Layer(before, layer.replaced, {}, self.root))
-        while len(self._history) > HISTORY_HEIGHTS or self._history_nodes() > HISTORY_NODES_MAX:
-            self._history.popleft()
         for index, node in layer.nodes.items():
             self._set(index, node)
-        for bucket, subtree in layer.buckets.items():
-            self._cache(bucket, subtree)
-
-    @property
-    def kept(self) -> int:
-        """How many merges `back` can go."""
-        return len(self._history)
-
-    def back(self, heights: int) -> list[Layer]:
-        """The layers that show the tree as it was this many merges ago, at most `kept`."""
-        assert 0 <= heights <= self.kept
-        return list(islice(self._history, self.kept - heights, None))
+        for bucket in self._cached.keys() & layer.buckets.keys():
+            subtree = layer.buckets[bucket]
+            if isinstance(subtree, Inner):
+                self._cached[bucket] = subtree
+            else:
+                del self._cached[bucket]
 
     def node_at(self, path: bytes, depth: int, layers: Sequence[Layer], beside: bool = False) -> Node:
         """The node at the first `depth` bits of `path` (at most `levels`), or the one beside it."""
@@ -159,20 +136,28 @@ class StateTree:
 
     def subtree(self, bucket: int, layers: Sequence[Layer], read: BucketReader) -> Subtree:
         """What is in `bucket`."""
+        return self._updated(bucket, (), layers, read)
+
+    def _updated(
+        self, bucket: int, changes: Sequence[LeafChange], layers: Sequence[Layer], read: BucketReader
+    ) -> Subtree:
+        """What is in `bucket` after `changes`, ascending by path."""
         for layer in layers:
             if bucket in layer.buckets:
-                return layer.buckets[bucket]
+                return update(layer.buckets[bucket], changes, self.levels)
         if bucket in self._cached:
-            return self._cached[bucket]
-        subtree = build(read(bucket, self.levels), self.levels)
-        self._cache(bucket, subtree)
-        return subtree
-
-    def _cache(self, bucket: int, subtree: Subtree) -> None:
-        if isinstance(subtree, Inner) and size_up_to(subtree, CACHED_LEAVES_MIN + 1) > CACHED_LEAVES_MIN:
+            return update(self._cached[bucket], changes, self.levels)
+        rows = read(bucket, self.levels)
+        if len(rows) > CACHED_LEAVES_MIN:
+            subtree = build([leaf_of(path, value) for path, value in rows], self.levels)
+            assert isinstance(subtree, Inner)
             self._cached[bucket] = subtree
-        else:
-            self._cached.pop(bucket, None)
+            return update(subtree, changes, self.levels)
+        leaves = dict(changes)
+        for path, value in rows:
+            if path not in leaves:
+                leaves[path] = leaf_of(path, value)
+        return build(present(leaves), self.levels)
 
     def _ways_up(self, buckets: Mapping[int, Node], layers: Sequence[Layer]) -> dict[int, Node]:
         """These buckets, ascending, and all nodes above them, on top of `layers`."""
@@ -198,9 +183,6 @@ class StateTree:
 
     def _set(self, index: int, node: Node) -> None:
         self.slab[NODE_BYTES * index : NODE_BYTES * (index + 1)] = node
-
-    def _history_nodes(self) -> int:
-        return sum(len(layer.nodes) for layer in self._history)
 
 
 def _hash(node: Node) -> Hash:

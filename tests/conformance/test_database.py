@@ -105,8 +105,7 @@ class DatabaseMachine(RuleBasedStateMachine):
 
     @rule(key=KEYS, back=st.integers(min_value=0, max_value=3))
     def prove(self, key: bytes, back: int) -> None:
-        kept = self.database.provable_heights()
-        height = max(kept.start, self.model.finalized[-1].height - back)
+        height = max(0, self.model.finalized[-1].height - back)
         at = self.model.finalized[height]
         (proved,) = self.database.prove([key], BlockNumber(height))
         assert proved.value == self.model.states[block_hash(at)].get(key)

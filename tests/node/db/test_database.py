@@ -179,9 +179,17 @@ def test_only_the_newest_heights_can_be_proved(database: Database) -> None:
     for number in range(40):
         extend(database, {b"one": bytes([number])})
     assert database.prove([b"one"], BlockNumber(8))[0].value == bytes([7])
-    for height in (7, 41):
+    for height in (7, 41, -1):
         with pytest.raises(UnknownState):
             database.prove([b"one"], BlockNumber(height))
+
+
+def test_no_proof_is_made_when_too_much_has_changed_since(database: Database) -> None:
+    for value in (b"x", b"y"):
+        extend(database, dict.fromkeys((number.to_bytes(3, "big") for number in range(20_000)), value))
+    assert database.prove([b"\x00\x00\x01"], BlockNumber(1))[0].value == b"x"
+    with pytest.raises(UnknownState, match="too much has changed"):
+        database.prove([b"\x00\x00\x01"], BlockNumber(0))
 
 
 def test_the_tree_grows_with_the_state_and_keeps_unfinalized_blocks(database: Database) -> None:
@@ -198,7 +206,7 @@ def test_the_tree_grows_with_the_state_and_keeps_unfinalized_blocks(database: Da
     assert database.finalized().root == state_root(expected.items())
 
 
-@pytest.mark.parametrize(("undo_blocks", "kept"), [(32, 32), (None, 41)])
+@pytest.mark.parametrize(("undo_blocks", "kept"), [(32, 32), (None, 40)])
 def test_old_undo_rows_are_pruned_unless_the_node_is_an_archive(
     tmp_path: Path, undo_blocks: int | None, kept: int
 ) -> None:

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from node.db.prove import prove
-from node.db.subtree import Leaf, leaf_of
-from node.db.tree import HISTORY_HEIGHTS, Layer, StateTree, levels_for
+from node.db.subtree import leaf_of
+from node.db.tree import Layer, StateTree, levels_for
 from primitives.hashing import blake2s_256
 from primitives.state_proof import EMPTY, bit, leaf_hash
 
@@ -21,9 +21,9 @@ class Table:
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
 
-    def read(self, bucket: int, levels: int) -> list[Leaf]:
+    def read(self, bucket: int, levels: int) -> list[tuple[bytes, bytes]]:
         chosen = [path for path in self.rows if int.from_bytes(path[:4], "big") >> (32 - levels) == bucket]
-        return [leaf_of(path, self.rows[path]) for path in sorted(chosen)]
+        return [(path, self.rows[path]) for path in sorted(chosen)]
 
 
 def root_of(rows: Mapping[bytes, bytes], depth: int = 0) -> bytes:
@@ -86,7 +86,7 @@ def test_the_root_is_that_of_the_definition(rows: Rows) -> None:
 
 
 @given(ROWS, st.lists(CHANGES, min_size=1, max_size=4), paths())
-def test_layers_merges_and_looks_back_agree_with_the_definition(
+def test_layers_merges_and_undone_changes_agree_with_the_definition(
     rows: Rows, steps: list[dict[bytes, bytes | None]], path: bytes
 ) -> None:
     table, tree = Table(rows), tree_of(rows)
@@ -101,8 +101,12 @@ def test_layers_merges_and_looks_back_agree_with_the_definition(
         tree.merge(layer)
         table.rows = state
         assert tree.root == root_of(state)
-    for back, state in enumerate(reversed(states)):
-        assert folded(tree, tree.back(back), path, state, table) == root_of(state)
+    past: list[Layer] = []
+    for state, changes in zip(reversed(states[:-1]), reversed(steps), strict=True):
+        undo = {changed: state.get(changed) for changed in changes}
+        past.insert(0, lay(tree, past, undo, table))
+        assert past[0].root == root_of(state)
+        assert folded(tree, past, path, state, table) == root_of(state)
 
 
 @given(ROWS, CHANGES)
@@ -124,15 +128,6 @@ def test_a_crowded_bucket_is_read_once() -> None:
         expected = root_of(rows)
         table = Table({})
         assert tree.root == expected
-
-
-def test_only_so_many_roots_are_looked_back_at() -> None:
-    table, tree = Table({}), tree_of({})
-    for number in range(HISTORY_HEIGHTS + 5):
-        path = number.to_bytes(32, "big")
-        tree.merge(lay(tree, [], {path: b"value"}, table))
-        table.rows[path] = b"value"
-    assert tree.kept == HISTORY_HEIGHTS
 
 
 def test_levels_follow_the_number_of_entries() -> None:
