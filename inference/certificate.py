@@ -15,8 +15,11 @@ from inference.tensor import ELEMENTS_MAX, Shape, Tensor, TensorError, TypeName,
 from primitives.codec import Codec, Record
 from primitives.types import U63, U63_MAX, Bytes32
 
-CHANNELS_MAX: Final = 65_536
-"""Most scales of one input or output."""
+VERDICT_BYTES_MAX: Final = 4096
+"""Longest certificate: it is kept in full by all who vote on it. Bounds the scales to some two hundred."""
+
+SCALES_MAX: Final = VERDICT_BYTES_MAX // 4
+"""Most scales, and most zero points, of one input or output: more cannot fit."""
 
 GAS_BASE: Final = 500_000
 """Gas of one run besides the model: about 9 us of engine and process overhead, at 17.7 ps per unit."""
@@ -55,24 +58,23 @@ class PortSpec(Record, frozen=True):
     low: I63
     """Least integer that makes a difference: the model limits a smaller input to this one."""
     high: I63
-    scales: Annotated[tuple[Scale, ...], msgspec.Meta(min_length=1, max_length=CHANNELS_MAX)]
-    zero_points: Annotated[tuple[I63, ...], msgspec.Meta(min_length=1, max_length=CHANNELS_MAX)]
+    scales: Annotated[tuple[Scale, ...], msgspec.Meta(min_length=1, max_length=SCALES_MAX)]
+    zero_points: Annotated[tuple[I63, ...], msgspec.Meta(min_length=1, max_length=SCALES_MAX)]
 
 
 Ports = Annotated[tuple[PortSpec, ...], msgspec.Meta(min_length=1, max_length=PORTS_MAX)]
 
 
 class ExactnessCertificate(Record, frozen=True, tag="exact"):
-    """A model's outputs are the same bits in any order of summation, on any engine that computes in IEEE
-    arithmetic."""
+    """A model's outputs are the same bits on every engine that computes in IEEE arithmetic, in any order."""
 
     model_hash: Bytes32
-    """BLAKE2b-256 of the canonical model, which says the same and nothing else than the file."""
+    """BLAKE2b-256 of the canonical model, which says what the file says in the one way there is."""
     inputs: Ports
     outputs: Ports
     attested: Annotated[tuple[Count, ...], msgspec.Meta(min_length=1, max_length=PORTS_MAX)]
-    """Indices of the outputs that an attestation covers: all but those that ArgMax derives from them, since a
-    class could be guessed and its scores cannot."""
+    """Indices of the outputs that an attestation covers: not a class, which could be guessed, but its scores.
+    """
     bounds_digest: Bytes32
     """BLAKE2b-256 over type, shape and cells of every tensor, in order."""
     size_bytes: Annotated[int, msgspec.Meta(ge=1, le=MODEL_BYTES_MAX)]

@@ -12,8 +12,15 @@ from typing import Final
 
 from inference import canonical
 from inference.bounds import Bounds, Cell
-from inference.certificate import ExactnessCertificate, PortSpec, Verdict, run_gas
-from inference.graph import AttributeValue, Graph, Node, Port, read
+from inference.certificate import (
+    VERDICT_BYTES_MAX,
+    ExactnessCertificate,
+    PortSpec,
+    Verdict,
+    encode_verdict,
+    run_gas,
+)
+from inference.graph import AttributeValue, Graph, Node, Port, ensure_size, read
 from inference.operators.registry import EXACT, RULES
 from inference.operators.rule import Application, Value, Work, complete
 from inference.refusal import Refused, refuse
@@ -106,7 +113,11 @@ class _Prover:
         inputs = tuple(self._port(port, self._entering(port)) for port in self.graph.inputs)
         attested = self._attested()
         file = canonical.rebuild(self.graph, self.attributes)
-        return Proof(self._certificate(inputs, outputs, attested, file), file)
+        ensure_size(file)
+        certificate = self._certificate(inputs, outputs, attested, file)
+        if len(encode_verdict(certificate)) > VERDICT_BYTES_MAX:
+            refuse(f"the certificate is longer than {VERDICT_BYTES_MAX} bytes: declare one scale for all")
+        return Proof(certificate, file)
 
     def _apply(self, node: Node) -> None:
         """Prove one node."""

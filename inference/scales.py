@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from math import gcd
 from typing import Final
 
-from inference.certificate import CHANNELS_MAX, Scale
+from inference.certificate import SCALES_MAX, Scale
 from inference.graph import METADATA_PREFIX, Port
 from inference.refusal import refuse
 from primitives.types import U63_MAX
@@ -49,8 +49,10 @@ def ensure_known(metadata: Mapping[str, str], names: Sequence[str]) -> None:
 def _entries(port: Port, text: str) -> list[str]:
     entries = text.split(" ")
     channels = port.shape[-1] if port.shape else 1
-    if len(entries) not in (1, channels) or len(entries) > CHANNELS_MAX:
+    if len(entries) not in (1, channels):
         refuse(f"{len(entries)} scales or zero points for {channels} channels", port.name)
+    if len(entries) > SCALES_MAX:
+        refuse(f"{len(entries)} scales or zero points, more than {SCALES_MAX}", port.name)
     return entries
 
 

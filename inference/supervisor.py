@@ -74,8 +74,8 @@ class Supervisor:
     def run(
         self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor]
     ) -> tuple[Tensor, ...]:
-        """The outputs of the model whose file has that BLAKE2b-256; `fetch` is called if the worker lacks the
-        file.
+        """The outputs of the model whose file has that BLAKE2b-256; `fetch` gives the file if the worker
+        lacks it.
 
         Raises Refused if the model cannot be proved or the inputs do not fit, Unable if this machine failed.
         """

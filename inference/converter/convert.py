@@ -188,11 +188,15 @@ def _graph(lowered: _Lowered) -> Graph:
     add("ArgMax", (at,), CLASS, axis=1, keepdims=0)
     width = len(lowered.layers[-1].bias)
     return Graph(
-        inputs=(Port(INPUT, "int32", (1, len(lowered.source_scales))),),
+        inputs=(Port(INPUT, "int32", (1, len(grid.scales))),),
         outputs=(Port(SCORES, "int32", (1, width)), Port(CLASS, "int64", (1,))),
         nodes=tuple(nodes),
         constants=constants,
-        metadata=declare(INPUT, [_scale(each) for each in lowered.source_scales], grid.zeros.tolist())
+        metadata=declare(
+            INPUT,
+            [_scale(each) for each in lowered.source_scales],
+            grid.zeros[: len(lowered.source_scales)].tolist(),
+        )
         | declare(SCORES, [_scale(lowered.scores_scale)], [0]),
     )
 

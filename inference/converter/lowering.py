@@ -30,6 +30,9 @@ INPUT_MARGIN: Final = 1.25
 """How far beyond the calibration samples, from their middle, an input may lie before it is limited."""
 HIDDEN_MARGIN: Final = 1.0625
 
+OWN_SCALES_MAX: Final = 96
+"""Most features with scales of their own: their certificate stays below its limit, whatever the scales."""
+
 Integers = NDArray[np.int64]
 
 
@@ -77,9 +80,14 @@ def bits_for(layer: Layer, magnitudes: Reals) -> int:
 
 
 def input_grid(samples: Reals, bits: int) -> tuple[Grid, tuple[Fraction, ...]]:
-    """Integers of `bits` bits around the middle of what each feature was seen to be, and the exact scales."""
+    """Integers of `bits` bits around the middle of what each feature was seen to be, and the exact scales.
+
+    Many features are taken for pixels or the like, which share one scale.
+    """
     top = 2 ** (bits - 1) - 1
     low, high = samples.min(axis=0), samples.max(axis=0)
+    if samples.shape[1] > OWN_SCALES_MAX:
+        low, high = low.min(keepdims=True), high.max(keepdims=True)
     middle, reach = (low + high) / 2, (high - low) / 2 * INPUT_MARGIN
     reach = np.where(reach > 0, reach, np.maximum(np.abs(middle), 1.0))
     scales = tuple(short_scale(float(each) / top) for each in reach)
@@ -87,8 +95,9 @@ def input_grid(samples: Reals, bits: int) -> tuple[Grid, tuple[Fraction, ...]]:
     for channel, (scale, zero) in enumerate(zip(scales, zeros, strict=True)):
         if max(scale.numerator, scale.denominator, abs(zero)) >= 2**62:
             refuse(f"feature {channel} varies too little, or is too small or large, to be encoded", "input")
-    grid = Grid(-top, top, np.array([float(scale) for scale in scales]), np.array(zeros, dtype=np.int64))
-    return grid, scales
+    shape = samples.shape[1:]
+    real_scales = np.broadcast_to(np.array([float(scale) for scale in scales]), shape)
+    return Grid(-top, top, real_scales, np.broadcast_to(np.array(zeros, dtype=np.int64), shape)), scales
 
 
 def hidden_grid(layer: Layer, reached: Reals, bits: int) -> Grid:

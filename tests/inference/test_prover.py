@@ -2,7 +2,7 @@
 
 import pytest
 
-from inference.certificate import Scale, decode_verdict, encode_verdict
+from inference.certificate import VERDICT_BYTES_MAX, Scale, decode_verdict, encode_verdict
 from inference.graph import AttributeValue, Port
 from inference.operators.rule import STEPS_MAX, Work
 from inference.prover import prove, verdict
@@ -63,6 +63,17 @@ def test_scales_come_from_the_file() -> None:
 )
 def test_a_false_declaration_is_refused(metadata: dict[str, str], why: str) -> None:
     assert why in reason(two_layers(metadata=metadata))
+
+
+def test_a_certificate_too_long_to_be_kept_is_refused() -> None:
+    def wide(scales: int) -> bytes:
+        nodes = [node("Cast", "x", "r", to=TO_FLOAT), node("Cast", "r", "y", to=TO_INT32)]
+        ports = [Port("x", "int8", (1, scales))], [Port("y", "int32", (1, scales))]
+        return file(nodes, *ports, metadata={"exact.scale.x": " ".join(["12345/1099511627776"] * scales)})
+
+    assert len(encode_verdict(verdict(wide(290)))) < VERDICT_BYTES_MAX
+    assert "the certificate is longer than 4096 bytes" in reason(wide(320))
+    assert "1025 scales or zero points, more than 1024" in reason(wide(1025))
 
 
 def test_a_clip_gives_an_input_its_range() -> None:
