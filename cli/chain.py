@@ -1,5 +1,7 @@
 """What commands know of a chain from the node that they ask, fetched when it is first needed."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
 from types import TracebackType
@@ -31,12 +33,17 @@ class Chain:
 
     def ask(self, method: str, *params: Any) -> Any:
         """The node's answer. Raises UserError if there is none, or it says no."""
-        try:
+        with _explained():
             return self._client.call(method, *params)
-        except Refused as error:
-            raise UserError(f"the node refused: {error.message}") from None
-        except ClientError as error:
-            raise UserError(str(error)) from None
+
+    def view(self, name: str, **arguments: Any) -> Any:
+        """The answer of a view such as `fees.quote`. Raises UserError."""
+        return self.ask("state_call", name, arguments)
+
+    def upload(self, data: bytes) -> str:
+        """Store a blob on the node; its id. Raises UserError."""
+        with _explained():
+            return self._client.upload(data)
 
     def __enter__(self) -> Self:
         return self
@@ -91,3 +98,14 @@ class Chain:
         if found is None:
             raise UserError(f"the node has no block {block}", "`consil query block` shows the newest")
         return str(found)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Tells the user why there is no answer."""
+    try:
+        yield
+    except Refused as error:
+        raise UserError(f"the node refused: {error.message}") from None
+    except ClientError as error:
+        raise UserError(str(error)) from None

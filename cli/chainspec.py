@@ -8,13 +8,14 @@ from typing import Annotated, Any
 
 import typer
 
+from chainspec.genesis import genesis_block
 from chainspec.presets import INSTANT, LOCAL, PRESETS, WIDE, Network, build_spec
 from chainspec.spec import ChainSpec, SpecError, spec_text
 from cli.accounts import account_of, bytes_of_hex, open_keystore
 from cli.errors import UserError
 from cli.options import DEFAULT_KEYSTORE, Json, KeystoreDirectory, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table
-from cli.specs import genesis_block, load_spec
+from cli.specs import load_spec
 from frame.validators import Validator
 from node.keystore.store import Keystore
 from primitives.block import block_hash
@@ -92,7 +93,7 @@ def show(chain: Chain, as_json: Json = False) -> None:
 def validate(chain: Chain, as_json: Json = False) -> None:
     """Check a specification; exit code 1 and the path of the wrong key if it is none."""
     spec = load_spec(chain)
-    hash_ = f"0x{block_hash(genesis_block(spec)).hex()}"
+    hash_ = f"0x{block_hash(genesis_block(spec).header).hex()}"
     if as_json:
         print_json({"valid": True, "id": spec.id, "genesisHash": hash_})
     else:
@@ -112,7 +113,7 @@ def presets(as_json: Json = False) -> None:
 
 
 def _show(spec: ChainSpec, as_json: bool, more: dict[str, str]) -> None:
-    hash_ = f"0x{block_hash(genesis_block(spec)).hex()}"
+    hash_ = f"0x{block_hash(genesis_block(spec).header).hex()}"
     if as_json:
         document: dict[str, Any] = {**more, "genesisHash": hash_, "spec": json.loads(spec_text(spec))}
         print_json(document)

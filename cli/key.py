@@ -19,7 +19,7 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, print_line, print_table
-from node.identity import NODE_KEY, seed_in
+from node.identity import node_seed
 from node.keystore.store import Keystore, KeystoreError
 from node.network.identity import peer_id_of
 from primitives.hashing import domain
@@ -194,7 +194,7 @@ def node_key(
     Its key is made if there is none, in a file of mode 0600.
     """
     try:
-        seed = seed_in(directory.expanduser(), NODE_KEY)
+        seed = node_seed(directory.expanduser())
     except KeystoreError as error:
         raise UserError(str(error), "choose a directory that you can write to") from None
     _show({"directory": str(directory), "peerId": peer_id_of(seed)}, as_json)

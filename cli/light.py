@@ -6,18 +6,30 @@ It loads no libp2p and no database. Names and types of the state come from this 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import Annotated, Any
 
 import typer
 
-from chainspec.spec import ChainSpec, genesis_committee
+from chainspec.genesis import genesis_block
+from chainspec.spec import ChainSpec
 from cli.accounts import account_of, open_keystore
 from cli.amounts import Token
 from cli.errors import UserError
 from cli.lookup import encode_key, find_storage
-from cli.options import DEFAULT_KEYSTORE, DEFAULT_RPC, Json, KeystoreDirectory, Rpc, command_group, examples
+from cli.options import (
+    DEFAULT_BELIEFS,
+    DEFAULT_KEYSTORE,
+    DEFAULT_RPC,
+    BeliefDirectory,
+    ChainOption,
+    Json,
+    KeystoreDirectory,
+    Rpc,
+    command_group,
+    examples,
+)
 from cli.output import print_fields, print_json, print_line
-from cli.specs import genesis_block, load_spec
+from cli.specs import load_spec
 from cli.values import Values
 from frame.metadata import decode_value
 from node.light.client import BeliefError, LightClient, load_belief, save_belief
@@ -29,45 +41,43 @@ from runtime.description import describe_runtime
 
 app = command_group()
 
-DEFAULT_DIRECTORY: Final = Path("~/.consilience/light")
-
-Chain = Annotated[str, typer.Option(help="The chain: dev, local, or the file of its specification.")]
-Directory = Annotated[
-    Path, typer.Option("--dir", metavar="DIR", help="Where beliefs are kept, a file for each chain.")
-]
-
 
 @app.command(epilog=examples("consil light init --chain chain.json"))
-def init(chain: Chain = "local", directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+def init(
+    chain: ChainOption = "local", directory: BeliefDirectory = DEFAULT_BELIEFS, as_json: Json = False
+) -> None:
     """Begin to follow a chain, from its genesis block alone. What was believed before is forgotten."""
     spec = load_spec(chain)
-    belief = believe_genesis(genesis_block(spec), genesis_committee(spec))
-    _save(_file(directory, spec), belief)
-    _show(belief, _file(directory, spec), as_json)
+    genesis = genesis_block(spec)
+    belief = believe_genesis(genesis.header, genesis.committee)
+    save(belief_file(directory, spec), belief)
+    _show(belief, belief_file(directory, spec), as_json)
 
 
 @app.command(epilog=examples("consil light sync --chain chain.json --rpc http://127.0.0.1:9944"))
 def sync(
-    chain: Chain = "local",
-    directory: Directory = DEFAULT_DIRECTORY,
+    chain: ChainOption = "local",
+    directory: BeliefDirectory = DEFAULT_BELIEFS,
     rpc: Rpc = DEFAULT_RPC,
     as_json: Json = False,
 ) -> None:
     """Follow the chain to its newest final block, checking every committee and certificate on the way."""
     spec = load_spec(chain)
-    file = _file(directory, spec)
-    with _asking(rpc, _load(file, spec)) as client:
+    file = belief_file(directory, spec)
+    with asking(rpc, load(file, spec)) as client:
         client.sync()
-    _save(file, client.belief)
+    save(file, client.belief)
     _show(client.belief, file, as_json)
 
 
 @app.command(epilog=examples("consil light status --chain chain.json"))
-def status(chain: Chain = "local", directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
+def status(
+    chain: ChainOption = "local", directory: BeliefDirectory = DEFAULT_BELIEFS, as_json: Json = False
+) -> None:
     """Show what is believed, without asking anybody."""
     spec = load_spec(chain)
-    file = _file(directory, spec)
-    _show(_load(file, spec), file, as_json)
+    file = belief_file(directory, spec)
+    _show(load(file, spec), file, as_json)
 
 
 @app.command(
@@ -83,21 +93,21 @@ def read(
     keys: Annotated[
         list[str] | None, typer.Argument(metavar="KEYS", help="The keys of an entry of a map.")
     ] = None,
-    chain: Chain = "local",
-    directory: Directory = DEFAULT_DIRECTORY,
+    chain: ChainOption = "local",
+    directory: BeliefDirectory = DEFAULT_BELIEFS,
     keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
     rpc: Rpc = DEFAULT_RPC,
     as_json: Json = False,
 ) -> None:
     """Read the newest final state, and believe it only with its proof; exit code 1 if the proof is wrong."""
     spec = load_spec(chain)
-    file = _file(directory, spec)
+    file = belief_file(directory, spec)
     values = _values(spec, keystore)
     info = find_storage(describe_runtime(), item)
     key = encode_key(values, info, keys or [])
-    with _asking(rpc, _load(file, spec)) as client:
+    with asking(rpc, load(file, spec)) as client:
         answer = client.read([key])
-    _save(file, client.belief)
+    save(file, client.belief)
     data = answer.values[key]
     value = info.default if data is None else decode_value(info.value, data)
     proved: dict[str, Any] = {
@@ -117,7 +127,7 @@ def read(
 
 
 @contextmanager
-def _asking(url: str, belief: Belief) -> Iterator[LightClient]:
+def asking(url: str, belief: Belief) -> Iterator[LightClient]:
     """A client of the node at `url`. Raises UserError for answers that are wrong or missing."""
     try:
         with RpcClient(url) as rpc:
@@ -136,18 +146,21 @@ def _values(spec: ChainSpec, keystore: Path) -> Values:
     return Values(token, prefix, lambda text: account_of(text, store, prefix))
 
 
-def _file(directory: Path, spec: ChainSpec) -> Path:
+def belief_file(directory: Path, spec: ChainSpec) -> Path:
+    """Where the belief in this chain is kept."""
     return directory.expanduser() / f"{spec.id}.belief"
 
 
-def _load(file: Path, spec: ChainSpec) -> Belief:
+def load(file: Path, spec: ChainSpec) -> Belief:
+    """What is believed of this chain. Raises UserError."""
     try:
-        return load_belief(file, block_hash(genesis_block(spec)))
+        return load_belief(file, block_hash(genesis_block(spec).header))
     except BeliefError as error:
         raise UserError(str(error)) from None
 
 
-def _save(file: Path, belief: Belief) -> None:
+def save(file: Path, belief: Belief) -> None:
+    """Keep what is believed. Raises UserError."""
     try:
         save_belief(file, belief)
     except BeliefError as error:

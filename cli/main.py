@@ -23,6 +23,8 @@ GROUPS: Final = {
     "testnet": ("cli.testnet", "Run a local network of real nodes, and break it."),
     "tx": ("cli.tx", "Sign and submit transactions."),
     "query": ("cli.query", "Ask a node about accounts, blocks, events and storage."),
+    "model": ("cli.model", "Convert models to exact form, prove, register and run them."),
+    "infer": ("cli.infer", "Request attested answers of a model, and check them."),
     "light": ("cli.light", "Follow the chain and check answers without trusting a node."),
 }
 """Name of each group, its module, and its help; kept here so that `consil --help` imports none of them."""

@@ -11,11 +11,18 @@ DEFAULT_RPC: Final = "http://127.0.0.1:9944"
 DEFAULT_KEYSTORE: Final = Path("~/.consilience/keys")
 """Where a user's own keys are kept; a node has its keystore under its base path."""
 
+DEFAULT_BELIEFS: Final = Path("~/.consilience/light")
+"""Where light clients keep what they believe, a file for each chain."""
+
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON document.")]
 Rpc = Annotated[str, typer.Option("--rpc", metavar="URL", help="The node to ask.")]
 KeystoreDirectory = Annotated[
     Path, typer.Option("--keystore", metavar="DIR", help="Where named keys are kept.")
 ]
+ChainOption = Annotated[
+    str, typer.Option("--chain", help="The chain: dev, local, or the file of its specification.")
+]
+BeliefDirectory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Where beliefs are kept.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 
 ACCOUNT_HELP: Final = "An address, //Alice, 0x and 64 digits, or a name in the keystore."

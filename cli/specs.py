@@ -3,10 +3,8 @@
 from pathlib import Path
 
 from chainspec.presets import PRESETS
-from chainspec.spec import SPEC_BYTES_MAX, ChainSpec, SpecError, genesis_changes, genesis_header, parse_spec
+from chainspec.spec import SPEC_BYTES_MAX, ChainSpec, SpecError, parse_spec
 from cli.errors import UserError
-from primitives.block import Header
-from primitives.state_root import state_root
 
 
 def load_spec(chain: str) -> ChainSpec:
@@ -28,9 +26,3 @@ def load_spec(chain: str) -> ChainSpec:
         raise UserError(
             f"{path}: {error}", "correct it, or get the file again from who runs the chain"
         ) from None
-
-
-def genesis_block(spec: ChainSpec) -> Header:
-    """The header of block 0, whose hash names the chain."""
-    entries = [(key, value) for key, value in genesis_changes(spec) if value is not None]
-    return genesis_header(spec, state_root(entries))

@@ -191,7 +191,7 @@ def _stop_on_signals() -> None:
 def _print_status(network: Testnet, as_json: bool) -> None:
     found = network.status()
     if as_json:
-        print_json({"directory": str(network.directory), "nodes": [asdict(node) for node in found]})
+        print_json([asdict(node) for node in found])
         return
     rows = [
         (

@@ -8,7 +8,7 @@ from typing import Final
 from chainspec.presets import DEVELOPMENT_NAMES, DEVELOPMENT_TOKENS, LOCAL, Network, build_spec
 from chainspec.spec import spec_text
 from frame.validators import Validator
-from node.identity import NODE_KEY, SESSION_KEY, seed_in
+from node.identity import node_seed, session_seed
 from node.network.identity import peer_id_of
 from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
@@ -26,9 +26,9 @@ def make_chain(
     seats: list[Validator] = []
     for name in [*validators, *full_nodes]:
         keystore = directory / name / "chains" / CHAIN_ID / "keystore"
-        peer_ids[name] = peer_id_of(seed_in(keystore, NODE_KEY))
+        peer_ids[name] = peer_id_of(node_seed(keystore))
         if name in validators:
-            key = SigningKey(seed_in(keystore, SESSION_KEY)).public_key
+            key = SigningKey(session_seed(keystore)).public_key
             seats.append(Validator(AccountId(key), key, Stake(1)))
     network = Network(
         name="Local test network",

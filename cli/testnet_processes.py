@@ -20,6 +20,7 @@ from typing import Final, Self
 import msgspec
 import psutil  # type: ignore[import-untyped]  # published without type information
 
+from node.keystore.store import KeystoreError
 from node.rpc.client import ClientError, RpcClient
 
 NODES_MAX: Final = 16
@@ -130,9 +131,10 @@ class Testnet:
             document = json.dumps([asdict(plan) for plan in plans], indent=2)
             (directory / _NETWORK_FILE).write_text(document + "\n", encoding="utf-8")
         except OSError as error:
-            raise TestnetError(
-                f"cannot write to {directory} ({error.strerror}): choose another --dir"
-            ) from None
+            told = f"cannot write to {directory} ({error.strerror})"
+            raise TestnetError(f"{told}: choose another --dir") from None
+        except KeystoreError as error:
+            raise TestnetError(str(error)) from None
         return cls(directory, plans, program)
 
     @classmethod

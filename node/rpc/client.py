@@ -65,6 +65,10 @@ class _Answer(msgspec.Struct, frozen=True):
     error: _Error | None = None
 
 
+class _Stored(msgspec.Struct, frozen=True):
+    blob: str
+
+
 class RpcClient:
     """Asks one node; also a context manager that closes the connection."""
 
@@ -80,7 +84,7 @@ class RpcClient:
         """The result of `method`. Raises Refused for a no, and another ClientError for no usable answer."""
         self._count += 1
         request = {"jsonrpc": "2.0", "id": self._count, "method": method, "params": params}
-        body = self._exchange(msgspec.json.encode(request))
+        body = self._exchange(self._path, "application/json", msgspec.json.encode(request))
         try:
             answer = msgspec.json.decode(body, type=_Answer)
         except (msgspec.DecodeError, RecursionError) as error:
@@ -90,6 +94,14 @@ class RpcClient:
         if answer.id != self._count:
             raise BadAnswer(f"the node at {self.url} answered another question than was asked: try again")
         return answer.result
+
+    def upload(self, data: bytes) -> str:
+        """Store `data` as a blob on the node; its id, `0x` and hexadecimal. Raises ClientError."""
+        body = self._exchange("/blobs", "application/octet-stream", data)
+        try:
+            return msgspec.json.decode(body, type=_Stored).blob
+        except msgspec.DecodeError as error:
+            raise BadAnswer(f"what answers at {self.url} is no node ({error}): check the address") from None
 
     def close(self) -> None:
         """Hang up; a later call connects again."""
@@ -103,12 +115,12 @@ class RpcClient:
     ) -> None:
         self.close()
 
-    def _exchange(self, body: bytes) -> bytes:
+    def _exchange(self, path: str, kind: str, body: bytes) -> bytes:
         """The body of the answer. A kept connection that the node has closed meanwhile is opened again."""
         deadline = time.monotonic() + self._timeout_s
         kept = self._connection.sock is not None
         try:
-            return self._post(body, deadline)
+            return self._post(path, kind, body, deadline)
         except TimeoutError:
             self.close()
             told = f"the node at {self.url} did not answer within {self._timeout_s:g} s"
@@ -116,14 +128,14 @@ class RpcClient:
         except (OSError, http.client.HTTPException) as error:
             self.close()
             if kept:
-                return self._exchange(body)
+                return self._exchange(path, kind, body)
             reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
             told = f"no node answers at {self.url} ({reason})"
             raise Unreachable(f"{told}: start one with `consil node run --dev`, or pass --rpc") from None
 
-    def _post(self, body: bytes, deadline: float) -> bytes:
+    def _post(self, path: str, kind: str, body: bytes, deadline: float) -> bytes:
         self._connection.deadline = deadline
-        self._connection.request("POST", self._path, body, {"Content-Type": "application/json"})
+        self._connection.request("POST", path, body, {"Content-Type": kind})
         response = self._connection.getresponse()
         data = bytearray()
         while part := response.read(_PART_BYTES):

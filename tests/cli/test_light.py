@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from chainspec.spec import genesis_changes
-from cli.specs import genesis_block, load_spec
+from chainspec.genesis import genesis_block
+from cli.specs import load_spec
 from node.light.messages import PROVED_READ, ProvedEntry, ProvedRead
 from primitives.block import Header, block_hash
 from primitives.certificate import certificate_of
@@ -31,8 +31,9 @@ class ProvingNode(FakeNode):
 
     def __init__(self, spec_file: Path) -> None:
         spec = load_spec(str(spec_file))
-        self.state = {key: value for key, value in genesis_changes(spec) if value is not None}
-        genesis = genesis_block(spec)
+        block_0 = genesis_block(spec)
+        self.state = {key: value for key, value in block_0.changes if value is not None}
+        genesis = block_0.header
         self.header = replace(
             genesis,
             epoch=EpochIndex(1),

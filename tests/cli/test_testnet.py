@@ -194,7 +194,7 @@ def test_status_logs_and_down_work_on_a_running_network(network: Testnet, consil
     network.wait_finalized(1, timeout_s=30)
     run: Any = lambda *arguments: consil("testnet", *arguments, "--dir", network.directory)  # noqa: E731
     assert "validator-2  validator" in run("status").stdout
-    assert json.loads(run("status", "--json").stdout)["nodes"][2]["role"] == "full node"
+    assert json.loads(run("status", "--json").stdout)[2]["role"] == "full node"
     assert "started node-1 as" in run("logs", "node-1").stdout
     assert "runs already" in run("up").stderr
     assert run("down", "--purge").exit_code == 0

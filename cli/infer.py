@@ -1,0 +1,213 @@
+"""`consil infer`: answers of a model that validators computed and signed."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from cli.accounts import signing_key
+from cli.chain import Chain
+from cli.errors import UserError
+from cli.exact import certificate_of, outputs_document
+from cli.inputs import InputOption, RowOption, SamplesOption, read_input
+from cli.model import ModelId, event_field, print_seats, tell_limited
+from cli.options import (
+    AMOUNT_HELP,
+    DEFAULT_BELIEFS,
+    DEFAULT_KEYSTORE,
+    DEFAULT_RPC,
+    SIGNER_HELP,
+    BeliefDirectory,
+    ChainOption,
+    Json,
+    KeystoreDirectory,
+    Rpc,
+    command_group,
+    examples,
+)
+from cli.output import print_fields, print_json, progress, warn
+from cli.submission import prepare, submit, wait_finalized
+from cli.tx import encode_call
+from inference.certificate import ExactnessCertificate, decode_outputs, encode_inputs
+from primitives.types import Balance
+
+app = command_group()
+
+PUBLIC: Final = "inputs are public: everybody can read what is sent, for ever"
+
+_POLL_S: Final = 0.2
+
+Job = Annotated[
+    str, typer.Argument(metavar="REQUEST", help="Its identity, as `consil infer request` prints it.")
+]
+
+
+@app.command(
+    epilog=examples(
+        "consil infer request 0xMODEL --samples test.csv --row 3 --from //Alice --wait",
+        "consil infer request 0xMODEL --input '[0.5, 1.25, 7]' --max-fee 0.1 --from anna",
+    )
+)
+def request(
+    model: ModelId,
+    signer: Annotated[str, typer.Option("--from", metavar="KEY", help=SIGNER_HELP)],
+    input_: InputOption = None,
+    samples: SamplesOption = None,
+    row: RowOption = 1,
+    max_fee: Annotated[
+        str | None, typer.Option(help=f"Most to pay; else what is asked now. {AMOUNT_HELP}")
+    ] = None,
+    wait: Annotated[bool, typer.Option("--wait", help="Return with the attested answer.")] = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Have validators run a proven model on an input, and attest the answer.
+
+    The input is public: everybody can read it, for ever. Private inputs do not exist yet.
+    """
+    with Chain(rpc, keystore) as chain:
+        key = signing_key(signer, chain.keystore)
+        quote = chain.view("inference.quote", model=model)
+        if quote is None:
+            raise UserError(
+                f"the model {model} does not exist or is not proven", "`consil model list` shows which are"
+            )
+        certificate = model_certificate(chain, model)
+        encoded = read_input(certificate, input_, samples, row)
+        tell_limited(encoded.limited)
+        warn(PUBLIC)
+        arguments = {
+            "model": model,
+            "input": f"0x{encode_inputs(certificate, encoded.tensors).hex()}",
+            "max_fee": f"{quote['total']} plank" if max_fee is None else max_fee,
+        }
+        prepared = prepare(chain, key, encode_call(chain, "inference.request", arguments), Balance(0))
+        with progress("sending the request", silent=as_json) as report:
+            submit(chain, prepared)
+            done = wait_finalized(chain, prepared, report.note)
+            if "failure" in done:
+                raise UserError(
+                    f"the chain refused it ({done['failure']})", "its fee was charged, nothing else"
+                )
+            job = event_field(done, "inference.Requested", "job")
+            if wait:
+                document = _describe(chain, _wait_answer(chain, job, report.note), job)
+            else:
+                document = {"request": job, "status": "open", "fee": quote["total"]}
+    _show(document, as_json)
+
+
+@app.command(epilog=examples("consil infer watch 0xREQUEST"))
+def watch(job: Job, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """Wait for the answer to a request, and show it."""
+    with Chain(rpc) as chain, progress("waiting for the validators", silent=as_json) as report:
+        document = _describe(chain, _wait_answer(chain, job, report.note), job)
+    _show(document, as_json)
+
+
+@app.command(epilog=examples("consil infer show 0xREQUEST", "consil infer show 0xREQUEST --json"))
+def show(job: Job, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """Show the record of a request: the answer, and who attested it."""
+    with Chain(rpc) as chain:
+        record = chain.view("inference.receipt", job=job)
+        if record is None:
+            _ensure_open(chain, job)
+            _show({"request": job, "status": "open"}, as_json)
+            return
+        _show(_describe(chain, record, job), as_json)
+
+
+@app.command(
+    epilog=examples(
+        "consil infer verify 0xREQUEST --chain chain.json              the record, by its proof",
+        "consil infer verify 0xREQUEST --chain chain.json --file exact.onnx --samples test.csv --row 3",
+    )
+)
+def verify(
+    job: Job,
+    file: Annotated[Path | None, typer.Option(help="The model: also compute the answer here.")] = None,
+    input_: InputOption = None,
+    samples: SamplesOption = None,
+    row: RowOption = 1,
+    chain: ChainOption = "local",
+    directory: BeliefDirectory = DEFAULT_BELIEFS,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Check a record as a light client does, believing no node; with --file, also compute it again.
+
+    Exit code 1 if the proof is wrong, or the answer is another.
+    """
+    from cli.proved_record import recompute, verify_record
+
+    proved = verify_record(chain, directory, rpc, job)
+    document = _document(proved.certificate, proved.record, job) | {
+        "verified": True,
+        "finalBlock": proved.height,
+        "proofBytes": proved.proof_bytes,
+    }
+    if file is not None:
+        recompute(proved.record, file, lambda certificate: read_input(certificate, input_, samples, row))
+        document["recomputed"] = True
+    _show(document, as_json)
+
+
+def model_certificate(chain: Chain, model: str) -> ExactnessCertificate:
+    """What validators proved of a model. Raises UserError if nothing yet."""
+    proof = chain.view("models.proof", model=model)
+    if proof is None:
+        raise UserError(f"the model {model} is not proven", "`consil model show` tells its state")
+    return certificate_of(proof["verdict"])
+
+
+def _wait_answer(chain: Chain, job: str, note: Callable[[str], None]) -> dict[str, Any]:
+    """The record of a request; jobs have deadlines, so that there always is one."""
+    while True:
+        found: dict[str, Any] | None = chain.view("inference.receipt", job=job)
+        if found is not None:
+            return found
+        _ensure_open(chain, job)
+        note("the request is final; validators commit to their answers, then reveal them")
+        time.sleep(_POLL_S)
+
+
+def _ensure_open(chain: Chain, job: str) -> None:
+    """Raises UserError for a request that there is not; one that was just answered is none of those."""
+    if chain.view("inference.pending", job=job) is None and chain.view("inference.receipt", job=job) is None:
+        raise UserError(f"no request {job}", "check its identity; old records make room for new ones")
+
+
+def _describe(chain: Chain, record: dict[str, Any], job: str) -> dict[str, Any]:
+    return _document(model_certificate(chain, record["model"]), record, job)
+
+
+def _document(certificate: ExactnessCertificate, record: dict[str, Any], job: str) -> dict[str, Any]:
+    """A record with its answer as real numbers."""
+    answer: dict[str, Any] = {}
+    if record["output"] is not None:
+        tensors = decode_outputs(certificate, bytes.fromhex(record["output"][2:]))
+        answer = outputs_document(certificate, tensors)
+    agreed = [seat for seat in record["attestations"] if seat["conduct"] == "agreed"]
+    return {
+        "request": job,
+        "status": "no quorum" if record["output"] is None else "answered",
+        **answer,
+        "attestations": len(agreed),
+        "panel": len(record["attestations"]),
+        "record": record,
+    }
+
+
+def _show(document: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        print_json(document)
+        return
+    shown = {name: value for name, value in document.items() if name not in ("record", "values")}
+    if "panel" in document:
+        shown["attestations"] = f"{document['attestations']} of {document['panel']} validators"
+        del shown["panel"]
+    print_fields(shown | document.get("values", {}))
+    print_seats(document.get("record", {}).get("attestations", []))

@@ -1,0 +1,287 @@
+"""`consil model`: from a float model to an exact one that validators have proven."""
+
+import time
+from pathlib import Path
+from typing import Annotated, Any, Final
+
+import typer
+
+from cli.accounts import signing_key
+from cli.chain import Chain
+from cli.errors import UserError
+from cli.exact import certificate_document, outputs_document, prove_file
+from cli.inputs import InputOption, RowOption, SamplesOption, read_bytes, read_csv, read_input
+from cli.options import (
+    AMOUNT_HELP,
+    DEFAULT_KEYSTORE,
+    DEFAULT_RPC,
+    SIGNER_HELP,
+    Json,
+    KeystoreDirectory,
+    Rpc,
+    command_group,
+    examples,
+)
+from cli.output import print_fields, print_json, print_line, print_table, progress, warn
+from cli.submission import prepare, submit, wait_finalized
+from cli.tx import encode_call
+from inference.graph import MODEL_BYTES_MAX
+from inference.refusal import Refused
+from primitives.types import Balance
+
+app = command_group()
+
+_POLL_S: Final = 0.2
+_PAGE: Final = 100
+
+File = Annotated[Path, typer.Argument(help="An ONNX file.")]
+ModelId = Annotated[
+    str, typer.Argument(metavar="MODEL", help="Its identity, as `consil model list` shows it.")
+]
+
+
+@app.command(
+    epilog=examples(
+        "consil model convert model.onnx --calibration train.csv --held-out test.csv --output exact.onnx"
+    )
+)
+def convert(
+    file: File,
+    calibration: Annotated[Path, typer.Option(metavar="CSV", help="Samples that show which values occur.")],
+    held_out: Annotated[Path, typer.Option(metavar="CSV", help="Other samples, to compare both models on.")],
+    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the exact model.")],
+    as_json: Json = False,
+) -> None:
+    """Make an exact model of a float model, and measure how far both agree.
+
+    The first line of a CSV file names the columns; a column named 'label' is not a feature. The same
+    arguments give the same bytes.
+    """
+    from inference.converter.convert import convert as convert_model
+    from inference.engine import EngineError
+    from inference.engine_onnxruntime import OnnxRuntimeEngine
+
+    data = read_bytes(file, MODEL_BYTES_MAX)
+    seen, unseen = read_csv(calibration), read_csv(held_out)
+    try:
+        with progress(f"converting {file}", silent=as_json):
+            done = convert_model(data, seen.rows, unseen.rows, OnnxRuntimeEngine())
+    except (Refused, EngineError) as error:
+        raise UserError(
+            f"{file} cannot be made exact: {error}", "change the model there, or the samples"
+        ) from None
+    _write(output, done.model)
+    report = done.report
+    document = {
+        "file": str(output),
+        **certificate_document(done.certificate),
+        "agreement": {"matched": report.matched, "total": report.total},
+        "differing": list(report.differing),
+        "limitedSamples": report.limited_samples,
+    }
+    if as_json:
+        print_json(document)
+        return
+    print_fields(
+        {
+            "file": output,
+            "hash": document["hash"],
+            "gas": document["gas"],
+            "agreement": f"{report.matched} of {report.total} held-out samples get the same class",
+        }
+    )
+    columns = ("layer", "inputs", "outputs", "input bits", "weight bits", "relative error")
+    rows = [
+        (
+            each.name,
+            each.inputs,
+            each.outputs,
+            each.input_bits,
+            each.weight_bits,
+            f"{each.relative_error:.2%}",
+        )
+        for each in report.layers
+    ]
+    print_table(columns, rows, "no layers")
+
+
+@app.command(epilog=examples("consil model prove exact.onnx", "consil model prove exact.onnx --json"))
+def prove(file: File, as_json: Json = False) -> None:
+    """Prove that a model gives the same bits everywhere, as validators do, or say which node forbids it."""
+    document = certificate_document(prove_file(read_bytes(file, MODEL_BYTES_MAX), file).certificate)
+    if as_json:
+        print_json(document)
+    else:
+        lists = {
+            name: "\n".join(value) if isinstance(value, list) else value for name, value in document.items()
+        }
+        print_fields(lists)
+
+
+@app.command(
+    epilog=examples(
+        "consil model run exact.onnx --samples test.csv --row 3",
+        "consil model run exact.onnx --input '[0.5, 1.25, 7]'",
+    )
+)
+def run(
+    file: File,
+    input_: InputOption = None,
+    samples: SamplesOption = None,
+    row: RowOption = 1,
+    as_json: Json = False,
+) -> None:
+    """Run an exact model on this machine. The answer has the bits that any validator would give."""
+    from inference.engine import EngineError
+    from inference.engine_onnxruntime import OnnxRuntimeEngine
+
+    proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
+    encoded = read_input(proof.certificate, input_, samples, row)
+    try:
+        tensors = OnnxRuntimeEngine().load(proof.canonical).run(encoded.tensors)
+    except EngineError as error:
+        raise UserError(f"this machine cannot run {file}: {error}", "try another machine") from None
+    certificate = proof.certificate
+    document = outputs_document(certificate, [tensors[index] for index in certificate.attested])
+    tell_limited(encoded.limited)
+    if as_json:
+        print_json(document | {"limited": list(encoded.limited)})
+    else:
+        print_fields({"class": document["class"], **document["values"]})
+
+
+@app.command(
+    epilog=examples("consil model register exact.onnx --name diagnosis --price 0.01 --from //Alice --wait")
+)
+def register(
+    file: File,
+    name: Annotated[str, typer.Option(help="What to call it.")],
+    signer: Annotated[str, typer.Option("--from", metavar="KEY", help=SIGNER_HELP)],
+    price: Annotated[str, typer.Option(help=f"What each inference pays you. {AMOUNT_HELP}")] = "0",
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return when validators have proven or refused it.")
+    ] = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Put an exact model on the chain: the node takes the file, and every validator proves it.
+
+    A deposit is held while it is registered. The model can be used once more than two thirds of the stake
+    have found the same certificate.
+    """
+    data = read_bytes(file, MODEL_BYTES_MAX)
+    prove_file(data, file)
+    with (
+        Chain(rpc, keystore) as chain,
+        progress(f"proven here; sending {len(data)} bytes", silent=as_json) as report,
+    ):
+        key = signing_key(signer, chain.keystore)
+        arguments = {"blob": chain.upload(data), "size_bytes": str(len(data)), "name": name, "price": price}
+        prepared = prepare(chain, key, encode_call(chain, "models.register", arguments), Balance(0))
+        submit(chain, prepared)
+        done = wait_finalized(chain, prepared, report.note)
+        if "failure" in done:
+            raise UserError(
+                f"the chain refused it ({done['failure']})", "its fee was charged, nothing else changed"
+            )
+        model = event_field(done, "models.Registered", "model")
+        found = _wait_proven(chain, model, report.note) if wait else chain.view("models.get", model=model)
+        _show(chain, found, as_json)
+    if wait and found["model"]["state"] != "proven":
+        why = found["refusal"] or "validators did not come to a verdict"
+        raise UserError(f"the model is {found['model']['state']}: {why}", "it cannot be used")
+
+
+@app.command("list", epilog=examples("consil model list", "consil model list --json"))
+def list_models(rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """List the models on the chain."""
+    with Chain(rpc) as chain:
+        found: list[dict[str, Any]] = []
+        after: str | None = None
+        while True:
+            page = chain.view("models.page", after=after, limit=_PAGE)
+            found += page
+            if len(page) < _PAGE:
+                break
+            after = page[-1]["id"]
+        if as_json:
+            print_json(found)
+            return
+        rows = [
+            (
+                one["model"]["name"],
+                one["model"]["state"],
+                chain.token.format(one["model"]["price"]),
+                one["id"],
+            )
+            for one in found
+        ]
+        print_table(("name", "state", "price", "id"), rows, "no models; add one with `consil model register`")
+
+
+@app.command(epilog=examples("consil model show 0x5d0e..."))
+def show(model: ModelId, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """Show a model, its state, and who attested its proof."""
+    with Chain(rpc) as chain:
+        found = chain.view("models.get", model=model)
+        if found is None:
+            raise UserError(f"no model {model}", "`consil model list` shows those there are")
+        _show(chain, found, as_json)
+
+
+def tell_limited(limited: tuple[str, ...]) -> None:
+    """Values outside the range that the model was made for count as the end of that range."""
+    if limited:
+        warn(f"outside the model's range, taken as its nearest end: {', '.join(limited[:8])}")
+
+
+def _wait_proven(chain: Chain, model: str, note: Any) -> dict[str, Any]:
+    """The model once its job has ended; jobs have deadlines, so that they always do."""
+    while True:
+        found: dict[str, Any] = chain.view("models.get", model=model)
+        if found["model"]["state"] != "draft":
+            return found
+        note("registered; every validator is proving it")
+        time.sleep(_POLL_S)
+
+
+def event_field(done: dict[str, Any], name: str, field: str) -> str:
+    """A field of the event of that name in what a finalized transaction did."""
+    return next(str(event["fields"][field]) for event in done["events"] if event["event"] == name)
+
+
+def _show(chain: Chain, found: dict[str, Any], as_json: bool) -> None:
+    proof = chain.view("models.proof", model=found["id"])
+    seats = [] if proof is None else proof["attestations"]
+    if as_json:
+        print_json({"id": found["id"], **found["model"], "refusal": found["refusal"], "attestations": seats})
+        return
+    model = found["model"]
+    print_fields(
+        {
+            "id": found["id"],
+            "name": model["name"],
+            "state": model["state"] + (f" ({found['refusal']})" if found["refusal"] else ""),
+            "hash": model["exact_hash"] or "not proven",
+            "gas": model["gas"],
+            "price": chain.token.format(model["price"]),
+            "owner": chain.address(bytes.fromhex(model["owner"][2:])),
+        }
+    )
+    print_seats(seats)
+
+
+def print_seats(seats: list[dict[str, Any]]) -> None:
+    """Who attested, and what became of each seat."""
+    if seats:
+        print_line("")
+        rows = [(seat["key"], seat["stake"], seat["conduct"]) for seat in seats]
+        print_table(("validator", "stake", "attestation"), rows, "nobody")
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.expanduser().write_bytes(data)
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}", "choose another --output") from None

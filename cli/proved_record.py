@@ -1,0 +1,82 @@
+"""The record of a request, believed by its proof alone, and computed again."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cli.errors import UserError
+from cli.exact import certificate_of, prove_file
+from cli.inputs import read_bytes
+from cli.light import asking, belief_file, load, save
+from cli.lookup import find_storage
+from cli.specs import load_spec
+from frame.metadata import decode_value, storage_key
+from inference.certificate import ExactnessCertificate, encode_inputs, encode_outputs
+from inference.encoding import Encoded
+from inference.graph import MODEL_BYTES_MAX
+from node.light.client import Answer, LightClient
+from primitives.hashing import blake2b_256
+from runtime.description import describe_runtime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvedRecord:
+    """What a chain has on record about one request, and about the model that answered it."""
+
+    record: dict[str, Any]
+    certificate: ExactnessCertificate
+    height: int
+    """Of the final block under whose state root the record was proved."""
+
+    proof_bytes: int
+
+
+def verify_record(chain: str, directory: Path, rpc: str, job: str) -> ProvedRecord:
+    """The record of `job`, proved from the genesis of `chain` on. Raises UserError."""
+    spec = load_spec(chain)
+    file = belief_file(directory, spec)
+    with asking(rpc, load(file, spec)) as client:
+        record, answer = _read(client, "inference.records", job)
+        proof, _ = _read(client, "models.proofs", record["model"])
+        save(file, client.belief)
+    return ProvedRecord(
+        record=record,
+        certificate=certificate_of(proof["verdict"]),
+        height=answer.header.height,
+        proof_bytes=answer.proof_bytes,
+    )
+
+
+def recompute(record: dict[str, Any], file: Path, read: Callable[[ExactnessCertificate], Encoded]) -> None:
+    """Run the model in `file` on the input that `read` gives. Raises UserError for another record."""
+    from inference.engine_onnxruntime import OnnxRuntimeEngine
+
+    proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
+    encoded = read(proof.certificate)
+    inputs = encode_inputs(proof.certificate, encoded.tensors)
+    tensors = OnnxRuntimeEngine().load(proof.canonical).run(encoded.tensors)
+    found = {
+        "exact_hash": proof.certificate.model_hash,
+        "input_hash": blake2b_256(inputs),
+        "output": encode_outputs(proof.certificate, tensors),
+    }
+    for name, value in found.items():
+        if record[name] != f"0x{value.hex()}":
+            raise UserError(
+                f"the record has another {name.replace('_', ' ')}", "check the model and the input"
+            )
+
+
+def _read(client: LightClient, item: str, key: str) -> tuple[Any, Answer]:
+    """One entry of the state, proved, as this release reads it. Raises UserError if it is proved absent."""
+    info = find_storage(describe_runtime(), item)
+    try:
+        state_key = storage_key(info, [key])
+    except ValueError as error:
+        raise UserError(f"'{key[:80]}' is no identity: {error}", "write 0x and 64 digits") from None
+    answer = client.read([state_key])
+    data = answer.values[state_key]
+    if data is None:
+        raise UserError(f"it is proved that {item} has no {key}", "the request is open, or was never made")
+    return decode_value(info.value, data), answer
