@@ -35,6 +35,11 @@ class Ballot:
         self.is_muted = False
         """Sign nothing more in this process."""
 
+    @property
+    def is_voting(self) -> bool:
+        """Whether the key is in the committee and may sign."""
+        return self.me is not None and not self.is_listening and not self.is_muted
+
     def enter(self, view: View) -> None:
         """Leave the current view for a higher one."""
         assert view > self.view
@@ -43,7 +48,7 @@ class Ballot:
 
     def may(self, kind: VoteKind) -> bool:
         """Whether a vote of this kind contradicts nothing that was signed."""
-        if self.me is None or self.is_listening or self.is_muted or kind in self.mine:
+        if not self.is_voting or kind in self.mine:
             return False
         if kind == VoteKind.FINALIZE:
             return VoteKind.NULLIFY not in self.mine

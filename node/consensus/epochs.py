@@ -68,6 +68,11 @@ class Epochs:
         self._finals = Allowance(1)
 
     @property
+    def has_begun(self) -> bool:
+        """Whether there is an engine yet."""
+        return self._core is not None
+
+    @property
     def core(self) -> Core:
         """The engine of the current epoch, after `begin`."""
         assert self._core is not None

@@ -20,7 +20,7 @@ epoch on it is complete; below that, after a database was restored for example, 
 
 import fcntl
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Final
 
@@ -31,9 +31,6 @@ from primitives.hashing import blake2b_256, domain
 from primitives.types import EpochIndex, PublicKey
 from primitives.vote import Vote
 
-RECORD_BYTES_MAX: Final = 64 * 1024
-"""Longer than any vote or certificate."""
-
 COMPACT_BYTES: Final = 16 * 1024 * 1024
 """Size from which old epochs are dropped at the start of a new one."""
 
@@ -41,7 +38,9 @@ EPOCHS_KEPT: Final = 2
 """The current epoch and the one before, so that evidence against others can still be made."""
 
 _LENGTH_BYTES: Final = 4
+_LENGTH_CHECK_BYTES: Final = 4
 _CHECKSUM_BYTES: Final = 16
+_LENGTH_DOMAIN: Final = domain("vote-journal-length/1")
 _DOMAIN: Final = domain("vote-journal/1")
 
 
@@ -75,7 +74,7 @@ def create_journal(path: Path, key: PublicKey) -> None:
     Raises FileExistsError if there is one.
     """
     with path.open("xb") as file:
-        _write(file, _frame(_Begin(key, EpochIndex(0)), b"")[0])
+        _write(file, _frames([_Begin(key, EpochIndex(0))], b"")[0])
     _sync_folder(path)
 
 
@@ -123,9 +122,9 @@ class Journal:
         _write(self._file, data)
         self._entries += entries
 
-    def compact(self, epoch: EpochIndex) -> None:
+    def compact(self, epoch: EpochIndex, above_bytes: int = COMPACT_BYTES) -> None:
         """Drop what is older than the evidence window, at the start of `epoch`, once the file is large."""
-        if self._file.tell() < COMPACT_BYTES:
+        if self._file.tell() <= above_bytes:
             return
         begin = self._entries[0]
         assert isinstance(begin, _Begin)
@@ -166,38 +165,36 @@ def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
     except FileNotFoundError:
         raise JournalError(f"{path} is missing: rotate the session key") from None
     entries: list[_Entry] = []
-    checksum, size = b"", 0
-    for payload, checksum_read in _payloads(data, path):
-        checksum = blake2b_256(_DOMAIN + checksum + payload)[:_CHECKSUM_BYTES]
+    checksum, start = b"", 0
+    while any(data[start:]):
+        payload = _payload(path, data, start, checksum)
+        if payload is None:
+            break
+        frame, checksum = _frame(payload, checksum)
+        if data[start : start + len(frame)] != frame:
+            raise _damaged(path, start)
         try:
             entries.append(_ENTRY.decode(payload))
         except CodecError:
-            raise _damaged(path, size) from None
-        if checksum != checksum_read:
-            raise _damaged(path, size)
-        size += _LENGTH_BYTES + len(payload) + _CHECKSUM_BYTES
+            raise _damaged(path, start) from None
+        start += len(frame)
     if not entries or not isinstance(entries[0], _Begin):
         raise _damaged(path, 0)
     if entries[0].key != key:
         raise JournalError(f"{path} belongs to another session key")
-    return entries, checksum, size
+    return entries, checksum, start
 
 
-def _payloads(data: bytes, path: Path) -> Iterator[tuple[bytes, bytes]]:
-    """Payload and checksum of every record, without a tail that was cut off."""
-    start = 0
-    while start < len(data):
-        if not any(data[start:]):
-            return
-        length = int.from_bytes(data[start : start + _LENGTH_BYTES], "big")
-        body = start + _LENGTH_BYTES
-        end = body + length + _CHECKSUM_BYTES
-        if body <= len(data) and not 0 < length <= RECORD_BYTES_MAX:
-            raise _damaged(path, start)
-        if end > len(data):
-            return
-        yield data[body : body + length], data[body + length : end]
-        start = end
+def _payload(path: Path, data: bytes, start: int, checksum: bytes) -> bytes | None:
+    """The payload of the record at `start`, checked by nothing but its length; None if it was cut off."""
+    body = start + len(_head(0, checksum))
+    if body > len(data):
+        return None
+    length = int.from_bytes(data[start : start + _LENGTH_BYTES], "big")
+    if data[start:body] != _head(length, checksum):
+        raise _damaged(path, start)
+    end = body + length
+    return data[body:end] if end + _CHECKSUM_BYTES <= len(data) else None
 
 
 def _damaged(path: Path, offset: int) -> JournalError:
@@ -205,17 +202,24 @@ def _damaged(path: Path, offset: int) -> JournalError:
 
 
 def _frames(entries: Sequence[_Entry], checksum: bytes) -> tuple[bytes, bytes]:
+    """The bytes of some records, and the last one's checksum."""
     frames = b""
     for entry in entries:
-        frame, checksum = _frame(entry, checksum)
+        frame, checksum = _frame(_ENTRY.encode(entry), checksum)
         frames += frame
     return frames, checksum
 
 
-def _frame(entry: _Entry, checksum: bytes) -> tuple[bytes, bytes]:
-    payload = _ENTRY.encode(entry)
-    checksum = blake2b_256(_DOMAIN + checksum + payload)[:_CHECKSUM_BYTES]
-    return len(payload).to_bytes(_LENGTH_BYTES, "big") + payload + checksum, checksum
+def _frame(payload: bytes, checksum: bytes) -> tuple[bytes, bytes]:
+    """One record, and its checksum."""
+    checksum_after = blake2b_256(_DOMAIN + checksum + payload)[:_CHECKSUM_BYTES]
+    return _head(len(payload), checksum) + payload + checksum_after, checksum_after
+
+
+def _head(length: int, checksum: bytes) -> bytes:
+    """The length of a record, checked."""
+    head = length.to_bytes(_LENGTH_BYTES, "big")
+    return head + blake2b_256(_LENGTH_DOMAIN + checksum + head)[:_LENGTH_CHECK_BYTES]
 
 
 def _write(file: IO[bytes], data: bytes) -> None:

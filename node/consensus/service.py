@@ -98,6 +98,11 @@ class SimplexService:
         """The running engine, to look at; there is one once `run` has started."""
         return self._epochs.core
 
+    @property
+    def is_voting(self) -> bool:
+        """Whether this node's key has a vote in the epoch that runs, and uses it."""
+        return self._epochs.has_begun and self.core.ballot.is_voting
+
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Take part until cancelled. Errors of the host and the disk end it."""
         async with trio.open_nursery() as nursery:
