@@ -148,6 +148,10 @@ class Chain:
             for follower in self._followers:
                 await follower.send(block)
 
+    async def keep(self, block: Block) -> None:
+        """Store a block that is not final, until its view or a later one is; durable on return."""
+        await trio.to_thread.run_sync(self.database.journal_put, block, limiter=self._turn)
+
     async def import_run(self, blocks: Sequence[Block], certificate: Certificate) -> None:
         """Take finalized blocks from a peer: verify, execute, commit; what is final here is passed over.
 

@@ -7,7 +7,7 @@ anything happen. Stop: cancel the nursery; every service leaves in order, and th
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -19,13 +19,19 @@ import trio
 from chainspec.genesis import genesis_block
 from chainspec.spec import ChainSpec
 from node.authorship.author import Author
-from node.authorship.instant import InstantEngine
 from node.chain import Chain
 from node.config import NodeConfig, StartError
+from node.consensus.engine import ConsensusEngine
+from node.consensus.instant import InstantEngine
+from node.consensus.interface import Peer
+from node.consensus.journal import Journal, JournalError
+from node.consensus.service import SimplexService
+from node.consensus_host import ConsensusHost
+from node.consensus_transport import ConsensusTransport, VoteRecord
 from node.db.database import Database, Settings
 from node.db.errors import DatabaseError
 from node.db.schema import Genesis
-from node.identity import NODE_KEY, SESSION_KEY, seed_in
+from node.identity import begin_journal, journal_path, node_seed, session_seed
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import Reading, metrics_route
 from node.network.hello import Role
@@ -34,16 +40,29 @@ from node.pool.core import Limits
 from node.pool.service import PoolService
 from node.pool.verdicts import Verdicts
 from node.rpc.dispatch import Dispatcher, Method
-from node.rpc.methods import About, Live, Methods
+from node.rpc.methods import About, Live, Methods, Number
 from node.rpc.server import HttpServer, PortInUse, rpc_route
-from primitives.block import Block, Body, block_hash
+from node.sync.service import SyncService
+from primitives.block import Block, Body, Header, block_hash
 from primitives.signing import SigningKey, verify
 from primitives.signing_verdicts import disagreements
 from primitives.types import Seed, TimestampMs
+from primitives.vote import VOTE
 from runtime.runtime import Runtime
 
 DATABASE_DIRECTORY: Final = "db"
 KEYSTORE_DIRECTORY: Final = "keystore"
+
+IDLE_BLOCK_MS: Final = 1_000
+"""On a development chain, time between blocks when nothing happens: what waits for a height gets there."""
+
+CONSENSUS_GAP_BLOCKS: Final = 8
+"""A validator this close to its peers catches up by consensus; one further behind asks for blocks."""
+
+MISBEHAVIOUR_COST: Final = 20
+"""For a message that nobody honest sends."""
+
+VOTES_PER_ANSWER: Final = 1_000
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +91,7 @@ async def run(config: NodeConfig, on_started: Callable[[Started], None]) -> None
     try:
         async with _database(config) as database:
             await Node(config, database).run(on_started)
-    except (DatabaseError, KeystoreError, PortInUse, ListenFailed) as error:
+    except (DatabaseError, KeystoreError, JournalError, PortInUse, ListenFailed) as error:
         raise StartError(str(error)) from error
 
 
@@ -85,15 +104,21 @@ class Node:
     """The services of one node, connected and not yet running."""
 
     def __init__(self, config: NodeConfig, database: Database) -> None:
-        """Makes missing keys and binds the RPC and metrics ports. Raises KeystoreError, PortInUse."""
-        keys = config.directory / KEYSTORE_DIRECTORY
-        session_seed = config.session_seed or (seed_in(keys, SESSION_KEY) if config.is_validator else None)
-        self._session = None if session_seed is None else SigningKey(session_seed)
+        """Makes missing keys and binds the RPC and metrics ports.
+
+        Raises StartError, KeystoreError, JournalError, PortInUse.
+        """
         self._config = config
+        self._keys = config.directory / KEYSTORE_DIRECTORY
+        self._session = self._session_key()
         self._chain = Chain(database, Runtime(Verdicts()))
-        self._network = self._make_network(config.node_seed or seed_in(keys, NODE_KEY))
+        self._network = self._make_network(config.node_seed or node_seed(self._keys))
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
+        self._votes = VoteRecord()
+        self._host: ConsensusHost | None = None
+        self._want, self._wanted = trio.open_memory_channel[None](1)
         self._engine = self._make_engine()
+        self._sync = self._make_sync()
         routes = [rpc_route(Dispatcher(self._methods()))]
         self._servers = [HttpServer(routes, config.rpc_port, "--rpc-port")]
         if config.prometheus_port is not None:
@@ -104,17 +129,28 @@ class Node:
         """Serve until cancelled. Raises ListenFailed."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
-            services: list[Service] = [self._pool, self._engine, *self._servers]
+            services: list[Service] = [self._pool, self._sync, *self._servers]
+            if self._engine is not None:
+                services.append(self._engine)
             for service in services:
                 nursery.start_soon(service.run)
-            nursery.start_soon(self._announce_height, self._chain.follow())
+            nursery.start_soon(self._watch, self._chain.follow())
+            nursery.start_soon(self._tell_arrivals)
             on_started(self._started())
+
+    def _session_key(self) -> SigningKey | None:
+        config = self._config
+        if not config.is_validator:
+            return None
+        key = SigningKey(config.session_seed or session_seed(self._keys))
+        if config.session_seed is not None:
+            begin_journal(self._keys, key.public_key)
+        return key
 
     def _make_network(self, seed: Seed) -> Network:
         config = self._config
-        is_alone = config.spec.consensus.engine == "instant"
         network = NetworkConfig(
-            listen=None if is_alone else config.listen,
+            listen=None if self._is_alone else config.listen,
             seed=seed,
             genesis=self._chain.database.genesis_hash,
             role=Role.FULL if self._session is None else Role.AUTHORITY,
@@ -123,20 +159,73 @@ class Node:
         )
         return Network(network)
 
-    def _make_engine(self) -> InstantEngine:
-        if self._session is None:
-            raise StartError("the instant engine has one author, whose key this node lacks: pass --alice")
-        author = Author(self._chain, self._pool, self._session.public_key, ())
-        pace = self._config.spec.consensus.block_time_ms
-        return InstantEngine(self._chain, self._pool, author, clock_ms, pace)
+    @property
+    def _is_alone(self) -> bool:
+        return self._config.spec.consensus.engine == "instant"
 
-    async def _announce_height(self, finalized: trio.MemoryReceiveChannel[Block]) -> None:
-        """Log each final block, and let the heartbeats tell the peers."""
+    def _make_engine(self) -> ConsensusEngine | None:
+        """What makes blocks final here; None on a node without a vote, which follows by sync."""
+        if self._session is None:
+            if self._is_alone:
+                raise StartError("the chain has one author, whose key this node lacks: pass --alice")
+            return None
+        author = Author(self._chain, self._pool, self._session.public_key, ())
+        self._host = ConsensusHost(self._chain, author, self._charge)
+        if self._is_alone:
+            return InstantEngine(
+                self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=clock_ms
+            )
+        return SimplexService(
+            self._host,
+            ConsensusTransport(self._network, self._votes),
+            key=self._session,
+            journal=Journal(journal_path(self._keys, self._session.public_key), self._session.public_key),
+            clock=clock_ms,
+        )
+
+    def _make_sync(self) -> SyncService:
+        return SyncService(
+            self._chain,
+            self._chain.database.blocks,
+            self._network,
+            self._chain.follow(),
+            patience_blocks=0 if self._engine is None else CONSENSUS_GAP_BLOCKS,
+            on_advanced=self._advanced,
+        )
+
+    async def _advanced(self, _: Header) -> None:
+        """Sync moved the chain: the engine goes on from there."""
+        if self._engine is not None:
+            await self._engine.advance()
+
+    def _charge(self, key: Peer, reason: str) -> None:
+        """Lower the score of the peer that proved a session key."""
+        peer = self._network.peer_of(key)
+        if peer is not None:
+            self._network.penalize(peer, reason, MISBEHAVIOUR_COST)
+
+    async def _watch(self, finalized: trio.MemoryReceiveChannel[Block]) -> None:
+        """Log each final block, let the heartbeats tell the peers, and keep the committee's slots free."""
+        await self._admit_committee()
         async for block in finalized:
             header = block.header
             self._network.set_status(header.height)
             count = len(block.body.extrinsics)
             _log.info("finalized %d (%s), %d extrinsics", header.height, block_hash(header).hex()[:12], count)
+            if header.next_set is not None:
+                await self._admit_committee()
+
+    async def _tell_arrivals(self) -> None:
+        """Let an engine that waits for extrinsics know of them."""
+        seen = 0
+        while True:
+            seen = await self._pool.wait_for_arrival(seen)
+            with suppress(trio.WouldBlock):
+                self._want.send_nowait(None)
+
+    async def _admit_committee(self) -> None:
+        committee = await self._chain.query(self._chain.runtime.committee)
+        self._network.set_authorities(frozenset(member.key for member in committee.members))
 
     def _started(self) -> Started:
         listening = self._network.listening
@@ -160,11 +249,35 @@ class Node:
         live = Live(
             peers=self._peers,
             addresses=lambda: [str(self._network.listening)] if self._network.listening else [],
-            sync_state=lambda: {"currentBlock": self._chain.finalized.height, "highestBlock": self._target()},
-            is_syncing=lambda: False,
-            consensus=lambda: {"epoch": self._chain.finalized.header.epoch},
+            sync_state=self._sync_state,
+            is_syncing=lambda: self._sync.is_syncing,
+            consensus=self._consensus,
         )
-        return Methods(about, live, self._chain, self._pool).table()
+        methods = Methods(about, live, self._chain, self._pool).table()
+        return {**methods, "consensus_votes": self._recent_votes}
+
+    def _sync_state(self) -> dict[str, int]:
+        return {"currentBlock": self._chain.finalized.height, "highestBlock": self._sync.target}
+
+    def _consensus(self) -> dict[str, Any]:
+        header = self._chain.finalized.header
+        return {
+            "epoch": header.epoch,
+            "view": header.view,
+            "isVoting": self._is_voting(),
+            "finalityMs": [] if self._host is None else [round(ms, 2) for ms in self._host.finality_ms],
+        }
+
+    async def _recent_votes(self, start: Number) -> dict[str, Any]:
+        """Votes that this node sent or received, from number `start` on; `next` is where to go on."""
+        following, votes = self._votes.page(start, VOTES_PER_ANSWER)
+        return {"next": following, "votes": ["0x" + VOTE.encode(vote).hex() for vote in votes]}
+
+    def _is_voting(self) -> bool:
+        engine = self._engine
+        if isinstance(engine, SimplexService):
+            return engine.is_voting
+        return engine is not None
 
     def _peers(self) -> list[dict[str, Any]]:
         return [
@@ -178,22 +291,17 @@ class Node:
             for peer in self._network.peers()
         ]
 
-    def _target(self) -> int:
-        """The highest finalized block that anybody connected speaks of."""
-        heights = (peer.finalized_height for peer in self._network.peers())
-        return max(heights, default=self._chain.finalized.height)
-
     def _reading(self) -> Reading:
         header, counters = self._chain.finalized.header, self._network.counters
         return Reading(
             finalized_height=header.height,
             finalized_age_s=(clock_ms() - header.timestamp_ms) / 1000,
-            target_height=self._target(),
+            target_height=self._sync.target,
             peers=len(self._network.peers()),
             ready_transactions=self._pool.stats().ready,
             epoch=header.epoch,
             view=header.view,
-            is_voting=self._session is not None,
+            is_voting=self._is_voting(),
             dropped_frames=counters.dropped_in.total() + counters.dropped_out.total(),
             database_bytes=_size_bytes(self._config.directory / DATABASE_DIRECTORY),
         )

@@ -1,0 +1,177 @@
+"""What the consensus engine asks of the node: where it stands, to build, execute, keep and commit blocks."""
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from typing import Final, assert_never
+
+from frame.error import InvalidBlock, Unable
+from node.authorship.author import Author
+from node.chain import Chain
+from node.consensus.interface import (
+    Build,
+    Disagreement,
+    Epoch,
+    Finding,
+    ForeignVote,
+    Fork,
+    Misbehaviour,
+    Peer,
+    Position,
+    Settings,
+    Skew,
+    Verdict,
+)
+from node.consensus.leaders import leader_schedule
+from primitives.block import Block, Header, block_hash
+from primitives.certificate import Certificate
+from primitives.committee import Committee
+from primitives.types import BlockHash, BlockNumber, EpochIndex
+from primitives.vote import Evidence
+
+FINALITY_SAMPLES: Final = 256
+"""How many of this node's last proposals the figures are made from."""
+
+_log = logging.getLogger(__name__)
+
+
+class ConsensusHost:
+    """Implements node.consensus.engine.ConsensusHost on the chain of this node."""
+
+    def __init__(self, chain: Chain, author: Author, charge: Callable[[Peer, str], None]) -> None:
+        """`charge` lowers the score of a peer, with the reason."""
+        self._chain = chain
+        self._charge = charge
+        self._author = author
+        self._proposed: dict[BlockHash, float] = {}
+        self.finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
+        """From this node's own proposals, executed, to their durable commit."""
+
+    async def position(self) -> Position:
+        """Where the chain stands."""
+        committee = await self._chain.query(self._chain.runtime.committee)
+        parameters = await self._chain.query(
+            lambda state: self._chain.runtime.query(state, "session.parameters")
+        )
+        settings = Settings(block_time_ms=parameters.block_time_ms, delta_ms=parameters.delta_ms)
+        return await self._chain.read(self._position, committee, settings)
+
+    async def build(self, request: Build) -> Block | None:
+        """A new executed block; None if this node cannot build now."""
+        try:
+            block = await self._author.build(
+                request.parent, request.view, request.timestamp_ms, is_empty=request.is_empty
+            )
+        except (InvalidBlock, Unable) as error:
+            _log.error("cannot build block %d: %s", request.parent.height + 1, error)
+            return None
+        self._proposed[block_hash(block.header)] = time.monotonic()
+        return block
+
+    async def verify(self, block: Block) -> Verdict:
+        """What executing `block` showed."""
+        try:
+            await self._chain.execute(block)
+        except InvalidBlock as error:
+            _log.warning("block %d is invalid: %s", block.header.height, error)
+            return Verdict.INVALID
+        except Unable as error:
+            _log.error("cannot execute block %d: %s", block.header.height, error)
+            return Verdict.UNABLE
+        return Verdict.VALID
+
+    async def persist(self, block: Block) -> None:
+        """Keep a block that is not final; durable on return."""
+        await self._chain.keep(block)
+
+    async def commit(self, blocks: Sequence[Block], certificate: Certificate) -> None:
+        """Make executed blocks final; durable on return."""
+        await self._chain.commit(blocks, certificate)
+        now = time.monotonic()
+        for block in blocks:
+            since = self._proposed.pop(block_hash(block.header), None)
+            if since is not None:
+                self.finality_ms.append((now - since) * 1000)
+        self._proposed = {name: since for name, since in self._proposed.items() if now - since < 60}
+
+    async def ancestors(self, name: BlockHash, above: BlockNumber, count: int) -> Sequence[Block]:
+        """The block and its ancestors higher than `above`, from the top down; those that are here."""
+        return await self._chain.read(self._ancestors, name, above, count)
+
+    async def last_certificate(self, epoch: EpochIndex) -> Certificate | None:
+        """What made the last block of a past epoch final."""
+        proof = await self._chain.read(self._chain.database.blocks.epoch_proof, epoch)
+        return None if proof is None else proof.certificate
+
+    def report(self, finding: Finding) -> None:
+        """Tell the operator, and charge a peer that misbehaved."""
+        match finding:
+            case Misbehaviour(peer=peer, reason=reason):
+                self._charge(peer, reason)
+            case Evidence(first=vote):
+                _log.error("authority %d signed two conflicting votes in view %d", vote.signer, vote.view)
+            case Skew(leader=leader, ahead_ms=ahead_ms):
+                _log.warning("authority %d proposes %d ms ahead of this clock", leader, ahead_ms)
+            case Fork(theirs=theirs):
+                _log.critical(
+                    "two blocks are final in epoch %d: more than a third of the stake is Byzantine; "
+                    "this node votes no more",
+                    theirs.epoch,
+                )
+            case Disagreement(certificate=certificate):
+                _log.critical(
+                    "the network certified block %s, which is invalid here; this node votes no more: "
+                    "upgrade it, or report this",
+                    certificate.block.hex()[:12],
+                )
+            case ForeignVote(vote=vote):
+                _log.critical(
+                    "the session key voted in view %d of epoch %d elsewhere: is it on two machines? "
+                    "this node votes no more",
+                    vote.view,
+                    vote.epoch,
+                )
+            case _:
+                assert_never(finding)
+
+    def _position(self, committee: Committee, settings: Settings) -> Position:
+        database, blocks = self._chain.database, self._chain.database.blocks
+        anchor = blocks.header(BlockNumber(committee.first_height - 1))
+        tip = blocks.header(database.finalized().height)
+        assert anchor is not None
+        assert tip is not None
+        heights = range(committee.first_height, tip.height + 1)
+        committed = [blocks.hash_at(BlockNumber(height)) for height in heights]
+        kept = [item for item in database.journal() if isinstance(item, Block)]
+        return Position(
+            epoch=Epoch(
+                committee=committee,
+                anchor=anchor,
+                leaders=leader_schedule(committee, database.genesis_hash),
+                settings=settings,
+            ),
+            tip=tip,
+            committed=tuple(name for name in committed if name is not None),
+            final=blocks.certificate(tip.height) if tip.height >= committee.first_height else None,
+            blocks=tuple(block for block in kept if _is_ahead(block.header, tip, committee)),
+        )
+
+    def _ancestors(self, name: BlockHash, above: BlockNumber, count: int) -> list[Block]:
+        kept = {
+            block_hash(item.header): item
+            for item in self._chain.database.journal()
+            if isinstance(item, Block)
+        }
+        found: list[Block] = []
+        while len(found) < count:
+            block = kept.get(name) or self._chain.database.blocks.block(name)
+            if block is None or block.header.height <= above:
+                break
+            found.append(block)
+            name = block.header.parent
+        return found
+
+
+def _is_ahead(header: Header, tip: Header, committee: Committee) -> bool:
+    return header.epoch == committee.epoch and header.height > tip.height
