@@ -43,7 +43,7 @@ check: setup ## exactly what CI runs: format, lint, types, imports, dead code, t
 	$(BIN)/pytest
 
 demo: setup ## four validators, one exact model, one answer that a light client believes
-	$(BIN)/python examples/demo/run.py
+	$(BIN)/python -m examples.demo.run
 
 sim: setup ## simulate consensus: SEEDS=n runs, starting at seed FROM=s
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM)

@@ -1,0 +1,1 @@
+"""`make demo`: a local network does its whole job in front of an audience."""
