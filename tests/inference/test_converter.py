@@ -200,8 +200,8 @@ def test_samples_of_another_width_are_refused() -> None:
 
 
 def test_a_wide_layer_keeps_to_the_bound() -> None:
-    """Four thousand terms leave few bits for each; the prover has the last word."""
-    width = 4000
+    """Two thousand terms leave few bits for each; the prover has the last word."""
+    width = 2000
     nodes = [
         helper.make_node("Gemm", ["x", "w1"], ["g"]),
         helper.make_node("Relu", ["g"], ["r"]),

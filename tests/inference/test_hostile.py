@@ -259,7 +259,7 @@ def test_every_truncation_is_refused_or_complete() -> None:
         assert answer.reason
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     st.binary(max_size=8),
@@ -277,7 +277,7 @@ def test_a_mutated_file_is_proved_or_refused_and_nothing_else(
     assert answer == verdict(bytes(data))
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(st.binary(max_size=200))
 def test_arbitrary_bytes_are_refused(data: bytes) -> None:
     assert isinstance(verdict(data), Refusal)

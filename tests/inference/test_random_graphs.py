@@ -84,12 +84,12 @@ def graphs(draw: st.DrawFn) -> bytes:
     return file(drawn.nodes, [Port("x", "int8", (1, WIDTH))], ports, drawn.constants)
 
 
-CORNERS = [
-    (from_integers("int8", (1, WIDTH), values),) for values in product((-128, -1, 127), repeat=WIDTH)
-] + [(from_integers("int8", (1, WIDTH), (53, -77, 20)),)]
+CORNERS = [(from_integers("int8", (1, WIDTH), values),) for values in product((-128, 127), repeat=WIDTH)] + [
+    (from_integers("int8", (1, WIDTH), (53, -77, 20)),)
+]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(graphs())
 def test_what_is_proved_is_computed_alike_and_within_bounds(data: bytes) -> None:
     try:
