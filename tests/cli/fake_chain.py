@@ -1,18 +1,34 @@
 """A node in a dictionary behind real HTTP: the real runtime decides, and every block is final at once."""
 
+import json
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 
 from frame.error import InvalidTransaction
 from frame.metadata import decode_value, encode_fields
-from primitives.block import Block
+from inference.certificate import (
+    ExactnessCertificate,
+    decode_inputs,
+    decode_verdict,
+    encode_outputs,
+    encode_verdict,
+)
+from inference.engine_numpy import NumpyEngine
+from inference.prover import verdict
+from node.blobs.messages import blob_id, manifest_of
+from primitives.block import Block, block_hash
 from primitives.codec import CodecError
-from primitives.extrinsic import CALL, EXTRINSIC, Extrinsic, decode_extrinsic, extrinsic_hash
+from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic, decode_extrinsic, extrinsic_hash
+from primitives.job_message import JobPhase, commitment_of, result_digest, sign_commit, sign_reveal
 from primitives.outcome import BlockOutcome, EventRecord, Outcome
 from primitives.types import AccountId
+from runtime.jobs import InferTask, ProveTask
 from tests.cli.fake_rpc import FakeNode, Refusal
-from tests.runtime.chain import GENESIS_HASH, Chain
+from tests.runtime.chain import ALICE, GENESIS_HASH, Chain, call
+
+JOBS = 5
 
 
 class FakeChain(FakeNode):
@@ -22,6 +38,8 @@ class FakeChain(FakeNode):
         self.chain = Chain()
         self.blocks: list[tuple[Block, BlockOutcome]] = []
         self.pool: dict[str, Extrinsic] = {}
+        self.blobs: dict[bytes, bytes] = {}
+        self.verdict = verdict
         self.places: dict[str, tuple[int, int]] = {}
         self.grow()
         super().__init__(
@@ -45,10 +63,40 @@ class FakeChain(FakeNode):
             }
         )
 
-    def grow(self, *extrinsics: Extrinsic) -> None:
-        block, _ = self.chain.block(extrinsics)
-        executed = self.chain.grow(*extrinsics)
+    def grow(self, *extrinsics: Extrinsic, inherents: Sequence[Call] = ()) -> None:
+        block, executed = self.chain.block(extrinsics, inherents)
+        assert len(block.body.inherents) == len(inherents)
+        self.chain.state.apply(executed.changes)
+        self.chain.hashes.append(block_hash(block.header))
         self.blocks.append((block, executed.outcome))
+
+    def store(self, data: bytes) -> bytes:
+        blob = blob_id(manifest_of(data))
+        self.blobs[blob] = data
+        return json.dumps({"blob": hexed(blob), "sizeBytes": len(data)}).encode()
+
+    def attest(self) -> None:
+        """Alice, who is the only validator, does her part of every open job in a block."""
+        state, messages = self.chain.state, []
+        for job in self.chain.runtime.open_jobs(state):
+            result = self.result_of(job.task)
+            digest, salt = result_digest(result), bytes(32)
+            if job.phase is JobPhase.COMMIT:
+                commitment = commitment_of(GENESIS_HASH, job.id, ALICE.public_key, digest, salt)
+                messages.append(call(JOBS, 0, sign_commit(ALICE, GENESIS_HASH, job.id, commitment)))
+            else:
+                reveal = sign_reveal(ALICE, GENESIS_HASH, job.id, digest, salt)
+                messages.append(call(JOBS, 2, reveal, result))
+        self.grow(inherents=messages)
+
+    def result_of(self, task: ProveTask | InferTask) -> bytes:
+        data = self.blobs[task.blob]
+        if isinstance(task, ProveTask):
+            return encode_verdict(self.verdict(data))
+        certificate = decode_verdict(task.certificate)
+        assert isinstance(certificate, ExactnessCertificate)
+        outputs = NumpyEngine().load(data).run(decode_inputs(certificate, task.input))
+        return encode_outputs(certificate, outputs)
 
     def version(self) -> dict[str, Any]:
         return {
@@ -99,11 +147,14 @@ class FakeChain(FakeNode):
         found = [hexed(key) for key, _ in self.chain.state.iterate(unhexed(prefix)) if hexed(key) > start]
         return found[:count]
 
-    def view(self, name: str, arguments: list[Any]) -> Any:
+    def view(self, name: str, arguments: list[Any] | dict[str, Any]) -> Any:
         pallet, _, view = name.partition(".")
         [info] = [one for one in self.chain.runtime.metadata().pallet(pallet).views if one.name == view]
-        named = {field.name: value for field, value in zip(info.parameters, arguments, strict=True)}
+        names = [field.name for field in info.parameters]
+        named = dict(zip(names, arguments, strict=True)) if isinstance(arguments, list) else arguments
         answer = self.chain.runtime.view(self.chain.state, name, encode_fields(info.parameters, named))
+        if name in ("models.get", "inference.pending"):
+            self.attest()
         return decode_value(info.returns, answer)
 
     def submit(self, text: str) -> str:

@@ -26,6 +26,11 @@ class FakeNode:
         self.status = 200
         self.url = ""
 
+    def store(self, data: bytes) -> bytes:
+        """What is uploaded; this node takes nothing."""
+        self.status = 507
+        return b"the blob store is full; remove something, or raise its limit"
+
     def answer(self, request: Any) -> bytes:
         if self.raw is not None:
             return self.raw(request)
@@ -58,8 +63,8 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
         disable_nagle_algorithm = True
 
         def do_POST(self) -> None:
-            request = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            body = node.answer(request)
+            data = self.rfile.read(int(self.headers["Content-Length"]))
+            body = node.store(data) if self.path == "/blobs" else node.answer(json.loads(data))
             self.send_response(node.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

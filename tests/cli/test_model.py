@@ -1,0 +1,271 @@
+"""`consil model` and `consil infer`, on the trained example and on the real runtime."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.prover import prove
+from inference.refusal import Refusal as Unprovable
+from tests.cli.conftest import Consil
+from tests.cli.fake_chain import FakeChain
+from tests.cli.fake_rpc import serving
+from tests.cli.proving_node import ProvingNode, forge_value
+
+Document = Callable[..., Any]
+Refusal = Callable[..., str]
+
+EXAMPLE = Path(__file__).parents[2] / "examples" / "diagnosis"
+HELD_OUT = EXAMPLE / "held_out.csv"
+
+
+@pytest.fixture(scope="session")
+def exact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The example in exact form, made by the command."""
+    from typer.testing import CliRunner
+
+    from cli.main import app
+
+    output = tmp_path_factory.mktemp("model") / "exact.onnx"
+    made = CliRunner().invoke(app, ["model", "convert", *map(str, conversion(output))])
+    assert made.exit_code == 0, made.output
+    return output
+
+
+@pytest.fixture
+def node() -> Iterator[FakeChain]:
+    fake = FakeChain()
+    with serving(fake):
+        yield fake
+
+
+def conversion(output: Path) -> list[object]:
+    samples = ["--calibration", EXAMPLE / "train.csv", "--held-out", HELD_OUT]
+    return [EXAMPLE / "model.onnx", *samples, "--output", output]
+
+
+def test_the_trained_example_is_converted_with_full_agreement(document: Document, tmp_path: Path) -> None:
+    made = document("model", "convert", *conversion(tmp_path / "exact.onnx"))
+    assert made["agreement"] == {"matched": 171, "total": 171}
+    proof = prove((tmp_path / "exact.onnx").read_bytes())
+    assert made["hash"] == f"0x{proof.certificate.model_hash.hex()}"
+    assert document("model", "prove", tmp_path / "exact.onnx")["gas"] == made["gas"]
+
+
+def test_it_runs_on_a_row_and_on_json_alike(document: Document, exact: Path) -> None:
+    by_row = document("model", "run", exact, "--samples", HELD_OUT, "--row", 3)
+    cells = HELD_OUT.read_text().splitlines()[3].split(",")[:-1]
+    assert document("model", "run", exact, "--input", f"[{','.join(cells)}]") == by_row
+    assert document("model", "run", exact, "--input", f'{{"features": [[{",".join(cells)}]]}}') == by_row
+    assert by_row["class"] == 0
+
+
+def test_a_value_outside_the_range_is_told(consil: Consil, exact: Path) -> None:
+    result = consil("model", "run", exact, "--input", json.dumps([1e9, *[0] * 29]))
+    assert result.exit_code == 0
+    assert "outside the model's range, taken as its nearest end: features[0]" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ("[1, 2", "the input is not JSON"),
+        ("[" * 100_000, "the input is not JSON"),
+        ("[1, 2]", "features takes 30 numbers, not 2; the model takes features of shape [1, 30]"),
+        ("[" + "0," * 30 + "0]", "features takes 30 numbers, not 31"),
+        ('{"other": [1]}', "the model takes the inputs features, not other"),
+        ('["x"]', "is not a decimal number"),
+        ("[NaN]", "is not a decimal number"),
+        ("[true]", "true is no number"),
+        ("7", "neither a list nor an object"),
+        ("@/no/such/file", "cannot read /no/such/file"),
+    ],
+)
+def test_a_wrong_input_names_what_is_wrong(refusal: Refusal, exact: Path, given: str, reason: str) -> None:
+    assert reason in refusal("model", "run", exact, "--input", given)
+
+
+def test_an_oversized_input_is_refused(refusal: Refusal, exact: Path, tmp_path: Path) -> None:
+    (tmp_path / "huge").write_bytes(b" " * (1024 * 1024 + 1))
+    assert "more than 1048576 bytes" in refusal("model", "run", exact, "--input", f"@{tmp_path / 'huge'}")
+
+
+def test_rows_and_files_that_are_not_there_are_refused(refusal: Refusal, exact: Path) -> None:
+    assert "has 171 rows, not 172" in refusal("model", "run", exact, "--samples", HELD_OUT, "--row", 172)
+    assert "cannot read" in refusal("model", "run", exact, "--samples", "/no/such/file")
+    assert "line 1" in refusal("model", "run", exact, "--samples", "/dev/null")
+
+
+def test_one_source_of_input_is_needed(refusal: Refusal, exact: Path) -> None:
+    refusal("model", "run", exact, code=2)
+    refusal("model", "run", exact, "--input", "[]", "--samples", HELD_OUT, code=2)
+
+
+def test_a_float_model_is_no_exact_model(refusal: Refusal) -> None:
+    for command in (["prove"], ["run", "--input", "[]"]):
+        assert "is not exact" in refusal("model", command[0], EXAMPLE / "model.onnx", *command[1:])
+
+
+def test_what_is_no_model_is_refused(refusal: Refusal, tmp_path: Path) -> None:
+    assert "is not exact" in refusal("model", "prove", "/dev/null")
+    assert "cannot read" in refusal("model", "prove", "/no/such/file")
+    arguments = conversion(tmp_path / "exact.onnx")
+    assert "cannot be made exact" in refusal("model", "convert", HELD_OUT, *arguments[1:])
+    assert not (tmp_path / "exact.onnx").exists()
+
+
+def register(node: FakeChain, exact: Path) -> list[object]:
+    options = ["--name", "diagnosis", "--price", "0.5", "--from", "//Alice", "--rpc", node.url]
+    return ["model", "register", exact, *options]
+
+
+def test_a_model_is_registered_and_proven_by_validators(
+    node: FakeChain, document: Document, consil: Consil, exact: Path
+) -> None:
+    assert "no models" in consil("model", "list", "--rpc", node.url).stdout
+    made = document(*register(node, exact), "--wait")
+    assert (made["state"], made["name"]) == ("proven", "diagnosis")
+    assert [seat["conduct"] for seat in made["attestations"]] == ["agreed"]
+    assert made["exact_hash"] == document("model", "prove", exact)["hash"]
+    [listed] = document("model", "list", "--rpc", node.url)
+    assert listed["id"] == made["id"]
+    assert document("model", "show", made["id"], "--rpc", node.url)["state"] == "proven"
+    assert "0.5 CNS" in consil("model", "show", made["id"], "--rpc", node.url).stdout
+
+
+def test_a_model_that_validators_refuse_is_exit_code_1(node: FakeChain, consil: Consil, exact: Path) -> None:
+    node.verdict = lambda data: Unprovable(node="node 3", reason="it may overflow")
+    result = consil(*register(node, exact), "--wait")
+    assert result.exit_code == 1
+    assert "the model is refused: node 3: it may overflow" in result.stderr
+
+
+def test_a_model_that_cannot_be_proved_is_refused_before_it_is_sent(
+    node: FakeChain, refusal: Refusal
+) -> None:
+    assert "is not exact" in refusal(*register(node, EXAMPLE / "model.onnx"))
+    assert node.blobs == {}
+
+
+def test_a_full_blob_store_is_one_line(node: FakeChain, consil: Consil, exact: Path) -> None:
+    full = super(FakeChain, node).store
+    node.store = full  # type: ignore[method-assign]
+    result = consil(*register(node, exact))
+    assert result.exit_code == 1
+    assert "the blob store is full" in result.stderr.splitlines()[-1]
+
+
+def test_a_model_registered_twice_is_refused(
+    node: FakeChain, document: Document, consil: Consil, exact: Path
+) -> None:
+    document(*register(node, exact))
+    result = consil(*register(node, exact))
+    assert result.exit_code == 1
+    assert "models.AlreadyRegistered" in result.stderr
+
+
+def test_an_unknown_model_is_one_line(node: FakeChain, refusal: Refusal) -> None:
+    unknown = f"0x{'00' * 32}"
+    assert f"no model {unknown}" in refusal("model", "show", unknown, "--rpc", node.url)
+    run = ("infer", "request", unknown, "--input", "[]", "--from", "//Alice", "--rpc", node.url)
+    assert "does not exist or is not proven" in refusal(*run)
+
+
+@pytest.fixture
+def model(node: FakeChain, document: Document, exact: Path) -> str:
+    """The identity of the example, proven on the chain."""
+    return str(document(*register(node, exact), "--wait")["id"])
+
+
+def ask(node: FakeChain, model: str) -> list[object]:
+    options = ["--samples", HELD_OUT, "--row", 3, "--from", "//Bob", "--rpc", node.url]
+    return ["infer", "request", model, *options]
+
+
+def test_a_diagnosis_is_attested_and_the_same_as_here(
+    node: FakeChain, model: str, document: Document, consil: Consil, exact: Path
+) -> None:
+    answer = document(*ask(node, model), "--wait")
+    here = document("model", "run", exact, "--samples", HELD_OUT, "--row", 3)
+    assert (answer["class"], answer["values"]) == (here["class"], here["values"])
+    assert (answer["attestations"], answer["panel"], answer["status"]) == (1, 1, "answered")
+    assert document("infer", "show", answer["request"], "--rpc", node.url) == answer
+    shown = consil("infer", "watch", answer["request"], "--rpc", node.url).stdout
+    assert "1 of 1 validators" in shown
+    assert "agreed" in shown
+
+
+def test_the_requester_is_told_first_that_inputs_are_public(
+    node: FakeChain, model: str, consil: Consil
+) -> None:
+    result = consil(*ask(node, model))
+    assert result.exit_code == 0
+    assert (
+        result.stderr.splitlines()[0]
+        == "warning: inputs are public: everybody can read what is sent, for ever"
+    )
+
+
+def test_a_request_can_be_sent_now_and_watched_later(node: FakeChain, model: str, document: Document) -> None:
+    sent = document(*ask(node, model))
+    assert sent["status"] == "open"
+    assert document("infer", "show", sent["request"], "--rpc", node.url)["status"] == "open"
+    assert document("infer", "watch", sent["request"], "--rpc", node.url)["status"] == "answered"
+
+
+def test_the_most_to_pay_is_kept(node: FakeChain, model: str, consil: Consil) -> None:
+    result = consil(*ask(node, model), "--max-fee", "0.1")
+    assert result.exit_code == 1
+    assert "inference.FeeAboveMaximum" in result.stderr.splitlines()[-1]
+
+
+def test_an_input_of_wrong_shape_is_refused_before_it_is_paid_for(
+    node: FakeChain, model: str, refusal: Refusal
+) -> None:
+    run = ("infer", "request", model, "--input", "[1, 2]", "--from", "//Bob", "--rpc", node.url)
+    assert "features takes 30 numbers, not 2" in refusal(*run)
+
+
+def test_an_unknown_request_is_one_line(node: FakeChain, refusal: Refusal) -> None:
+    unknown = f"0x{'00' * 32}"
+    for command in ("show", "watch"):
+        assert f"no request {unknown}" in refusal("infer", command, unknown, "--rpc", node.url)
+
+
+@pytest.fixture
+def proving(consil: Consil, node: FakeChain, tmp_path: Path) -> Iterator[ProvingNode]:
+    """A node that proves the state of `node` to light clients of a chain of its own."""
+    spec = tmp_path / "chain.json"
+    consil("chainspec", "build", spec, "--id", "mine", "--validator", "//Alice")
+    consil("light", "init", "--chain", spec, "--dir", tmp_path)
+    made = ProvingNode(spec)
+    with serving(made):
+        yield made
+
+
+def test_a_record_is_believed_by_its_proof_and_computed_again(
+    node: FakeChain,
+    model: str,
+    proving: ProvingNode,
+    document: Document,
+    refusal: Refusal,
+    exact: Path,
+    tmp_path: Path,
+) -> None:
+    answer = document(*ask(node, model), "--wait")
+    proving.show(dict(node.chain.state.iterate(b"")))
+    common = ("--chain", tmp_path / "chain.json", "--dir", tmp_path, "--rpc", proving.url)
+    run = ("infer", "verify", answer["request"], *common)
+    verified = document(*run)
+    assert verified["record"] == answer["record"]
+    assert (verified["verified"], verified["class"]) == (True, answer["class"])
+    again = (*run, "--file", exact, "--samples", HELD_OUT)
+    assert document(*again, "--row", 3)["recomputed"] is True
+    assert "the record has another input hash" in refusal(*again, "--row", 4)
+    unknown = f"0x{'00' * 32}"
+    assert f"has no {unknown}" in refusal("infer", "verify", unknown, *common)
+    assert "is no identity" in refusal("infer", "verify", "7", *common)
+    proving.lie = forge_value
+    assert "wrong proof" in refusal(*run)
