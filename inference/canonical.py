@@ -22,11 +22,11 @@ GRAPH_NAME: Final = b"exact"
 
 
 Attributes = Mapping[int, Mapping[str, AttributeValue]]
-"""The attributes of each node, by its position."""
+"""The attributes of each node, by its position; in the order in which they are written."""
 
 
 def rebuild(graph: Graph, attributes: Attributes) -> bytes:
-    """The canonical file of a graph, given the complete attributes of its nodes."""
+    """The canonical file of a graph, given the complete attributes of its nodes, in order of name."""
     return _file(graph, attributes, _names(graph))
 
 
@@ -79,7 +79,7 @@ def _node(node: Node, attributes: Mapping[str, AttributeValue], names: Mapping[s
     parts = [bytes_field(1, names[name].encode()) for name in node.inputs]
     parts += [bytes_field(2, names[name].encode()) for name in node.outputs]
     parts.append(bytes_field(4, node.operator.encode()))
-    parts += [bytes_field(5, _attribute(name, value)) for name, value in sorted(attributes.items())]
+    parts += [bytes_field(5, _attribute(name, value)) for name, value in attributes.items()]
     return b"".join(parts)
 
 

@@ -1,0 +1,56 @@
+"""Files that say the same have the same hash; files that do not, do not."""
+
+import onnx
+from onnx import numpy_helper
+
+from inference.prover import prove
+from tests.inference.build import floats, two_layers
+
+
+def retold() -> bytes:
+    """The two-layer model in other words: names, order, storage, comments, versions, explicit defaults."""
+    model = onnx.load_from_string(two_layers())
+    kept = {"x", "scores", "class", ""}
+    for node in model.graph.node:
+        for names in (node.input, node.output):
+            names[:] = [name if name in kept else f"other_{name}" for name in names]
+        node.name, node.doc_string = "a name", "a comment"
+        attributes = sorted(node.attribute, key=lambda attribute: attribute.name, reverse=True)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
+    gemm = model.graph.node[1]
+    gemm.attribute.extend([onnx.helper.make_attribute("transB", 0), onnx.helper.make_attribute("alpha", 1.0)])
+    tensors = sorted(model.graph.initializer, key=lambda tensor: tensor.name)
+    del model.graph.initializer[:]
+    for tensor in tensors:
+        array = numpy_helper.to_array(tensor)
+        model.graph.initializer.add(
+            name=f"other_{tensor.name}",
+            data_type=onnx.TensorProto.FLOAT,
+            dims=array.shape,
+            float_data=array.reshape(-1),
+        )
+    model.graph.initializer.add(name="unused", data_type=onnx.TensorProto.FLOAT, dims=[1], float_data=[1])
+    model.graph.name, model.producer_name, model.ir_version = "told otherwise", "somebody", 9
+    model.opset_import[0].version = 20
+    model.metadata_props.add(key="author", value="somebody\nelse")
+    file: bytes = model.SerializeToString()
+    return file
+
+
+def test_the_same_function_in_other_words_has_the_same_certificate() -> None:
+    assert retold() != two_layers()
+    assert prove(retold()) == prove(two_layers())
+
+
+def test_another_weight_is_another_model() -> None:
+    weights = [3, -2, 0.5, 4, 1, -1, 2, 0.25, -5, 6, 7, -9]
+    assert prove(two_layers(weights)).certificate.model_hash != prove(two_layers()).certificate.model_hash
+
+
+def test_zero_has_a_sign_that_the_hash_sees_and_the_outputs_do_not() -> None:
+    assert floats((), (0.0,)) != floats((), (-0.0,))
+    plus, minus = ([sign, *[1] * 11] for sign in (0.0, -0.0))
+    certificates = [prove(two_layers(each)).certificate for each in (plus, minus)]
+    assert certificates[0].bounds_digest == certificates[1].bounds_digest
+    assert certificates[0].model_hash != certificates[1].model_hash
