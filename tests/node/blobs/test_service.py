@@ -10,6 +10,7 @@ from node.blobs.messages import CHUNK_BYTES, REQUEST, BlobId, Request, blob_id, 
 from node.blobs.service import BURST_BYTES, SERVED_BYTES_PER_S, BlobUnavailable
 from node.blobs.store import BlobStore, StoreFull, StoreLimits
 from node.network.identity import PeerId
+from node.network.requests import RequestFailed, RequestFailure
 from node.network.streams import ProtocolViolation
 from tests.node.blobs.samples import LARGE, SMALL, Hub, answer_of
 
@@ -25,6 +26,10 @@ async def lie(peer: PeerId, payload: bytes) -> bytes:
 
 
 async def silence(peer: PeerId, payload: bytes) -> bytes:
+    raise RequestFailed(RequestFailure.TIMED_OUT)
+
+
+async def hang(peer: PeerId, payload: bytes) -> bytes:
     await trio.sleep_forever()
     raise AssertionError
 
@@ -62,7 +67,7 @@ async def test_a_lying_peer_is_charged_and_the_fetch_succeeds(tmp_path: Path) ->
     assert set(hub.penalties) == {LIAR}
 
 
-async def test_a_silent_peer_is_left_for_another(tmp_path: Path, autojump_clock: MockClock) -> None:
+async def test_a_silent_peer_is_left_for_another(tmp_path: Path) -> None:
     hub = Hub({PeerId("silent"): silence})
     one, two = (hub.node(name, tmp_path) for name in ("one", "two"))
     await one.put(LARGE)
@@ -90,7 +95,7 @@ async def test_those_who_want_the_same_blob_share_one_fetch(tmp_path: Path) -> N
 
 
 async def test_a_fetch_that_is_cancelled_leaves_nothing_and_can_be_tried_again(tmp_path: Path) -> None:
-    hub = Hub({PeerId("silent"): silence})
+    hub = Hub({PeerId("silent"): hang})
     two = hub.node("two", tmp_path)
     with trio.move_on_after(0):
         await two.get(BLOB)
