@@ -15,10 +15,14 @@ def every_file() -> list[Path]:
     return sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py"))
 
 
+TRIO_SHELLS: Final = ("service", "instant")
+"""Modules of the consensus that wait, and so count in trio's seconds."""
+
+
 def agreed_files() -> list[Path]:
     """What must give the same result everywhere: on-chain code, consensus, the verifier of their proofs."""
     on_chain = [path for folder in ON_CHAIN for path in (ROOT / folder).rglob("*.py")]
-    consensus = [path for path in (ROOT / "node/consensus").glob("*.py") if path.stem != "service"]
+    consensus = [path for path in (ROOT / "node/consensus").glob("*.py") if path.stem not in TRIO_SHELLS]
     return sorted([*on_chain, *consensus, *(ROOT / "node/light").glob("verify.py")])
 
 
