@@ -45,7 +45,7 @@ class Root(TyperGroup):
         except TyperException as error:
             code = _report_usage(error)
         except typer.Abort:
-            code = _report("stopped before the end; nothing was sent", 1)
+            code = _report("declined; nothing was done", 1)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever we did wrong, the user gets one line
             if "--debug" in arguments:
                 traceback.print_exc()

@@ -179,6 +179,26 @@ def proof(
             print_fields(document)
 
 
+@app.command(epilog=examples("consil query receipt 0xREQUEST", "consil query receipt 0xREQUEST --json"))
+def receipt(
+    request: Annotated[str, typer.Argument(help="As `consil infer request` prints it.")],
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Show the record of an inference as the chain keeps it. `consil infer show` explains the answer."""
+    with Chain(rpc) as chain:
+        record = chain.view("inference.receipt", job=request)
+        if record is None:
+            raise UserError(f"no record of a request {request}", "`consil infer watch` waits for one")
+        if as_json:
+            print_json(record)
+            return
+        type_ = find_storage(chain.metadata, "inference.records").value
+        readable = chain.values.readable(type_, record)
+        seats = [" ".join(map(str, seat.values())) for seat in readable["attestations"]]
+        print_fields(readable | {"attestations": "\n".join(seats)})
+
+
 def _show_entries(chain: Chain, info: StorageInfo, as_json: bool) -> None:
     """All entries of a map, up to ENTRIES_MAX."""
     entries: list[dict[str, Any]] = []

@@ -208,7 +208,9 @@ def _may_be_absent(field: FieldInfo) -> bool:
 
 def _prepare(chain: Chain, signer: str, call: Call, tip: str, nonce: int | None) -> Prepared:
     if not signer:
-        raise UserError("nobody signs", "add --from with //Alice or a name that `consil key list` shows")
+        raise typer.BadParameter(
+            "say whose key signs: //Alice, or a name in the keystore", param_hint="--from"
+        )
     return prepare(chain, signing_key(signer, chain.keystore), call, chain.token.parse(tip), nonce)
 
 

@@ -50,7 +50,7 @@ class FakeNode:
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
-    def handle_error(self, request: Any, client_address: Any) -> None:
+    def handle_error(self, *_: Any) -> None:
         """A client that hangs up is what some tests are about."""
 
 

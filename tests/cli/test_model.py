@@ -192,6 +192,8 @@ def test_a_diagnosis_is_attested_and_the_same_as_here(
     assert (answer["class"], answer["values"]) == (here["class"], here["values"])
     assert (answer["attestations"], answer["panel"], answer["status"]) == (1, 1, "answered")
     assert document("infer", "show", answer["request"], "--rpc", node.url) == answer
+    assert document("query", "receipt", answer["request"], "--rpc", node.url) == answer["record"]
+    assert "agreed" in consil("query", "receipt", answer["request"], "--rpc", node.url).stdout
     shown = consil("infer", "watch", answer["request"], "--rpc", node.url).stdout
     assert "1 of 1 validators" in shown
     assert "agreed" in shown
@@ -232,6 +234,7 @@ def test_an_unknown_request_is_one_line(node: FakeChain, refusal: Refusal) -> No
     unknown = f"0x{'00' * 32}"
     for command in ("show", "watch"):
         assert f"no request {unknown}" in refusal("infer", command, unknown, "--rpc", node.url)
+    assert f"no record of a request {unknown}" in refusal("query", "receipt", unknown, "--rpc", node.url)
 
 
 @pytest.fixture

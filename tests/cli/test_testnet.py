@@ -7,13 +7,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import psutil  # type: ignore[import-untyped]  # published without type information
 import pytest
+from typer.testing import Result
 
 from chainspec.spec import parse_spec
-from cli.testnet_processes import Testnet, TestnetError
+from cli.testnet_processes import CONSIL, Testnet, TestnetError
 from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
 from primitives.signing import SigningKey
@@ -190,9 +190,11 @@ def test_up_refuses_another_shape_than_the_network_has(network: Testnet, refusal
 
 
 def test_status_logs_and_down_work_on_a_running_network(network: Testnet, consil: Consil) -> None:
+    def run(*arguments: str) -> Result:
+        return consil("testnet", *arguments, "--dir", network.directory)
+
     network.start()
     network.wait_finalized(1, timeout_s=30)
-    run: Any = lambda *arguments: consil("testnet", *arguments, "--dir", network.directory)  # noqa: E731
     assert "validator-2  validator" in run("status").stdout
     assert json.loads(run("status", "--json").stdout)[2]["role"] == "full node"
     assert "started node-1 as" in run("logs", "node-1").stdout
@@ -200,3 +202,17 @@ def test_status_logs_and_down_work_on_a_running_network(network: Testnet, consil
     assert run("down", "--purge").exit_code == 0
     assert pids(network) == []
     assert not network.directory.exists()
+
+
+@pytest.mark.parametrize("awaited", ["starting 1 nodes", "Ctrl-C stops every node"])
+def test_ctrl_c_leaves_no_process_at_any_moment(tmp_path: Path, awaited: str) -> None:
+    command = [*CONSIL, "testnet", "up", "--validators", "1", "--dir", str(tmp_path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
+        assert up.stdout is not None
+        for line in up.stdout:
+            if awaited in line:
+                up.send_signal(signal.SIGINT)
+        assert up.wait() in (0, 130)
+    network = Testnet.open(tmp_path)
+    assert pids(network) == []
+    assert list(tmp_path.glob("*.pid")) == []
