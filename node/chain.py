@@ -155,7 +155,8 @@ class Chain:
     async def import_run(self, blocks: Sequence[Block], certificate: Certificate) -> None:
         """Take finalized blocks from a peer: verify, execute, commit; what is final here is passed over.
 
-        Raises BadProof or InvalidBlock if the peer lies, Unable or DatabaseError if the trouble is ours.
+        Raises BadProof if the certificate does not prove them, InvalidBlock if they are final for the network
+        and invalid here, Unable or DatabaseError if this node cannot tell now.
         """
         proof = FinalityProof(tuple(block.header for block in blocks), certificate)
         verify_finality(await self.trusted(), proof)

@@ -19,6 +19,8 @@ import trio
 from chainspec.genesis import genesis_block
 from chainspec.spec import ChainSpec
 from node.authorship.author import Author
+from node.blobs.service import BlobService
+from node.blobs.store import BlobError, BlobStore, StoreLimits
 from node.chain import Chain
 from node.config import NodeConfig, StartError
 from node.consensus.engine import ConsensusEngine
@@ -42,6 +44,7 @@ from node.pool.verdicts import Verdicts
 from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.methods import About, Live, Methods, Number
 from node.rpc.server import HttpServer, PortInUse, rpc_route
+from node.rpc.upload import upload_route
 from node.sync.service import SyncService
 from primitives.block import Block, Body, Header, block_hash
 from primitives.signing import SigningKey, verify
@@ -52,17 +55,21 @@ from runtime.runtime import Runtime
 
 DATABASE_DIRECTORY: Final = "db"
 KEYSTORE_DIRECTORY: Final = "keystore"
+BLOBS_DIRECTORY: Final = "blobs"
 
 IDLE_BLOCK_MS: Final = 1_000
 """On a development chain, time between blocks when nothing happens: what waits for a height gets there."""
 
-CONSENSUS_GAP_BLOCKS: Final = 8
+CONSENSUS_GAP_BLOCKS: Final = 3
 """A validator this close to its peers catches up by consensus; one further behind asks for blocks."""
 
 MISBEHAVIOUR_COST: Final = 20
 """For a message that nobody honest sends."""
 
 VOTES_PER_ANSWER: Final = 1_000
+
+TROUBLE_AT_START: Final = (DatabaseError, KeystoreError, JournalError, BlobError, PortInUse, ListenFailed)
+"""What the operator can do something about; each is one line that says what."""
 
 _log = logging.getLogger(__name__)
 
@@ -91,7 +98,7 @@ async def run(config: NodeConfig, on_started: Callable[[Started], None]) -> None
     try:
         async with _database(config) as database:
             await Node(config, database).run(on_started)
-    except (DatabaseError, KeystoreError, JournalError, PortInUse, ListenFailed) as error:
+    except TROUBLE_AT_START as error:
         raise StartError(str(error)) from error
 
 
@@ -106,7 +113,7 @@ class Node:
     def __init__(self, config: NodeConfig, database: Database) -> None:
         """Makes missing keys and binds the RPC and metrics ports.
 
-        Raises StartError, KeystoreError, JournalError, PortInUse.
+        Raises StartError, KeystoreError, JournalError, BlobError, PortInUse.
         """
         self._config = config
         self._keys = config.directory / KEYSTORE_DIRECTORY
@@ -114,12 +121,13 @@ class Node:
         self._chain = Chain(database, Runtime(Verdicts()))
         self._network = self._make_network(config.node_seed or node_seed(self._keys))
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
+        self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
         self._votes = VoteRecord()
         self._host: ConsensusHost | None = None
         self._want, self._wanted = trio.open_memory_channel[None](1)
         self._engine = self._make_engine()
         self._sync = self._make_sync()
-        routes = [rpc_route(Dispatcher(self._methods()))]
+        routes = [rpc_route(Dispatcher(self._methods())), upload_route(self._blobs)]
         self._servers = [HttpServer(routes, config.rpc_port, "--rpc-port")]
         if config.prometheus_port is not None:
             metrics = metrics_route(self._reading)
