@@ -7,7 +7,6 @@ validator abstains.
 
 import os
 import select
-import shutil
 import signal
 import subprocess
 import sys
@@ -28,7 +27,14 @@ from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, TensorError, ensure_sound
 from primitives.codec import CodecError
 
-_ROOT: Final = Path(__file__).resolve().parent.parent
+_ENVIRONMENT: Final = {
+    "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
+    "PYTHONDONTWRITEBYTECODE": "1",
+    "OMP_NUM_THREADS": "1",
+    "OPENBLAS_NUM_THREADS": "1",
+    "LC_ALL": "C.UTF-8",
+}
+"""All that a worker has of an environment."""
 
 
 class Unable(Exception):
@@ -172,30 +178,24 @@ def _sendable(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
 
 
 class _Worker:
-    """One process in a process group of its own, in an empty directory, with nothing of our environment."""
+    """One process in a process group of its own, in a directory that is gone, without our environment."""
 
     def __init__(self, limits: WorkerLimits) -> None:
-        self._directory = tempfile.mkdtemp(prefix="consil-worker-")
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long-lived as the process
         self._ending = Lock()
         self.network_isolated = False
         arguments = [str(limits.memory_bytes), str(limits.cpu_s)]
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "inference.worker", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._errors,
-            bufsize=0,
-            cwd=self._directory,
-            env={
-                "PYTHONPATH": str(_ROOT),
-                "PYTHONDONTWRITEBYTECODE": "1",
-                "OMP_NUM_THREADS": "1",
-                "OPENBLAS_NUM_THREADS": "1",
-                "LC_ALL": "C.UTF-8",
-            },
-            start_new_session=True,
-        )
+        with tempfile.TemporaryDirectory(prefix="consil-worker-") as directory:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-m", "inference.worker", *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._errors,
+                bufsize=0,
+                cwd=directory,
+                env=_ENVIRONMENT,
+                start_new_session=True,
+            )
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
@@ -221,12 +221,11 @@ class _Worker:
         return self._receive(deadline)
 
     def kill(self) -> None:
-        """End the whole process group and remove what it had; may be called twice, and from any thread."""
+        """End the whole process group; may be called twice, and from any thread."""
         with self._ending:
             if self._process.returncode is None:
                 os.killpg(self._process.pid, signal.SIGKILL)
                 self._process.wait()
-            shutil.rmtree(self._directory, ignore_errors=True)
 
     def release(self) -> None:
         """Close our ends of the pipes; only the thread whose turn it is may, since descriptors are used
