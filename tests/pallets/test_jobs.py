@@ -179,7 +179,19 @@ def test_a_job_that_nobody_commits_to_closes_at_once_and_is_refunded(world: Atte
     assert world.events() == ["CommitsClosed", "Released", "JobClosed", "ProofFailed"]
 
 
-def test_reveals_end_when_all_are_there_or_at_their_height(world: Attested, job: Hash) -> None:
+def test_a_job_closes_when_every_commitment_is_opened(world: Attested, job: Hash) -> None:
+    world.commit(job, {0: VERDICT, 1: VERDICT, 2: VERDICT})
+    world.abstain(job, 3)
+    world.end_block()
+    world.reveal(job, {0: VERDICT, 1: VERDICT})
+    world.finalize()
+    assert world.phase(job) is JobPhase.REVEAL
+    world.reveal(job, {2: VERDICT})
+    world.finalize()
+    assert world.phase(job) is None
+
+
+def test_reveals_end_at_their_height(world: Attested, job: Hash) -> None:
     world.commit(job, dict.fromkeys(range(4), VERDICT))
     world.end_block()
     found = world.pallets.jobs.get(job)
@@ -318,7 +330,7 @@ def test_messages_of_a_block_are_bounded_in_number_and_bytes(world: Attested, jo
     world.end_block()
     world.commit(job, {2: OTHER, 3: RESULT})
     world.end_block()
-    world.pallets.jobs.config = dataclasses.replace(JOBS, result_bytes_max=len(RESULT))
+    world.pallets.jobs.config = dataclasses.replace(JOBS, result_bytes_max=len(RESULT + OTHER) - 1)
     world.reveal(job, {0: RESULT, 1: RESULT})
     refused(
         world, TooManyMessages, lambda: world.pallets.jobs.reveal(Nobody(), reveal_of(2, job, OTHER), OTHER)
