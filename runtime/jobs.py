@@ -1,12 +1,13 @@
-"""The open jobs of a state, with everything that a validator needs to work on them."""
+"""The open jobs of a state, with all that a validator needs to work on them and to answer."""
 
 from dataclasses import dataclass
 
 from frame.jobs import JobKind
-from pallets.jobs import Job
-from primitives.job_message import JobPhase
+from pallets.jobs import Job, Jobs
+from primitives.extrinsic import Call
+from primitives.job_message import Abstain, Commit, JobMessage, JobPhase, Reveal
 from primitives.types import AuthorityIndex, BlockNumber, Hash, PublicKey
-from runtime.pallets import Pallets
+from runtime.pallets import PALLETS, Pallets
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,3 +99,20 @@ def _seats(pallets: Pallets, job: Hash) -> tuple[Seat, ...]:
             )
         )
     return tuple(seats)
+
+
+def job_call(message: JobMessage, result: bytes | None) -> Call:
+    """The inherent that brings a message; `result` is for the first reveal of its digest only."""
+    match message:
+        case Commit():
+            return _call("commit", message)
+        case Abstain():
+            return _call("abstain", message)
+        case Reveal():
+            return _call("reveal", message, result)
+
+
+def _call(name: str, *arguments: object) -> Call:
+    pallet = next(index for index, pallet in PALLETS.items() if pallet is Jobs)
+    declaration = next(each for each in Jobs.calls.values() if each.name == name)
+    return Call(pallet, declaration.index, declaration.arguments.encode(arguments))
