@@ -1,0 +1,1 @@
+"""Attesting: what a validator computes outside of blocks, and how it says so inside."""

@@ -1,0 +1,94 @@
+"""The result of a task, as canonical bytes: the same on every machine, or none."""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Final, Protocol
+
+from inference.certificate import (
+    ExactnessCertificate,
+    Verdict,
+    decode_inputs,
+    decode_verdict,
+    encode_outputs,
+    encode_verdict,
+    outputs_in_range,
+)
+from inference.refusal import Refusal, Refused
+from inference.supervisor import Unable
+from inference.tensor import Tensor, TensorError
+from node.attestation.core import Trouble
+from primitives.hashing import blake2b_256
+from runtime.jobs import InferTask, ProveTask
+
+LOGGER: Final = logging.getLogger(__name__)
+
+
+class Worker(Protocol):
+    """Who proves and runs models: `inference.supervisor.Supervisor`."""
+
+    def self_test(self) -> None:
+        """Raises Unable, with the reason, unless the engine computes as the proofs assume."""
+        ...
+
+    def network_isolated(self) -> bool:
+        """Whether models run without a network. Raises Unable."""
+        ...
+
+    def prove(self, model: bytes, /) -> Verdict:
+        """Raises Unable."""
+        ...
+
+    def run(
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], /
+    ) -> tuple[Tensor, ...]:
+        """Raises Refused, Unable."""
+        ...
+
+    def close(self) -> None:
+        """End a computation that is under way."""
+        ...
+
+
+def is_fit(worker: Worker) -> bool:
+    """Whether this machine computes as the proofs assume; says why not."""
+    try:
+        worker.self_test()
+        if not worker.network_isolated():
+            LOGGER.warning("the worker shares the network of this machine, which grants it no other")
+    except Unable as error:
+        LOGGER.error("this node attests no jobs, for its engine fails the self-test: %s", error)
+        return False
+    return True
+
+
+def compute(worker: Worker, task: ProveTask | InferTask, model: bytes) -> bytes | Trouble:
+    """The result of `task` about the file `model`; blocks until the worker is done."""
+    try:
+        return _verdict(worker, task, model) if isinstance(task, ProveTask) else _outputs(worker, task, model)
+    except Unable as error:
+        LOGGER.warning("abstaining from a job: %s", error)
+        return Trouble.UNABLE
+
+
+def _verdict(worker: Worker, task: ProveTask, model: bytes) -> bytes:
+    """What the chain is told of a file: a refusal is a verdict like any other."""
+    if len(model) != task.size_bytes:
+        return encode_verdict(
+            Refusal(node="model", reason=f"the file has {len(model)} bytes, not {task.size_bytes}")
+        )
+    return encode_verdict(worker.prove(model))
+
+
+def _outputs(worker: Worker, task: InferTask, model: bytes) -> bytes:
+    """The attested outputs of a run. Raises Unable."""
+    certificate = decode_verdict(task.certificate)
+    assert isinstance(certificate, ExactnessCertificate)
+    inputs = decode_inputs(certificate, task.input)
+    try:
+        outputs = worker.run(blake2b_256(model), lambda: model, inputs)
+        attested = encode_outputs(certificate, outputs)
+    except (Refused, TensorError) as error:
+        raise Unable(f"this machine contradicts the proof of the model: {error}") from None
+    if not outputs_in_range(certificate, outputs):
+        raise Unable("the engine left the range that was proved")
+    return attested

@@ -1,0 +1,213 @@
+"""What one validator does about the open jobs of the finalized state.
+
+It computes one job at a time, the oldest first. Its word on a job, a result or an abstention, is made once
+and kept durably before it leaves. After that everything it says about the job follows from that word, also
+after a restart: the salt is a function of the key and the job. It reveals only when a final block has closed
+the commitments. Since messages may be lost, it repeats what the chain has not taken.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from enum import Enum, auto
+from hashlib import blake2b
+from typing import Final, assert_never
+
+from node.attestation.messages import Told, ToldAbstain, ToldCommit, ToldReveal
+from primitives.codec import Codec, Record
+from primitives.hashing import domain
+from primitives.job_message import (
+    JobPhase,
+    Result,
+    commitment_of,
+    result_digest,
+    sign_abstain,
+    sign_commit,
+    sign_reveal,
+)
+from primitives.signing import SigningKey
+from primitives.types import BlockHash, BlockNumber, Bytes32, Hash, Seed
+from runtime.jobs import OpenJob, Seat
+
+REPEAT_BLOCKS: Final = 4
+"""Blocks after which a message that the chain has not taken is told again."""
+
+RETRY_BLOCKS: Final = 2
+"""Blocks after which a file that nobody could give is asked for again."""
+
+_SALT_DOMAIN: Final = domain("job-salt/1")
+
+
+class Word(Record, frozen=True):
+    """What this validator has to say about a job."""
+
+    job: Hash
+    result: Result | None
+    """None: it abstains."""
+
+
+WORD: Final = Codec[Word](Word)
+
+
+class Trouble(Enum):
+    """Why there is no result."""
+
+    UNAVAILABLE = auto()
+    """Nobody gives the model file now."""
+
+    UNABLE = auto()
+    """The worker failed, or took too long."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finalized:
+    """A block became final, and left these jobs open."""
+
+    height: BlockNumber
+    jobs: Sequence[OpenJob]
+
+
+@dataclass(frozen=True, slots=True)
+class Computed:
+    """What became of a computation."""
+
+    job: Hash
+    outcome: bytes | Trouble
+
+
+Input = Finalized | Computed
+
+
+@dataclass(frozen=True, slots=True)
+class Compute:
+    """Start to work on a job; there is one computation at a time."""
+
+    job: OpenJob
+
+
+@dataclass(frozen=True, slots=True)
+class Persist:
+    """Keep a word durably, before anything that follows."""
+
+    word: Word
+
+
+@dataclass(frozen=True, slots=True)
+class Tell:
+    """Tell everybody."""
+
+    told: Told
+
+
+@dataclass(frozen=True, slots=True)
+class Forget:
+    """A word on a job that is closed need not be kept."""
+
+    job: Hash
+
+
+Action = Compute | Persist | Tell | Forget
+
+
+class AttestationCore:
+    """The duties of one session key."""
+
+    def __init__(self, seed: Seed, genesis: BlockHash, words: Iterable[Word]) -> None:
+        """`seed` is of the session key; `words` are all that were kept."""
+        self._seed = seed
+        self._key = SigningKey(seed)
+        self._genesis = genesis
+        self._words = {word.job: word for word in words}
+        self._height = BlockNumber(0)
+        self._jobs: dict[Hash, OpenJob] = {}
+        """Those in whose panel the key has a seat."""
+
+        self._working: Hash | None = None
+        self._retry_at: dict[Hash, int] = {}
+        self._quiet_until: dict[tuple[Hash, JobPhase], int] = {}
+
+    def handle(self, observed: Input) -> list[Action]:
+        """The actions that one input calls for, in the order in which they must happen."""
+        match observed:
+            case Finalized(height, jobs):
+                return self._on_finalized(height, jobs)
+            case Computed(job, outcome):
+                return self._on_computed(job, outcome)
+            case _:
+                assert_never(observed)
+
+    def _on_finalized(self, height: BlockNumber, jobs: Sequence[OpenJob]) -> list[Action]:
+        self._height = height
+        self._jobs = {job.id: job for job in jobs if self._seat(job) is not None}
+        closed = [job for job in self._words if job not in self._jobs]
+        for job in closed:
+            del self._words[job]
+        self._retry_at = {job: due for job, due in self._retry_at.items() if job in self._jobs}
+        self._quiet_until = {key: due for key, due in self._quiet_until.items() if key[0] in self._jobs}
+        tells = [tell for job in self._jobs.values() for tell in self._tell(job)]
+        return [*(Forget(job) for job in closed), *tells, *self._compute()]
+
+    def _on_computed(self, id_: Hash, outcome: bytes | Trouble) -> list[Action]:
+        assert id_ == self._working
+        self._working = None
+        job = self._jobs.get(id_)
+        if job is None or job.phase is not JobPhase.COMMIT:
+            return self._compute()
+        if outcome is Trouble.UNAVAILABLE and 2 * self._height < job.opened + job.closes:
+            self._retry_at[id_] = self._height + RETRY_BLOCKS
+            return self._compute()
+        word = Word(id_, None if isinstance(outcome, Trouble) else outcome)
+        self._words[id_] = word
+        return [Persist(word), *self._tell(job), *self._compute()]
+
+    def _compute(self) -> list[Action]:
+        """The next job to work on, if there is one and no other is worked on."""
+        if self._working is not None:
+            return []
+        for job in self._jobs.values():
+            if self._is_wanted(job):
+                self._working = job.id
+                return [Compute(job)]
+        return []
+
+    def _is_wanted(self, job: OpenJob) -> bool:
+        seat = self._seat(job)
+        assert seat is not None
+        is_due = self._retry_at.get(job.id, 0) <= self._height < job.closes
+        is_silent = job.id not in self._words and not seat.has_spoken
+        return job.phase is JobPhase.COMMIT and is_due and is_silent
+
+    def _tell(self, job: OpenJob) -> list[Action]:
+        """What to say about a job now, unless it was said a short while ago."""
+        if self._height < self._quiet_until.get((job.id, job.phase), 0):
+            return []
+        told = self._message(job)
+        if told is None:
+            return []
+        self._quiet_until[job.id, job.phase] = self._height + REPEAT_BLOCKS
+        return [Tell(told)]
+
+    def _message(self, job: OpenJob) -> Told | None:
+        """What the chain still lacks of this validator's word on a job."""
+        word, seat = self._words.get(job.id), self._seat(job)
+        assert seat is not None
+        if word is None:
+            return None
+        if word.result is None:
+            is_due = job.phase is JobPhase.COMMIT and not seat.has_spoken
+            return ToldAbstain(sign_abstain(self._key, self._genesis, job.id)) if is_due else None
+        digest, salt = result_digest(word.result), self._salt(job.id)
+        commitment = commitment_of(self._genesis, job.id, self._key.public_key, digest, salt)
+        if job.phase is JobPhase.COMMIT:
+            if seat.has_spoken:
+                return None
+            return ToldCommit(sign_commit(self._key, self._genesis, job.id, commitment))
+        if seat.has_revealed or seat.commitment != commitment:
+            return None
+        return ToldReveal(sign_reveal(self._key, self._genesis, job.id, digest, salt), word.result)
+
+    def _salt(self, job: Hash) -> Bytes32:
+        """The same for ever, and nobody else's to know: a keyed hash of the job."""
+        return blake2b(_SALT_DOMAIN + self._genesis + job, key=self._seed, digest_size=32).digest()
+
+    def _seat(self, job: OpenJob) -> Seat | None:
+        return next((seat for seat in job.seats if seat.key == self._key.public_key), None)

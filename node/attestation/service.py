@@ -1,0 +1,265 @@
+"""The shell of attesting: follows the finalized state, has the worker compute, tells and hears messages.
+
+Every node keeps and tells on job messages, so that they reach whoever makes the next block; a validator also
+does the work of its seat.
+"""
+
+import logging
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Final, Protocol, TypeVar
+
+import trio
+
+from frame.state import StateView
+from node.attestation.computation import Worker, compute, is_fit
+from node.attestation.core import (
+    Action,
+    AttestationCore,
+    Compute,
+    Computed,
+    Finalized,
+    Forget,
+    Input,
+    Persist,
+    Tell,
+    Trouble,
+)
+from node.attestation.journal import Journal, JournalError
+from node.attestation.messages import FRAME_BYTES_MAX, PROTOCOL, Told, decode_told, encode_told
+from node.attestation.pool import MessagePool, Slot, Verdict
+from node.blobs.messages import BlobId
+from node.blobs.store import BlobError
+from node.network.channel import ChannelLimits, Received
+from node.network.identity import PeerId
+from node.network.peers import PeerInfo
+from primitives.block import Block
+from primitives.certificate import Verifier
+from primitives.codec import CodecError
+from primitives.extrinsic import Call
+from primitives.job_message import phase_of
+from primitives.types import BlockHash, BlockNumber, Seed
+from runtime.jobs import OpenJob
+
+T = TypeVar("T")
+
+LOGGER: Final = logging.getLogger(__name__)
+
+EARLY_MAX: Final = 256
+"""Messages of peers who are some blocks ahead that are held until this node has caught up."""
+
+EARLY_BLOCKS: Final = 4
+"""For so many blocks; by then the sender has repeated its message."""
+
+INPUTS_MAX: Final = 16
+"""Inputs that wait for the core; more finalized blocks than that wait where they come from."""
+
+MALFORMED_COST: Final = 20
+FORGED_COST: Final = 10
+
+CHANNEL_LIMITS: Final = ChannelLimits(
+    frame_bytes_max=FRAME_BYTES_MAX,
+    queue_frames_max=1024,
+    queue_bytes_max=1024 * 1024,
+    inbox_frames_max=1024,
+    inbox_bytes_max=2 * 1024 * 1024,
+)
+
+
+class Head(Protocol):
+    """The last finalized block."""
+
+    @property
+    def height(self) -> BlockNumber: ...
+
+
+class Chain(Protocol):
+    """What attesting asks of the chain."""
+
+    @property
+    def finalized(self) -> Head: ...
+
+    async def query(self, question: Callable[[StateView], T], /) -> T:
+        """What `question` finds in the finalized state, in a worker thread."""
+        ...
+
+
+class Blobs(Protocol):
+    """Who gives model files."""
+
+    async def get(self, blob: BlobId, /, *, pinned: bool) -> bytes:
+        """Raises BlobError."""
+        ...
+
+
+class Channel(Protocol):
+    """Frames to and from the neighbours."""
+
+    @property
+    def inbox(self) -> AsyncIterator[Received]: ...
+
+    def broadcast(self, data: bytes, /, *, where: Callable[[PeerInfo], bool]) -> int: ...
+
+
+class Network(Protocol):
+    """What attesting asks of the network."""
+
+    def channel(self, protocol: str, limits: ChannelLimits, /) -> Channel: ...
+
+    def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parts:
+    """What the service is made of on every node."""
+
+    chain: Chain
+    network: Network
+    finalized: AsyncIterable[Block]
+    """Every block from now on as it becomes final."""
+
+    open_jobs: Callable[[StateView], Sequence[OpenJob]]
+    genesis: BlockHash
+    verifier: Verifier
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seating:
+    """What a validator has besides."""
+
+    seed: Seed
+    """Of the session key."""
+
+    worker: Worker
+    """Closed when the service ends."""
+
+    blobs: Blobs
+    journal: Journal
+
+
+class AttestationService:
+    """Implements node.authorship.author.InherentSource."""
+
+    def __init__(self, parts: Parts, seating: Seating | None) -> None:
+        """`seating` is None for a node that does not validate. Raises JournalError."""
+        self._parts = parts
+        self._seating = seating
+        self._core = (
+            None if seating is None else AttestationCore(seating.seed, parts.genesis, seating.journal.read())
+        )
+        self._pool = MessagePool(parts.genesis, parts.verifier)
+        self._channel = parts.network.channel(PROTOCOL, CHANNEL_LIMITS)
+        self._early: dict[Slot, tuple[Received, BlockNumber]] = {}
+        self._inputs, self._observed = trio.open_memory_channel[Input](INPUTS_MAX)
+        self._working = trio.CapacityLimiter(1)
+
+    def inherents(self, state: StateView) -> Sequence[Call]:
+        """As in InherentSource; called in a worker thread."""
+        return self._pool.inherents(self._parts.open_jobs(state))
+
+    async def run(self) -> None:
+        """Serve until cancelled; ends the worker."""
+        try:
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(self._follow)
+                nursery.start_soon(self._listen)
+                await self._examine()
+                async for observed in self._observed:
+                    await self._handle(observed, nursery)
+        finally:
+            if self._seating is not None:
+                self._seating.worker.close()
+
+    async def _examine(self) -> None:
+        """A validator whose engine is not exact says so and attests nothing."""
+        if self._seating is not None and not await self._in_worker(is_fit, self._seating.worker):
+            self._core = None
+
+    async def _follow(self) -> None:
+        """Look at the open jobs of the finalized state, now and after every block."""
+        await self._look()
+        async for block in self._parts.finalized:
+            if block.header.height == self._parts.chain.finalized.height:
+                await self._look()
+
+    async def _look(self) -> None:
+        height = self._parts.chain.finalized.height
+        jobs = await self._parts.chain.query(self._parts.open_jobs)
+        self._pool.update(jobs)
+        self._hear_early(height)
+        await self._inputs.send(Finalized(height, jobs))
+
+    async def _listen(self) -> None:
+        """Judge what neighbours tell."""
+        async for received in self._channel.inbox:
+            self._hear(received, self._parts.chain.finalized.height)
+
+    def _hear(self, received: Received, since: BlockNumber) -> None:
+        """Judge a message that first came when `since` was the finalized height."""
+        try:
+            told = decode_told(received.frame)
+        except CodecError:
+            self._parts.network.penalize(received.peer, "malformed job message", MALFORMED_COST)
+            return
+        match self._pool.offer(told):
+            case Verdict.NEW:
+                self._channel.broadcast(received.frame, where=lambda peer: peer.peer_id != received.peer)
+            case Verdict.FORGED:
+                self._parts.network.penalize(received.peer, "forged job message", FORGED_COST)
+            case Verdict.EARLY if len(self._early) < EARLY_MAX:
+                slot = told.message.job, told.message.validator, phase_of(told.message)
+                self._early.setdefault(slot, (received, since))
+            case _:
+                pass
+
+    def _hear_early(self, height: BlockNumber) -> None:
+        """Judge again what came early; what is early for too long is about no job at all."""
+        early, self._early = self._early, {}
+        for received, since in early.values():
+            if height <= since + EARLY_BLOCKS:
+                self._hear(received, since)
+
+    async def _handle(self, observed: Input, nursery: trio.Nursery) -> None:
+        """Let the core act; a validator that cannot keep its word gives none."""
+        if self._core is None:
+            return
+        try:
+            for action in self._core.handle(observed):
+                await self._perform(action, nursery)
+        except JournalError as error:
+            LOGGER.error("this node attests no more jobs until it is restarted: %s", error)
+            self._core = None
+
+    async def _perform(self, action: Action, nursery: trio.Nursery) -> None:
+        assert self._seating is not None
+        match action:
+            case Compute(job):
+                nursery.start_soon(self._compute, job, self._seating)
+            case Persist(word):
+                await trio.to_thread.run_sync(self._seating.journal.write, word)
+            case Forget(job_id):
+                await trio.to_thread.run_sync(self._seating.journal.remove, job_id)
+            case Tell(told):
+                self._tell(told)
+
+    def _tell(self, told: Told) -> None:
+        """Offer our own message to our own blocks, and tell it to everybody."""
+        self._pool.offer(told)
+        self._channel.broadcast(encode_told(told), where=lambda peer: True)
+
+    async def _compute(self, job: OpenJob, seating: Seating) -> None:
+        await self._inputs.send(Computed(job.id, await self._outcome(job, seating)))
+
+    async def _outcome(self, job: OpenJob, seating: Seating) -> bytes | Trouble:
+        try:
+            model = await seating.blobs.get(BlobId(job.task.blob), pinned=True)
+        except BlobError as error:
+            LOGGER.warning("cannot work on job %s yet: %s", job.id.hex()[:12], error)
+            return Trouble.UNAVAILABLE
+        return await self._in_worker(compute, seating.worker, job.task, model)
+
+    async def _in_worker(self, action: Callable[..., T], *arguments: object) -> T:
+        """Something that blocks until the worker is done; ending the worker ends it."""
+        return await trio.to_thread.run_sync(
+            action, *arguments, limiter=self._working, abandon_on_cancel=True
+        )

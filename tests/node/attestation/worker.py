@@ -1,0 +1,55 @@
+"""A worker in memory."""
+
+from collections.abc import Callable, Sequence
+from threading import Event
+
+from inference.certificate import Verdict
+from inference.refusal import Refused
+from inference.supervisor import Unable
+from inference.tensor import Tensor
+
+
+class FakeWorker:
+    """Answers as a test tells it to."""
+
+    def __init__(self, verdict: Verdict) -> None:
+        self.verdict = verdict
+        self.outputs: tuple[Tensor, ...] = ()
+        self.trouble: Unable | Refused | None = None
+        self.is_broken = False
+        self.may_go_on = Event()
+        self.may_go_on.set()
+        self.asked: list[object] = []
+        self.tested = Event()
+        self.started = Event()
+        self.closed = False
+
+    def self_test(self) -> None:
+        self.tested.set()
+        if self.is_broken:
+            raise Unable("a sum is wrong")
+
+    def network_isolated(self) -> bool:
+        return True
+
+    def prove(self, model: bytes, /) -> Verdict:
+        self.asked.append(model)
+        self._wait()
+        return self.verdict
+
+    def run(
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], /
+    ) -> tuple[Tensor, ...]:
+        self.asked.append((file_hash, fetch(), tuple(inputs)))
+        self._wait()
+        return self.outputs
+
+    def close(self) -> None:
+        self.closed = True
+        self.may_go_on.set()
+
+    def _wait(self) -> None:
+        self.started.set()
+        self.may_go_on.wait()
+        if self.trouble is not None:
+            raise self.trouble
