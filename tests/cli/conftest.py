@@ -45,6 +45,7 @@ def refusal(consil: Consil) -> Callable[..., str]:
         *noted, line = result.stderr.splitlines()
         assert line.startswith("error: ")
         assert "Traceback" not in result.stderr
+        assert "consil itself failed" not in line
         assert not any(note.startswith("error") for note in noted)
         return line
 
