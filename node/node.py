@@ -18,6 +18,9 @@ import trio
 
 from chainspec.genesis import genesis_block
 from chainspec.spec import ChainSpec
+from inference.supervisor import Supervisor
+from node.attestation import journal as attestation
+from node.attestation.service import AttestationService, Parts, Seating
 from node.authorship.author import Author
 from node.blobs.service import BlobService
 from node.blobs.store import BlobError, BlobStore, StoreLimits
@@ -56,6 +59,7 @@ from runtime.runtime import Runtime
 DATABASE_DIRECTORY: Final = "db"
 KEYSTORE_DIRECTORY: Final = "keystore"
 BLOBS_DIRECTORY: Final = "blobs"
+ATTESTATION_DIRECTORY: Final = "attestation"
 
 IDLE_BLOCK_MS: Final = 1_000
 """On a development chain, time between blocks when nothing happens: what waits for a height gets there."""
@@ -68,7 +72,15 @@ MISBEHAVIOUR_COST: Final = 20
 
 VOTES_PER_ANSWER: Final = 1_000
 
-TROUBLE_AT_START: Final = (DatabaseError, KeystoreError, JournalError, BlobError, PortInUse, ListenFailed)
+TROUBLE_AT_START: Final = (
+    DatabaseError,
+    KeystoreError,
+    JournalError,
+    attestation.JournalError,
+    BlobError,
+    PortInUse,
+    ListenFailed,
+)
 """What the operator can do something about; each is one line that says what."""
 
 _log = logging.getLogger(__name__)
@@ -117,11 +129,14 @@ class Node:
         """
         self._config = config
         self._keys = config.directory / KEYSTORE_DIRECTORY
-        self._session = self._session_key()
-        self._chain = Chain(database, Runtime(Verdicts()))
+        self._session_seed = self._find_session_seed()
+        self._session = None if self._session_seed is None else SigningKey(self._session_seed)
+        self._verdicts = Verdicts()
+        self._chain = Chain(database, Runtime(self._verdicts))
         self._network = self._make_network(config.node_seed or node_seed(self._keys))
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
+        self._attestation = self._make_attestation()
         self._votes = VoteRecord()
         self._host: ConsensusHost | None = None
         self._want, self._wanted = trio.open_memory_channel[None](1)
@@ -137,7 +152,7 @@ class Node:
         """Serve until cancelled. Raises ListenFailed."""
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
-            services: list[Service] = [self._pool, self._sync, *self._servers]
+            services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]
             if self._engine is not None:
                 services.append(self._engine)
             for service in services:
@@ -146,14 +161,15 @@ class Node:
             nursery.start_soon(self._tell_arrivals)
             on_started(self._started())
 
-    def _session_key(self) -> SigningKey | None:
+    def _find_session_seed(self) -> Seed | None:
+        """The session key of a validator, with its vote journal. Raises KeystoreError."""
         config = self._config
         if not config.is_validator:
             return None
-        key = SigningKey(config.session_seed or session_seed(self._keys))
-        if config.session_seed is not None:
-            begin_journal(self._keys, key.public_key)
-        return key
+        if config.session_seed is None:
+            return session_seed(self._keys)
+        begin_journal(self._keys, SigningKey(config.session_seed).public_key)
+        return config.session_seed
 
     def _make_network(self, seed: Seed) -> Network:
         config = self._config
@@ -177,7 +193,7 @@ class Node:
             if self._is_alone:
                 raise StartError("the chain has one author, whose key this node lacks: pass --alice")
             return None
-        author = Author(self._chain, self._pool, self._session.public_key, ())
+        author = Author(self._chain, self._pool, self._session.public_key, (self._attestation,))
         self._host = ConsensusHost(self._chain, author, self._charge)
         if self._is_alone:
             return InstantEngine(
@@ -190,6 +206,25 @@ class Node:
             journal=Journal(journal_path(self._keys, self._session.public_key), self._session.public_key),
             clock=clock_ms,
         )
+
+    def _make_attestation(self) -> AttestationService:
+        runtime, seating = self._chain.runtime, None
+        if self._session_seed is not None:
+            seating = Seating(
+                seed=self._session_seed,
+                worker=Supervisor(),
+                blobs=self._blobs,
+                journal=attestation.Journal(self._config.directory / ATTESTATION_DIRECTORY),
+            )
+        parts = Parts(
+            chain=self._chain,
+            network=self._network,
+            finalized=self._chain.follow(),
+            open_jobs=runtime.open_jobs,
+            genesis=self._chain.database.genesis_hash,
+            verifier=self._verdicts,
+        )
+        return AttestationService(parts, seating)
 
     def _make_sync(self) -> SyncService:
         return SyncService(

@@ -16,6 +16,7 @@ from node.rpc.client import ClientError, RpcClient
 from primitives.finality import BadProof
 from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
+from runtime.constants import TOKEN, TOKEN_DECIMALS
 from runtime.runtime import Runtime
 
 BOB: Final = "0x" + SigningKey(seed_from_uri("//Bob")).public_key.hex()
@@ -38,9 +39,12 @@ class RealNetwork:
         return genesis_block(parse_spec((self._directory / "chain.json").read_bytes()))
 
     def heights(self) -> dict[str, int | None]:
-        """Finalized height of every node; None for one that does not answer."""
+        """Finalized height of every node; None for one that does not run, or does not answer."""
         found: dict[str, int | None] = {}
         for plan in self._testnet.nodes:
+            if self._testnet.process(plan.name) is None:
+                found[plan.name] = None  # whoever answers at its port now is somebody else
+                continue
             try:
                 with RpcClient(plan.rpc_url, timeout_s=5.0) as client:
                     found[plan.name] = int(client.call("light_finalizedHeight"))
@@ -81,6 +85,10 @@ class LightReader:
         info = next(one for one in metadata.pallet(pallet).storage if one.name == item)
         self._wanted[name] = (info, storage_key(info, keys))
 
+    def want_record(self, request: str) -> None:
+        """Have the record of an inference proved too."""
+        self.want("record of the diagnosis", "inference", "records", [request])
+
     def read(self, url: str) -> dict[str, Any]:
         """What was proved, and how large the proofs are. Raises DemoFailed."""
         with RpcClient(url) as rpc:
@@ -95,13 +103,16 @@ class LightReader:
             value = answer.values[key]
             if value is None:
                 raise DemoFailed(f"the chain has no {name}")
-            values[name] = decode_value(info.value, value)
+            values[name] = _shown(decode_value(info.value, value))
         finality = answer.certificate_bytes
         size = (answer.proof_bytes - finality) // len(self._wanted)
         return {"values": values, "proof_bytes": size, "certificate_bytes": finality}
 
     def refused(self, url: str) -> dict[str, str]:
-        """Forgery to the reason for which it was refused; a forgery that was believed is missing."""
+        """Forgery to the reason for which it was refused; a forgery that was believed is missing.
+
+        Raises DemoFailed.
+        """
         reasons: dict[str, str] = {}
         for what, forgery in FORGERIES.items():
             with lying_proxy(url, forgery) as proxy, RpcClient(proxy) as rpc:
@@ -111,7 +122,17 @@ class LightReader:
                     client.read([key for _, key in self._wanted.values()])
                 except BadProof as refusal:
                     reasons[what] = str(refusal)
+                except ClientError as error:
+                    raise DemoFailed(f"nobody could be asked for a forged {what}: {error}") from None
         return reasons
 
     def _new_client(self, rpc: RpcClient) -> LightClient:
         return new_client(rpc, self._network.genesis.header, self._network.genesis.committee)
+
+
+def _shown(value: dict[str, Any]) -> str:
+    """What a person wants to see of an entry: money, or the answer and who stands behind it."""
+    if "free" in value:
+        whole, rest = divmod(value["free"], TOKEN)
+        return f"{whole}.{rest:0{TOKEN_DECIMALS}d}".rstrip("0").rstrip(".") + " tokens"
+    return f"class {value['classes'][0]}, attested by {value['agreed_stake']} of {value['panel_stake']} stake"

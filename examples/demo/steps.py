@@ -22,6 +22,12 @@ PATIENCE_S: Final = 60.0
 """No step waits longer for the network."""
 
 AMOUNT: Final = "12.5"
+DIAGNOSIS: Final = "examples/diagnosis"
+BIOPSY: Final = 3
+"""Row of the held-out samples that is diagnosed."""
+
+HELD_OUT_MIN: Final = 100
+"""Fewer samples would say little about the agreement of the exact model with the float one."""
 
 
 class Network(Protocol):
@@ -51,6 +57,10 @@ class Reader(Protocol):
         """What was proved, and how large the proofs are. Raises DemoFailed."""
         ...
 
+    def want_record(self, request: str) -> None:
+        """Have the record of an inference proved too."""
+        ...
+
     def refused(self, url: str) -> dict[str, str]:
         """Forgery to the reason for which it was refused; a forgery that was believed is missing."""
         ...
@@ -66,6 +76,9 @@ class Demo:
     narrator: Narrator
     directory: Path
     summary: dict[str, Any] = field(default_factory=dict)
+    model: str = ""
+    """Identity of the registered model."""
+
     votes: set[Vote] = field(default_factory=set)
     """Every vote that a node sent or received."""
 
@@ -88,6 +101,49 @@ class Demo:
         self._ensure(after - before == 12_500_000_000, f"//Bob's balance went from {before} to {after}")
         self.summary["transfer"] = {"hash": sent["hash"], "height": sent["height"], "amount": AMOUNT}
         self.narrator.say(f"//Bob has {AMOUNT} more; final in block {sent['height']}")
+
+    def register(self) -> None:
+        """A float model becomes exact, and every validator proves it itself."""
+        url = self.network.url("validator-1")
+        exact = str(self.directory / "exact.onnx")
+        samples = ("--calibration", f"{DIAGNOSIS}/train.csv", "--held-out", f"{DIAGNOSIS}/held_out.csv")
+        converted = self.consil("model", "convert", f"{DIAGNOSIS}/model.onnx", *samples, "--output", exact)
+        agreement = converted["agreement"]
+        self._ensure(agreement["total"] >= HELD_OUT_MIN, f"only {agreement['total']} samples were compared")
+        self.narrator.say(
+            f"exact and float model agree on {agreement['matched']} of {agreement['total']} held-out biopsies"
+        )
+        owner = ("--name", "diagnosis", "--price", "0.01", "--from", "//Alice")
+        model = self.consil("model", "register", exact, *owner, "--wait", "--rpc", url)
+        agreed = [seat for seat in model["attestations"] if seat["conduct"] == "agreed"]
+        self._ensure(model["state"] == "proven", f"the model is {model['state']}")
+        self._ensure(3 * len(agreed) > 2 * VALIDATORS, f"only {len(agreed)} validators proved the model")
+        self._ensure(model["exact_hash"] == converted["hash"], "the validators proved another model")
+        self.model = model["id"]
+        self.summary["model"] = {"hash": model["exact_hash"], "gas": model["gas"], "agreement": agreement}
+        self.narrator.say(f"{len(agreed)} validators proved it and revealed the same certificate")
+
+    def diagnose(self) -> None:
+        """A real biopsy that no training has seen gets an answer that validators attest."""
+        url = self.network.url("validator-1")
+        self.narrator.say("note: inputs are public, for everybody and for ever; sealed inputs come later")
+        biopsy = ("--samples", f"{DIAGNOSIS}/held_out.csv", "--row", str(BIOPSY))
+        answer = self.consil(
+            "infer", "request", self.model, *biopsy, "--from", "//Bob", "--wait", "--rpc", url
+        )
+        self._ensure(answer["status"] == "answered", f"the request is {answer['status']}")
+        self._ensure(answer["panel"] == VALIDATORS, f"the panel has {answer['panel']} seats")
+        agreed = answer["attestations"]
+        self._ensure(3 * agreed > 2 * VALIDATORS, f"only {agreed} validators attest the answer")
+        self.reader.want_record(answer["request"])
+        self.summary["inference"] = {
+            "record": answer["request"],
+            "output": {"class": answer["class"], **answer["values"]},
+            "attestations": agreed,
+            "panel": answer["panel"],
+        }
+        named = "benign" if answer["class"] else "malignant"
+        self.narrator.say(f"{agreed} of {answer['panel']} validators attest class {answer['class']}: {named}")
 
     def crash(self) -> None:
         """One validator dies without warning; the others go on, and it comes back."""
@@ -173,6 +229,8 @@ def steps(demo: Demo) -> list[tuple[str, Callable[[], None]]]:
     return [
         (f"Start {VALIDATORS} validators and a full node", demo.start),
         ("Transfer tokens, and see it final", demo.transfer),
+        ("Make a float model exact, register it, and have every validator prove it", demo.register),
+        ("Diagnose a biopsy, and have the answer attested", demo.diagnose),
         (f"Kill {VICTIM}, go on without it, and let it come back", demo.crash),
         ("Ask a node that nobody trusts, and believe only proofs", demo.verify),
         ("Stop everything", demo.stop),
