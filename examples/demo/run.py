@@ -5,11 +5,14 @@ process is left behind.
 """
 
 import json
+import signal
 import sys
 import tempfile
+import traceback
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
+from types import FrameType
 
 from cli.testnet_processes import Testnet
 from examples.demo.narrator import DemoFailed, Narrator, run_consil
@@ -21,6 +24,8 @@ Step = tuple[str, Callable[[], None]]
 
 def main() -> int:
     """Run the demonstration in a directory of its own."""
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
     narrator = Narrator()
     with tempfile.TemporaryDirectory(prefix="consil-demo-") as temporary:
         directory = Path(temporary)
@@ -35,6 +40,8 @@ def main() -> int:
         try:
             return perform(demo, steps(demo))
         finally:
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+                signal.signal(number, signal.SIG_IGN)  # nothing keeps the processes from being stopped
             stop(directory)
 
 
@@ -49,6 +56,9 @@ def perform(demo: Demo, actions: Sequence[Step]) -> int:
         return _finish(demo, failed_step=title, reason=str(failure))
     except KeyboardInterrupt:
         return _finish(demo, failed_step=title, reason="interrupted")
+    except Exception as error:  # noqa: BLE001  # the boundary: even a fault of the demonstration itself is told
+        traceback.print_exc()
+        return _finish(demo, failed_step=title, reason=f"{type(error).__name__}: {error}")
     return _finish(demo)
 
 
@@ -56,6 +66,11 @@ def stop(directory: Path) -> None:
     """End whatever still runs of the network in `directory`."""
     if (directory / "testnet.json").exists():
         Testnet.open(directory).stop()
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    """A closed terminal and a polite kill are answered as Ctrl-C is."""
+    raise KeyboardInterrupt
 
 
 def _finish(demo: Demo, failed_step: str = "", reason: str = "") -> int:
