@@ -156,11 +156,16 @@ def test_a_restart_says_the_same_again(core: AttestationCore) -> None:
     assert len(tells(again.handle(finalized(13, revealing(job, committed))))) == 1
 
 
-def test_salts_differ_between_jobs_and_validators() -> None:
-    made = {
-        commitment(AttestationCore(seed, GENESIS, ()), job_of(number)) for seed in SEEDS for number in (1, 2)
-    }
-    assert len(made) == 8
+def test_salts_differ_between_jobs_and_between_validators() -> None:
+    salts = set()
+    for index, seed in enumerate(SEEDS):
+        for job in (job_of(1), job_of(2)):
+            core = AttestationCore(seed, GENESIS, ())
+            spoken = with_seat(job, index, has_spoken=True, commitment=commitment(core, job))
+            (told,) = tells(core.handle(finalized(12, dataclasses.replace(spoken, phase=JobPhase.REVEAL))))
+            assert isinstance(told, ToldReveal)
+            salts.add(told.message.salt)
+    assert len(salts) == 2 * len(SEEDS)
 
 
 BLOCKS = st.tuples(st.just("block"), st.booleans(), st.booleans())
