@@ -10,36 +10,12 @@ import pytest
 from node.light.client import BeliefError, LightClient, load_belief, new_client, save_belief
 from node.light.messages import PROVED_READ, ProvedEntry, ProvedRead
 from primitives.finality import EPOCH_PROOF, FINALITY_PROOF, BadProof, FinalityProof, Flaw
-from primitives.hashing import blake2s_256
-from primitives.state_proof import EMPTY, OtherLeaf, StateProof, bit, state_path
 from primitives.state_root import state_root
 from primitives.types import BlockHash, Hash
 from tests.primitives.chains import Chain, committee, finalize, make_chain
+from tests.primitives.states import prove
 
 STATE = {b"alice": b"10", b"bob": b"", b"carol": b"30"}
-
-
-def prove(key: bytes, entries: dict[bytes, bytes] = STATE) -> StateProof:
-    """The proof of one key, straight from the definition of the root."""
-    path, depth, siblings, bits = state_path(key), 0, list[Hash](), ""
-    inside = dict(entries)
-    while len(inside) > 1:
-        beside = {k: v for k, v in inside.items() if bit(state_path(k), depth) != bit(path, depth)}
-        inside = {k: v for k, v in inside.items() if k not in beside}
-        root = _subtree_root(beside, depth + 1)
-        bits += "01"[root != EMPTY]
-        siblings += [root] if root != EMPTY else []
-        depth += 1
-    bitmap = int(bits.ljust(-(-depth // 8) * 8, "0") or "0", 2).to_bytes(-(-depth // 8), "big")
-    others = [OtherLeaf(state_path(k), blake2s_256(v)) for k, v in inside.items() if k != key]
-    return StateProof(depth, bitmap, tuple(siblings), others[0] if others else None)
-
-
-def _subtree_root(entries: dict[bytes, bytes], depth: int) -> Hash:
-    if len(entries) < 2:
-        return state_root(entries.items())
-    halves = ({k: v for k, v in entries.items() if bit(state_path(k), depth) == half} for half in (0, 1))
-    return blake2s_256(b"".join(_subtree_root(half, depth + 1) for half in halves))
 
 
 CHAIN = make_chain(state_root(STATE.items()))
@@ -64,7 +40,7 @@ class Server:
                 return "0x" + FINALITY_PROOF.encode(proof).hex()
             case _:
                 keys = [bytes.fromhex(key[2:]) for key in params[0]]
-                entries = tuple(ProvedEntry(key, STATE.get(key), prove(key)) for key in keys)
+                entries = tuple(ProvedEntry(key, STATE.get(key), prove(key, STATE)) for key in keys)
                 answer = ProvedRead(self.chain.finality_proof(self.head, self.head), entries)
                 return "0x" + PROVED_READ.encode(self.lie(method, answer)).hex()
 
@@ -118,7 +94,7 @@ def _forge_proof(answer: ProvedRead) -> ProvedRead:
 
 
 def _other_key(answer: ProvedRead) -> ProvedRead:
-    return replace(answer, entries=(ProvedEntry(b"carol", STATE[b"carol"], prove(b"carol")),))
+    return replace(answer, entries=(ProvedEntry(b"carol", STATE[b"carol"], prove(b"carol", STATE)),))
 
 
 def _forge_certificate(answer: ProvedRead) -> ProvedRead:
