@@ -47,9 +47,8 @@ def make() -> dict[str, Any]:
     body = Body((call,), (extrinsic,))
     certificate = finalize(chain.headers[2], chain.anchor(1))
     votes = certificate.votes()
-    other = Vote(
-        VoteKind.FINALIZE, votes[0].epoch, votes[0].view, b"o" * 32, votes[0].signer, votes[0].signature
-    )
+    one = votes[0]
+    other = Vote(VoteKind.FINALIZE, one.epoch, one.view, b"o" * 32, one.signer, one.signature)
     event = EventRecord("balances", "Transferred", b"\x90")
     outcome = BlockOutcome((Outcome(None, (event,)), Outcome(Failure("balances", "Dust"), ())), (event,))
     return {
