@@ -178,7 +178,7 @@ class Replayer(Byzantine):
             vote = message.vote
             fields = [
                 replace(vote, view=view),
-                replace(vote, epoch=EpochIndex(vote.epoch + 1)),
+                self._transplant(vote),
                 replace(vote, signer=AuthorityIndex(vote.signer + 1)),
             ]
             if vote.block:
@@ -186,6 +186,13 @@ class Replayer(Byzantine):
                 fields.append(replace(vote, kind=VoteKind.FINALIZE))
             return Cast(self._random.choice(fields))
         return message
+
+    def _transplant(self, vote: Vote) -> Vote:
+        """The vote in the next epoch, under the place that its signer has there."""
+        committees = [self._setting.chain.committee(EpochIndex(vote.epoch + step)) for step in (0, 1)]
+        members = committees[0].members
+        signer = committees[1].index_of(members[vote.signer % len(members)].key)
+        return replace(vote, epoch=EpochIndex(vote.epoch + 1), signer=signer or AuthorityIndex(0))
 
     def _forge(self, message: Message) -> Certificate:
         """A certificate made of one true vote, repeated under other names."""

@@ -13,7 +13,6 @@ from typing import Any
 from node.consensus.core import Core
 from node.consensus.interface import Action, Input, Persist, Send, TimedOut, Verdict
 from node.consensus.messages import Cast, Propose
-from primitives.block import Header
 from primitives.certificate import Certificate, Verifier
 from primitives.committee import Committee
 from primitives.hashing import domain
@@ -121,9 +120,12 @@ class VotesUnexecuted(Core):
     """NOTARIZE as soon as a proposal looks right."""
 
     def _judge(self) -> None:
-        self.tree.is_executed = lambda name: name in self.tree._blocks  # type: ignore[method-assign]
+        tree = self.tree
+        tree.is_executed = (  # type: ignore[method-assign]
+            lambda name: name == tree.tip_hash or tree.get(name) is not None
+        )
         super()._judge()
-        del self.tree.is_executed
+        del tree.is_executed
 
 
 class AcceptsInvalid(Core):
@@ -184,11 +186,7 @@ class BuildsBeyondTheEnd(Core):
         header = self.tree.header(parent[1]) if parent else None
         if header is None or not self.epoch.is_last(header):
             super()._lead()
-        elif self.tree.is_executed(parent[1] if parent else BlockHash(b"")):
-            self._build_anyway(header)
-
-    def _build_anyway(self, header: Header) -> None:
-        if self._building != self.view:
+        elif self._building != self.view and self.ballot.may(VoteKind.NOTARIZE):
             self._build(header)
 
 

@@ -10,7 +10,7 @@ from node.consensus.interface import Settings
 from primitives.certificate import Verifier
 from primitives.committee import Committee, Member
 from primitives.types import BlockNumber, EpochIndex, PublicKey, SpecVersion, Stake
-from tests.simulation.byzantine import KINDS, Byzantine
+from tests.simulation.byzantine import KINDS, Byzantine, Silent
 from tests.simulation.chain import Chain
 from tests.simulation.keys import SimulatedKey, make_keys
 from tests.simulation.oracles import Judge, Violation
@@ -90,12 +90,14 @@ class Run:
         keys, verifier = make_keys(random.randint(4, 7), are_real=seed % REAL_KEYS_EVERY == 0)
         keys = [bend.key(key) for key in keys]
         names = [f"node{number}" for number in range(len(keys))]
-        byzantine = frozenset(
-            key.public_key for key in random.sample(keys, random.randint(0, max(1, (len(keys) - 1) // 2)))
-        )
-        self.chain = Chain(SETTINGS, _committees(random, keys, byzantine, bend.committee))
+        weather = _weather(random, names)
+        worst = (len(keys) - 1) // 3
+        count = worst if weather.blackout else random.randint(0, max(1, (len(keys) - 1) // 2))
+        byzantine = frozenset(key.public_key for key in random.sample(keys, count))
+        most = 1 if weather.blackout else random.choice((1, 3, 100))
+        self.chain = Chain(SETTINGS, _committees(random, keys, byzantine, most, bend.committee))
         self.judge = Judge(self.chain, byzantine)
-        self.world = World(random, _weather(random, names), trace=[] if is_traced else None)
+        self.world = World(random, weather, trace=[] if is_traced else None)
         setting = Setting(
             world=self.world,
             chain=self.chain,
@@ -111,7 +113,7 @@ class Run:
             if key.public_key not in byzantine:
                 self.honest.append(Validator(name, key, setting, skew_ms))
                 continue
-            kind = random.choice(KINDS)
+            kind = Silent if self.world.weather.blackout else random.choice(KINDS)
             for twin in range(2 if kind is Byzantine else 1):
                 self.world.endpoints.append(kind(f"{name}x{twin}", key, setting, skew_ms))
         self.world.endpoints += self.honest
@@ -140,7 +142,7 @@ class Run:
         well_ms, random = self.world.weather.well_from_ms, self._random
         if self.world.weather.blackout:
             for node in self.honest if random.random() < 0.7 else []:
-                self.world.at(self.world.weather.blackout[1], partial(_doom, node, random.randrange(4)))
+                self.world.at(self.world.weather.blackout[1], node.crash)
         victims = [random.choice(self.honest) for _ in range(random.choice((0, 2, 5)))]
         if random.random() < 0.3:
             victims = [*victims, *self.honest]
@@ -166,8 +168,10 @@ def _committees(
     random: Random,
     keys: list[SimulatedKey],
     byzantine: frozenset[PublicKey],
+    most: int,
     kind: type[Committee],
 ) -> tuple[Committee, ...]:
+    """Committees that change with every epoch, in which nobody has a stake above `most`."""
     length = random.randint(3, 6)
     return tuple(
         kind(
@@ -175,21 +179,24 @@ def _committees(
             BlockNumber((epoch - 1) * length + 1),
             BlockNumber(epoch * length),
             SpecVersion(1),
-            _members(random, keys, byzantine),
+            _members(random, keys, byzantine, most),
         )
         for epoch in range(1, EPOCHS + 1)
     )
 
 
-def _members(random: Random, keys: list[SimulatedKey], byzantine: frozenset[PublicKey]) -> tuple[Member, ...]:
-    """A committee of which less than a third is Byzantine by stake, by as little as chance allows."""
+def _members(
+    random: Random, keys: list[SimulatedKey], byzantine: frozenset[PublicKey], most: int
+) -> tuple[Member, ...]:
+    """A committee of which less than a third is Byzantine by stake, by as little as chance allows. With equal
+    stakes everybody is in it: then nobody honest can be missed."""
     while True:
-        chosen = random.sample(keys, random.randint(min(4, len(keys)), len(keys)))
-        most = random.choice((1, 3, 100))
+        chosen = random.sample(keys, len(keys) if most == 1 else random.randint(4, len(keys)))
         members = tuple(Member(key.public_key, Stake(random.randint(1, most))) for key in chosen)
         bad = sum(member.stake for member in members if member.key in byzantine)
         if 3 * bad < sum(member.stake for member in members):
             return members
+        most = max(most, 3)
 
 
 def _weather(random: Random, names: list[str]) -> Weather:
