@@ -8,7 +8,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from frame.error import DispatchError
 from frame.origin import Nobody, Root, Signed
-from inference.certificate import encode_inputs
+from inference.certificate import encode_inputs, encode_outputs
+from inference.tensor import from_integers
 from pallets.models.pallet import model_id
 from primitives.job_message import result_digest, sign_abstain
 from primitives.types import AccountId, Balance, Hash
@@ -32,9 +33,15 @@ from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 WHO = st.sampled_from([ALICE, ALICE, BOB, BOB, CHARLIE, DAVE])
 OWNERS = st.sampled_from([ALICE, BOB])
 SEATS = st.integers(0, 3)
-RESULTS = st.sampled_from([VERDICT, VERDICT, VERDICT, REFUSAL, b"nonsense", b""])
-FEES = st.sampled_from([0, TOKEN, 10 * TOKEN]).map(Balance)
-INPUTS = st.sampled_from([INPUT, INPUT, b"nonsense", encode_inputs(CERTIFICATE, [features(0, 0, 101)])])
+OUTPUT = encode_outputs(
+    CERTIFICATE, [from_integers("int32", (1, 2), [-7, 40]), from_integers("int64", (1,), [1])]
+)
+RESULTS = st.sampled_from([VERDICT, VERDICT, OUTPUT, OUTPUT, REFUSAL, b"nonsense", b""])
+PRICES = st.sampled_from([0, TOKEN]).map(Balance)
+FEES = st.sampled_from([0, 10 * TOKEN, 10 * TOKEN, 10 * TOKEN]).map(Balance)
+INPUTS = st.sampled_from(
+    [INPUT, INPUT, INPUT, INPUT, b"nonsense", encode_inputs(CERTIFICATE, [features(0, 0, 101)])]
+)
 WHICH = st.integers(0, 7)
 
 
@@ -44,6 +51,7 @@ class Sequences(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.world = Attested((5, 4, 3, 2))
+        self.world.prove()
 
     def attempt(self, method: Any, *arguments: Any) -> None:
         """A refusal must leave no trace."""
@@ -58,11 +66,11 @@ class Sequences(RuleBasedStateMachine):
         jobs = [job for job, _ in self.world.pallets.jobs.jobs.items()]
         return jobs[which % len(jobs)] if jobs else Hash(bytes(32))
 
-    @rule(owner=WHO, price=FEES)
+    @rule(owner=WHO, price=PRICES)
     def register(self, owner: AccountId, price: Balance) -> None:
         self.attempt(self.world.pallets.models.register, Signed(owner), BLOB, SIZE, "model", price)
 
-    @rule(who=WHO, owner=OWNERS)
+    @rule(who=st.sampled_from([BOB, CHARLIE, DAVE]), owner=OWNERS)
     def suspend(self, who: AccountId, owner: AccountId) -> None:
         self.attempt(self.world.pallets.models.suspend, Signed(who), model_id(owner, BLOB))
 
@@ -89,16 +97,18 @@ class Sequences(RuleBasedStateMachine):
         message = reveal_of(seat, self.job(which), result)
         self.attempt(self.world.pallets.jobs.reveal, Nobody(), message, result if brings else None)
 
-    @rule(which=WHICH, result=RESULTS)
-    def everybody_commits(self, which: int, result: bytes) -> None:
+    @rule(
+        which=WHICH,
+        results=st.one_of(RESULTS.map(lambda result: [result] * 4), st.lists(RESULTS, max_size=4)),
+    )
+    def answer(self, which: int, results: list[bytes]) -> None:
+        """Seats commit and reveal together, as far as the chain lets them."""
         job = self.job(which)
-        for seat in range(4):
+        for seat, result in enumerate(results):
             self.attempt(self.world.pallets.jobs.commit, Nobody(), commit_of(seat, job, result))
-
-    @rule(which=WHICH, result=RESULTS)
-    def everybody_reveals(self, which: int, result: bytes) -> None:
-        jobs, job = self.world.pallets.jobs, self.job(which)
-        for seat in range(4):
+        self.world.end_block()
+        jobs = self.world.pallets.jobs
+        for seat, result in enumerate(results):
             brought = jobs.results.find(job, result_digest(result)) is not None
             message = reveal_of(seat, job, result)
             self.attempt(jobs.reveal, Nobody(), message, None if brought else result)
