@@ -72,7 +72,7 @@ MISBEHAVIOUR_COST: Final = 20
 
 VOTES_PER_ANSWER: Final = 1_000
 
-TROUBLE_AT_START: Final = (
+TROUBLE: Final = (
     DatabaseError,
     KeystoreError,
     JournalError,
@@ -107,11 +107,14 @@ class Started:
 async def run(config: NodeConfig, on_started: Callable[[Started], None]) -> None:
     """Be a node until cancelled. Raises StartError with one line for the operator."""
     _ensure_machine()
+    trouble: list[BaseException] = []
     try:
         async with _database(config) as database:
             await Node(config, database).run(on_started)
-    except TROUBLE_AT_START as error:
-        raise StartError(str(error)) from error
+    except* TROUBLE as group:
+        trouble.append(_first(group))
+    if trouble:
+        raise StartError(str(trouble[0])) from trouble[0]
 
 
 def clock_ms() -> TimestampMs:
@@ -366,6 +369,13 @@ def genesis_of(spec: ChainSpec) -> Genesis:
     """What the database of a node begins with."""
     genesis = genesis_block(spec)
     return Genesis(Block(genesis.header, Body((), ())), genesis.changes, genesis.committee)
+
+
+def _first(error: BaseException) -> BaseException:
+    """The first of what the services raised, out of the groups that their nurseries made of it."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _size_bytes(directory: Path) -> int:
