@@ -5,6 +5,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import psutil  # type: ignore[import-untyped]  # published without type information
+
 from chainspec.genesis import GenesisBlock, genesis_block
 from chainspec.spec import parse_spec
 from cli.testnet_processes import Testnet
@@ -18,6 +20,9 @@ from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
 from runtime.constants import TOKEN, TOKEN_DECIMALS
 from runtime.runtime import Runtime
+
+GRACE_S: Final = 5.0
+"""Within this a worker notices that its node has ended."""
 
 BOB: Final = "0x" + SigningKey(seed_from_uri("//Bob")).public_key.hex()
 
@@ -64,10 +69,18 @@ class RealNetwork:
         """Where a node answers."""
         return self._testnet.plan(node).rpc_url
 
-    def leftovers(self) -> Sequence[int]:
-        """Ids of processes of the network that still run."""
-        running = (self._testnet.process(plan.name) for plan in self._testnet.nodes)
-        return [process.pid for process in running if process is not None]
+    def processes(self) -> Sequence[int]:
+        """Ids of the nodes that run, and of their workers."""
+        nodes = [process for plan in self._testnet.nodes if (process := self._testnet.process(plan.name))]
+        workers = [worker for node in nodes for worker in node.children(recursive=True)]
+        return [process.pid for process in (*nodes, *workers)]
+
+    def survivors(self, processes: Sequence[int]) -> Sequence[int]:
+        """Those of `processes` that still run."""
+        _, alive = psutil.wait_procs(
+            [psutil.Process(pid) for pid in processes if psutil.pid_exists(pid)], timeout=GRACE_S
+        )
+        return [process.pid for process in alive]
 
 
 class LightReader:

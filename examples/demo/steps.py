@@ -45,8 +45,12 @@ class Network(Protocol):
         """Where a node answers."""
         ...
 
-    def leftovers(self) -> Sequence[int]:
-        """Ids of processes of the network that still run."""
+    def processes(self) -> Sequence[int]:
+        """Ids of the nodes that run, and of their workers."""
+        ...
+
+    def survivors(self, processes: Sequence[int]) -> Sequence[int]:
+        """Those of `processes` that still run."""
         ...
 
 
@@ -185,10 +189,11 @@ class Demo:
         height = max(height for height in self.network.heights().values() if height is not None)
         self.summary["finalized_height"] = height
         self.summary["finality_ms_p50"] = self._finality_ms()
+        processes = self.network.processes()
         self.consil("testnet", "down", "--dir", str(self.directory))
-        left = self.network.leftovers()
+        left = self.network.survivors(processes)
         self._ensure(not left, f"processes {left} still run")
-        self.narrator.say("every process has ended")
+        self.narrator.say(f"all {len(processes)} processes have ended")
 
     def _finality_ms(self) -> float:
         """Median time from a leader's proposal to its own durable commit, over all leaders."""

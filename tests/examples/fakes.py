@@ -119,7 +119,10 @@ class FakeNetwork:
     def url(self, node: str) -> str:
         return f"http://{node}"
 
-    def leftovers(self) -> Sequence[int]:
+    def processes(self) -> Sequence[int]:
+        return [1, 2]
+
+    def survivors(self, processes: Sequence[int]) -> Sequence[int]:
         return list(self.stays)
 
     def read(self, url: str) -> dict[str, Any]:
