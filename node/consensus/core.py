@@ -150,6 +150,7 @@ class Core:
                 self._verified(name, verdict)
             case _:
                 assert_never(observed)
+        self._resolve_doubts()
         if not was_ended:
             self._settle()
         actions = self._out.drain()
@@ -230,6 +231,8 @@ class Core:
 
     def _accept(self, certificate: Certificate) -> None:
         """Act on a verified certificate that was wanted."""
+        if self.ended:
+            return
         self._out.add(Persist(certificate))
         self.views.add(certificate)
         for vote in certificate.votes():
@@ -305,7 +308,6 @@ class Core:
         view = View(0)
         while view != self.view and not self.ended:
             view = self.view
-            self._resolve_doubts()
             self._commit()
             if not self.ended:
                 self._lead() if self._is_leader() else self._judge()

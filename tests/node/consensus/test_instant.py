@@ -46,9 +46,7 @@ async def test_interval_seals_empty_blocks_across_epochs(host: MemoryHost, autoj
         await host.reach(5)
         nursery.cancel_scope.cancel()
     times = [block.header.timestamp_ms for block in host.committed]
-    assert all(
-        later - sooner >= SETTINGS.block_time_ms for sooner, later in itertools.pairwise(times)
-    )
+    assert all(later - sooner >= SETTINGS.block_time_ms for sooner, later in itertools.pairwise(times))
     assert [block.header.view for block in host.committed] == [1, 2, 3, 1, 2]
 
 
