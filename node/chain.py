@@ -4,7 +4,6 @@ Execution, building and committing take turns in one worker thread at a time; no
 across an await. Consensus and sync both write through this object, so that neither can overtake the other.
 """
 
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
@@ -32,7 +31,8 @@ T = TypeVar("T")
 FOLLOWER_BLOCKS_MAX: Final = 256
 """Finalized blocks that wait for one follower; a slower one holds up the chain rather than miss a block."""
 
-_log = logging.getLogger(__name__)
+READERS: Final = 2
+"""Reads at the same time for the node's own services."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +62,30 @@ class Plan:
     candidates: Iterable[Extrinsic]
 
 
+class Readers:
+    """A few worker threads that read the database; whoever may ask much has some of his own."""
+
+    def __init__(self, database: Database, at_once: int) -> None:
+        """At most `at_once` reads go on at the same time; the others wait their turn."""
+        self._database = database
+        self._turns = trio.CapacityLimiter(at_once)
+
+    async def query(self, question: Callable[[StateView], T], at: BlockHash | None = None) -> T:
+        """What `question` finds in the state after the finalized block, or after the executed block `at`.
+
+        Raises UnknownState if that is not kept.
+        """
+        return await self.read(self._ask, question, at)
+
+    async def read(self, reader: Callable[..., T], *args: Any) -> T:
+        """A whole read of the database."""
+        return await trio.to_thread.run_sync(reader, *args, limiter=self._turns)
+
+    def _ask(self, question: Callable[[StateView], T], at: BlockHash | None) -> T:
+        with self._database.view(at) as state:
+            return question(state)
+
+
 class Chain:
     """Everything of the chain that the node's services share."""
 
@@ -70,7 +94,8 @@ class Chain:
         self.database = database
         self.runtime = runtime
         self._turn = trio.CapacityLimiter(1)
-        self._readers = trio.CapacityLimiter(2)
+        self._readers = Readers(database, READERS)
+        self._telling = trio.StrictFIFOLock()
         self._executed: dict[BlockHash, Finalized] = {}
         self._followers: list[trio.MemorySendChannel[Block]] = []
         header = database.blocks.header(database.finalized().height)
@@ -93,11 +118,11 @@ class Chain:
 
         Raises UnknownState if that is not kept.
         """
-        return await trio.to_thread.run_sync(self._ask, question, at, limiter=self._readers)
+        return await self._readers.query(question, at)
 
     async def read(self, reader: Callable[..., T], *args: Any) -> T:
         """A whole read of the database, in a worker thread."""
-        return await trio.to_thread.run_sync(reader, *args, limiter=self._readers)
+        return await self._readers.read(reader, *args)
 
     async def validate(self, _data: bytes, extrinsic: Extrinsic) -> Validity:
         """Judge an extrinsic on the finalized state. Raises InvalidTransaction."""
@@ -121,10 +146,6 @@ class Chain:
             except UnknownState:
                 continue  # another block became final in between
 
-    def _ask(self, question: Callable[[StateView], T], at: BlockHash | None) -> T:
-        with self.database.view(at) as state:
-            return question(state)
-
     # Writing
 
     async def execute(self, block: Block) -> None:
@@ -143,10 +164,11 @@ class Chain:
 
         Blocks that are final already are passed over. Raises DatabaseError.
         """
-        fresh = await trio.to_thread.run_sync(self._commit, blocks, certificate, limiter=self._turn)
-        for block in fresh:
-            for follower in self._followers:
-                await follower.send(block)
+        async with self._telling:  # or what is committed next could be told before
+            fresh = await trio.to_thread.run_sync(self._commit, blocks, certificate, limiter=self._turn)
+            for block in fresh:
+                for follower in self._followers:
+                    await follower.send(block)
 
     async def keep(self, block: Block) -> None:
         """Store a block that is not final, until its view or a later one is; durable on return."""
@@ -158,6 +180,8 @@ class Chain:
         Raises BadProof if the certificate does not prove them, InvalidBlock if they are final for the network
         and invalid here, Unable or DatabaseError if this node cannot tell now.
         """
+        if blocks[-1].header.height <= self.finalized.height:
+            return  # its epoch may have ended meanwhile, and the committee of now proves nothing of it
         proof = FinalityProof(tuple(block.header for block in blocks), certificate)
         verify_finality(await self.trusted(), proof)
         for block in blocks:
@@ -177,7 +201,7 @@ class Chain:
 
     def _execute(self, block: Block) -> None:
         identity = block_hash(block.header)
-        if identity in self._executed:
+        if identity in self._executed or self._is_final(block.header, identity):
             return
         try:
             with self.database.view(block.header.parent) as state:
@@ -189,6 +213,11 @@ class Chain:
             self.database.forget(identity)
             raise InvalidBlock(Rejection.BAD_STATE_ROOT)
         self._executed[identity] = Finalized(block, executed.outcome, executed.next_committee)
+
+    def _is_final(self, header: Header, identity: BlockHash) -> bool:
+        """Whether the block is committed, by sync for example while consensus wanted to execute it."""
+        is_old = header.height <= self.finalized.height
+        return is_old and self.database.blocks.hash_at(header.height) == identity
 
     def _build(self, plan: Plan) -> Block:
         parent = block_hash(plan.parent)

@@ -3,8 +3,9 @@
 Bytes are `0x` hexadecimal; a block is named by its hash, the newest finalized one if none is named.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from frame.error import InvalidQuery, InvalidTransaction
 from frame.metadata import decode_value, encode_fields
 from frame.state import StateView
-from node.chain import Chain
+from node.chain import Chain, Readers
 from node.db.errors import UnknownState
 from node.light.messages import KEYS_MAX, PROVED_READ, ProvedEntry, ProvedRead
 from node.pool.core import PoolRefused
@@ -45,6 +46,9 @@ ExtrinsicText = Annotated[
 Number = Annotated[int, msgspec.Meta(ge=0, le=U63_MAX)]
 Count = Annotated[int, msgspec.Meta(ge=1, le=1000)]
 Keys = Annotated[list[KeyText], msgspec.Meta(min_length=1, max_length=KEYS_MAX)]
+
+READS_AT_ONCE: Final = 2
+"""Threads that read for clients, besides those of the node itself: no client can keep the node waiting."""
 
 PENDING_SHOWN_MAX: Final = 256
 """Most extrinsics in one answer about the pool."""
@@ -83,6 +87,7 @@ class Methods:
         self._live = live
         self._chain = chain
         self._pool = pool
+        self._readers = Readers(chain.database, READS_AT_ONCE)
         self._metadata = msgspec.to_builtins(chain.runtime.metadata())
 
     def table(self) -> dict[str, Method]:
@@ -135,19 +140,19 @@ class Methods:
     async def next_index(self, account: HashText) -> int:
         """The nonce of an account's next extrinsic, after those that wait in the pool."""
         who = AccountId(_bytes(account))
-        nonce = await self._chain.query(lambda state: self._chain.runtime.query(state, "system.nonce", who))
+        nonce = await self._readers.query(lambda state: self._chain.runtime.query(state, "system.nonce", who))
         return self._pool.core.next_nonce(who, Nonce(nonce))
 
     # chain
 
     async def header(self, block: HashText | None = None) -> dict[str, Any] | None:
         """A finalized header."""
-        found = await self._chain.read(self._chain.database.blocks.header, self._at(block))
+        found = await self._readers.read(self._chain.database.blocks.header, self._at(block))
         return None if found is None else _header(found)
 
     async def block(self, block: HashText | None = None) -> dict[str, Any] | None:
         """A finalized block; inherents and extrinsics in their wire form."""
-        found = await self._chain.read(self._chain.database.blocks.block, self._at(block))
+        found = await self._readers.read(self._chain.database.blocks.block, self._at(block))
         if found is None:
             return None
         return {
@@ -160,7 +165,7 @@ class Methods:
         """The hash of the finalized block at a height."""
         if height is None:
             return _hex(self._chain.finalized.hash)
-        found = await self._chain.read(self._chain.database.blocks.hash_at, BlockNumber(height))
+        found = await self._readers.read(self._chain.database.blocks.hash_at, BlockNumber(height))
         return None if found is None else _hex(found)
 
     async def finalized_head(self) -> str:
@@ -169,7 +174,7 @@ class Methods:
 
     async def events(self, block: HashText | None = None) -> dict[str, Any] | None:
         """What each call of a block did, and the block's own events; fields in their wire form."""
-        found = await self._chain.read(self._chain.database.blocks.outcome, self._at(block))
+        found = await self._readers.read(self._chain.database.blocks.outcome, self._at(block))
         if found is None:
             return None
         return {
@@ -186,16 +191,12 @@ class Methods:
 
     async def keys_paged(self, prefix: KeyText, count: Count, start: KeyText | None = None) -> list[str]:
         """Storage keys that begin with `prefix`, ascending, those after `start`."""
-        after = b"" if start is None else _bytes(start)
+        within, after = _bytes(prefix), None if start is None else _bytes(start)
+        if after is not None and not after.startswith(within):
+            raise invalid_params("the start key does not begin with the prefix")
 
         def page(state: StateView) -> list[str]:
-            found: list[str] = []
-            for key, _ in state.iterate(_bytes(prefix)):
-                if key > after:
-                    found.append(_hex(key))
-                if len(found) == count:
-                    break
-            return found
+            return [_hex(key) for key in islice(_keys(state, within, after), count)]
 
         return await self._query(page, None)
 
@@ -254,18 +255,17 @@ class Methods:
 
     async def pending(self) -> list[str]:
         """Extrinsics that wait, in their wire form."""
-        waiting = [_hex(pooled.data) for pooled in self._pool.core]
-        return waiting[:PENDING_SHOWN_MAX]
+        return [_hex(pooled.data) for pooled in islice(self._pool.core, PENDING_SHOWN_MAX)]
 
     async def extrinsic_status(self, extrinsic: HashText) -> dict[str, Any]:
         """Where an extrinsic is: `finalized` with its outcome, `pending`, or `unknown`."""
         identity = ExtrinsicHash(_bytes(extrinsic))
         blocks = self._chain.database.blocks
-        place = await self._chain.read(blocks.place_of, identity)
+        place = await self._readers.read(blocks.place_of, identity)
         if place is None:
             return {"status": "pending" if identity in self._pool.core else "unknown"}
-        block = await self._chain.read(blocks.block, place.height)
-        outcome = await self._chain.read(blocks.outcome, place.height)
+        block = await self._readers.read(blocks.block, place.height)
+        outcome = await self._readers.read(blocks.outcome, place.height)
         assert block is not None
         assert outcome is not None
         call = outcome.calls[len(block.body.inherents) + place.index]
@@ -289,7 +289,7 @@ class Methods:
 
     async def epoch_proof(self, epoch: Number) -> str:
         """The proof that leads from the committee of an epoch to that of the next."""
-        proof = await self._chain.read(self._chain.database.blocks.epoch_proof, EpochIndex(epoch))
+        proof = await self._readers.read(self._chain.database.blocks.epoch_proof, EpochIndex(epoch))
         if proof is None:
             raise unavailable("NoProof", f"epoch {epoch} has not ended on this node, or has no certificate")
         return _hex(EPOCH_PROOF.encode(proof))
@@ -302,21 +302,21 @@ class Methods:
         """Entries of the state after a finalized block, each with its proof."""
         at = self._chain.finalized.height if height is None else BlockNumber(height)
         try:
-            proved = await self._chain.read(self._chain.database.prove, [_bytes(key) for key in keys], at)
+            proved = await self._readers.read(self._chain.database.prove, [_bytes(key) for key in keys], at)
         except UnknownState as error:
             raise unavailable("UnknownState", str(error)) from None
         entries = tuple(ProvedEntry(one.key, one.value, one.proof) for one in proved)
         return _hex(PROVED_READ.encode(ProvedRead(await self._proof_of(at), entries)))
 
     async def _proof_of(self, height: BlockNumber) -> FinalityProof:
-        proof = await self._chain.read(self._chain.database.blocks.finality_proof, height)
+        proof = await self._readers.read(self._chain.database.blocks.finality_proof, height)
         if proof is None:
             raise unavailable("NoProof", f"there is no certificate at or above height {height} here")
         return proof
 
     async def _query(self, question: Callable[[StateView], T], block: str | None) -> T:
         try:
-            return await self._chain.query(question, None if block is None else BlockHash(_bytes(block)))
+            return await self._readers.query(question, None if block is None else BlockHash(_bytes(block)))
         except UnknownState as error:
             raise unavailable("UnknownState", str(error)) from None
 
@@ -357,6 +357,17 @@ def _bytes(text: str) -> bytes:
 
 def _hex(data: bytes) -> str:
     return "0x" + data.hex()
+
+
+def _keys(state: StateView, prefix: bytes, after: bytes | None) -> Iterator[bytes]:
+    """Keys that begin with `prefix`, ascending, those after `after`, without walking through the others."""
+    if after is None:
+        yield from (key for key, _ in state.iterate(prefix))
+        return
+    yield from (key for key, _ in state.iterate(after) if key != after)
+    for cut in range(len(after) - 1, len(prefix) - 1, -1):
+        for byte in range(after[cut] + 1, 256):
+            yield from (key for key, _ in state.iterate(after[:cut] + bytes([byte])))
 
 
 def _header(header: Header) -> dict[str, Any]:

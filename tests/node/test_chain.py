@@ -5,6 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import trio
+import trio.testing
 
 from chainspec.presets import local
 from frame.error import InvalidBlock, InvalidTransaction, Rejection, TransactionError, Unable
@@ -167,3 +169,49 @@ async def test_an_extrinsic_is_judged_on_the_finalized_state(chain: Chain) -> No
         await chain.validate(EXTRINSIC.encode(good), good)
     assert refusal.value.reason == TransactionError.STALE_NONCE
     assert await free(chain, ALICE) < 10**15
+
+
+async def test_followers_hear_of_blocks_in_order_whoever_commits_them(
+    chain: Chain, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("node.chain.FOLLOWER_BLOCKS_MAX", 1)
+    followers = [chain.follow(), chain.follow()]
+    blocks = [await build(chain)]
+    for _ in range(5):
+        blocks.append(await build(chain, blocks[-1]))
+    heard: list[list[int]] = [[], []]
+    certificates = [await finalize(chain, block) for block in (blocks[3], blocks[5])]
+
+    async def follow(number: int) -> None:
+        async for block in followers[number]:
+            heard[number].append(block.header.height)
+            if len(heard[number]) == len(blocks):
+                return
+
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(chain.commit, blocks[:4], certificates[0])
+        while chain.finalized.height < 4:
+            await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(chain.commit, blocks, certificates[1])
+        with trio.move_on_after(0.2):
+            while chain.finalized.height < 6:  # which it must not reach
+                await trio.lowlevel.checkpoint()
+        nursery.start_soon(follow, 0)
+        await trio.testing.wait_all_tasks_blocked()
+        nursery.start_soon(follow, 1)
+    assert heard == [[1, 2, 3, 4, 5, 6]] * 2
+
+
+async def test_a_block_that_became_final_meanwhile_is_neither_executed_nor_judged_again(
+    chain: Chain, other: Chain
+) -> None:
+    block = await build(chain)
+    child = await build(chain, block)
+    certificate = await finalize(chain, child)
+    await other.import_run([block, child], certificate)
+    await other.execute(block)
+    await other.import_run([block], await finalize(chain, child, signers=(0,)))
+    assert other.finalized.hash == block_hash(child.header)
+    rival = msgspec.structs.replace(block.header, timestamp_ms=TimestampMs(block.header.timestamp_ms + 1))
+    with pytest.raises(Unable):
+        await other.execute(Block(rival, block.body))

@@ -122,6 +122,18 @@ async def test_the_state_can_be_read_by_key_and_by_page(client: Client) -> None:
     assert (await client.ask("state_getStorage", "0xff", "0x" + "00" * 32))["data"]["name"] == "UnknownState"
 
 
+async def test_pages_of_keys_are_the_whole_in_order(client: Client) -> None:
+    whole = await client.ask("state_getKeysPaged", "0x", 1000)
+    assert whole == sorted(set(whole))
+    for prefix in ("0x", whole[5][:20]):
+        under, pages = [key for key in whole if key.startswith(prefix)], list[str]()
+        while page := await client.ask("state_getKeysPaged", prefix, 2, *pages[-1:]):
+            pages += page
+        assert pages == under
+    stray = await client.ask("state_getKeysPaged", whole[5], 2, "0x")
+    assert stray["code"] == -32602
+
+
 async def test_a_node_tells_who_it_is(client: Client) -> None:
     methods = await client.ask("rpc_methods")
     assert {"system_health", "chain_getBlock", "author_submitExtrinsic", "light_readProof"} <= set(methods)
