@@ -24,6 +24,7 @@ from node.consensus.interface import (
     Verdict,
 )
 from node.consensus.leaders import leader_schedule
+from node.db.errors import UnknownState
 from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
 from primitives.committee import Committee
@@ -50,12 +51,7 @@ class ConsensusHost:
 
     async def position(self) -> Position:
         """Where the chain stands."""
-        committee = await self._chain.query(self._chain.runtime.committee)
-        parameters = await self._chain.query(
-            lambda state: self._chain.runtime.query(state, "session.parameters")
-        )
-        settings = Settings(block_time_ms=parameters.block_time_ms, delta_ms=parameters.delta_ms)
-        return await self._chain.read(self._position, committee, settings)
+        return await self._chain.read(self._position)
 
     async def build(self, request: Build) -> Block | None:
         """A new executed block; None if this node cannot build now."""
@@ -135,10 +131,12 @@ class ConsensusHost:
             case _:
                 assert_never(finding)
 
-    def _position(self, committee: Committee, settings: Settings) -> Position:
+    def _position(self) -> Position:
+        """All of it after the same block, whatever sync commits meanwhile."""
         database, blocks = self._chain.database, self._chain.database.blocks
+        height, committee, settings = self._rules()
         anchor = blocks.header(BlockNumber(committee.first_height - 1))
-        tip = blocks.header(database.finalized().height)
+        tip = blocks.header(height)
         assert anchor is not None
         assert tip is not None
         heights = range(committee.first_height, tip.height + 1)
@@ -156,6 +154,20 @@ class ConsensusHost:
             final=blocks.certificate(tip.height) if tip.height >= committee.first_height else None,
             blocks=tuple(block for block in kept if _is_ahead(block.header, tip, committee)),
         )
+
+    def _rules(self) -> tuple[BlockNumber, Committee, Settings]:
+        """A finalized height, with what holds after it."""
+        runtime = self._chain.runtime
+        while True:
+            head = self._chain.database.finalized()
+            try:
+                with self._chain.database.view(head.block) as state:
+                    committee = runtime.committee(state)
+                    parameters = runtime.query(state, "session.parameters")
+            except UnknownState:
+                continue  # another block became final in between
+            settings = Settings(block_time_ms=parameters.block_time_ms, delta_ms=parameters.delta_ms)
+            return head.height, committee, settings
 
     def _ancestors(self, name: BlockHash, above: BlockNumber, count: int) -> list[Block]:
         kept = {
