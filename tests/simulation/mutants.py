@@ -24,7 +24,16 @@ from tests.simulation.scenario import Bend, Outcome, run_seed
 SEEDS = range(1, 401)
 """Seeds that a mutant is given to survive."""
 
-HINTS: dict[str, tuple[int, ...]] = {}
+HINTS: dict[str, tuple[int, ...]] = {
+    "DoesNotRecount": (70, 122),
+    "FinalizesAtNotarization": (41,),
+    "ForgetsCertificates": (21,),
+    "SkipsNullifications": (331,),
+    "TrustsParents": (331,),
+    "UnsignedEpoch": (55, 76),
+    "UnsignedKind": (287,),
+    "UnsignedView": (47,),
+}
 """Seeds tried first, so that the rare ones are found quickly; any seed serves."""
 
 

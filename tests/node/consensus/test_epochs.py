@@ -1,0 +1,142 @@
+from node.consensus.core import Core
+from node.consensus.epochs import ANSWERS_PER_PERIOD, BUFFERED_PER_PEER, Epochs
+from node.consensus.interface import (
+    Action,
+    Fork,
+    Memory,
+    Position,
+    Received,
+    Report,
+    Send,
+    Serve,
+    ServeFinal,
+    TimedOut,
+    Verdict,
+    Verified,
+)
+from node.consensus.messages import Ask, AskBlock, Bundle, Cast, Message
+from primitives.certificate import certificate_of
+from primitives.types import AuthorityIndex, BlockHash, BlockNumber, EpochIndex, PublicKey, TimestampMs, View
+from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
+from tests.node.consensus.engine import (
+    CHAIN,
+    EPOCH,
+    FINALIZE,
+    KEYS,
+    NULLIFY,
+    PEER,
+    VERIFY,
+    block_on,
+    chain_to_the_end,
+    name_of,
+    not_leader,
+    quorum,
+)
+
+ME = not_leader()
+NOW = TimestampMs(20_000)
+BLOCKS = chain_to_the_end()
+FINAL = quorum(FINALIZE, 3, name_of(BLOCKS[-1]), without=ME)
+NEXT = CHAIN.epoch(EpochIndex(2), BLOCKS[-1].header)
+
+
+def start_core(position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
+    return Core(position, Memory(), key=KEYS[ME], verifier=VERIFY, silent=silent, is_listening=is_listening)
+
+
+def started() -> Epochs:
+    epochs = Epochs(start_core)
+    epochs.begin(Position(epoch=EPOCH, tip=CHAIN.genesis), NOW)
+    return epochs
+
+
+def hear(epochs: Epochs, message: Message, now: int = NOW) -> list[Action]:
+    return epochs.handle(Received(TimestampMs(now), PEER, message))
+
+
+def ended() -> Epochs:
+    """Epochs whose first engine has just committed its last block."""
+    epochs = started()
+    hear(epochs, Bundle(EPOCH.index, (FINAL,)))
+    hear(epochs, Bundle(EPOCH.index, (), tuple(reversed(BLOCKS))))
+    for block in BLOCKS:
+        epochs.handle(Verified(NOW, EPOCH.index, name_of(block), Verdict.VALID))
+    assert epochs.core.ended
+    return epochs
+
+
+def next_vote(view: int, signer: int) -> Vote:
+    message = vote_message(NEXT.anchor_hash, NULLIFY, NEXT.index, View(view), NO_BLOCK)
+    return Vote(
+        VoteKind.NULLIFY, NEXT.index, View(view), NO_BLOCK, AuthorityIndex(signer), KEYS[signer].sign(message)
+    )
+
+
+def test_messages_of_the_next_epoch_wait_for_it() -> None:
+    epochs = ended()
+    others = [signer for signer in range(len(KEYS)) if signer != ME]
+    for signer in others:
+        hear(epochs, Cast(next_vote(1, signer)))
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    assert epochs.core.epoch.index == 2
+    assert epochs.core.view == 2
+
+
+def test_only_so_many_messages_of_one_peer_wait() -> None:
+    epochs = ended()
+    other = next(signer for signer in range(len(KEYS)) if signer != ME)
+    votes = [next_vote(1 + view % 8, other) for view in range(BUFFERED_PER_PEER)]
+    for cast in votes:
+        hear(epochs, Cast(cast))
+    hear(epochs, Bundle(NEXT.index, (certificate_of([next_vote(1, signer) for signer in (0, 1, 2, 3)]),)))
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    assert epochs.core.view == 1
+
+
+def test_peer_ahead_is_asked_for_the_end_of_this_epoch_once() -> None:
+    epochs = started()
+    ahead = Ask(EpochIndex(5), View(0))
+    assert hear(epochs, ahead) == [Send(PEER, Ask(EPOCH.index, View(0)))]
+    assert hear(epochs, ahead) == []
+
+
+def test_laggard_gets_the_end_of_its_epoch_once_in_a_period() -> None:
+    epochs = ended()
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    question = Ask(EPOCH.index, View(0))
+    assert hear(epochs, question) == [ServeFinal(PEER, EPOCH.index)]
+    assert hear(epochs, question) == []
+    assert hear(epochs, question, NOW + EPOCH.settings.period_ms) == [ServeFinal(PEER, EPOCH.index)]
+
+
+def test_blocks_of_any_epoch_are_served_within_an_allowance() -> None:
+    epochs = started()
+    ask = AskBlock(EpochIndex(7), BlockHash(bytes(32)), BlockNumber(0))
+    answers = [hear(epochs, ask) for _ in range(ANSWERS_PER_PERIOD + 1)]
+    assert answers == [[Serve(PEER, ask)]] * ANSWERS_PER_PERIOD + [[]]
+
+
+def test_alarms_of_the_old_engine_are_dropped() -> None:
+    epochs = ended()
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    assert epochs.handle(TimedOut(NOW, EPOCH.index, View(1))) == []
+    assert epochs.handle(Verified(NOW, EPOCH.index, name_of(BLOCKS[0]), Verdict.INVALID)) == []
+    assert epochs.handle(TimedOut(NOW, NEXT.index, View(1))) != []
+
+
+def test_fork_of_the_last_epoch_is_still_seen_and_stops_voting() -> None:
+    epochs = ended()
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    other = quorum(FINALIZE, 4, name_of(block_on(BLOCKS[1].header, 4)), without=ME)
+    actions = hear(epochs, Bundle(EPOCH.index, (other,)))
+    assert actions == [Report(Fork(FINAL, other))]
+    assert epochs.core.ballot.is_muted
+
+
+def test_listening_and_mutedness_are_carried_over() -> None:
+    epochs = Epochs(start_core)
+    epochs.begin(Position(epoch=EPOCH, tip=CHAIN.genesis), NOW, is_listening=True)
+    epochs.core.ballot.is_muted = True
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    assert epochs.core.ballot.is_listening
+    assert epochs.core.ballot.is_muted
