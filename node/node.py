@@ -10,8 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
 
 import msgspec
 import trio
@@ -38,14 +37,15 @@ from node.db.errors import DatabaseError
 from node.db.schema import Genesis
 from node.identity import begin_journal, journal_path, node_seed, session_seed
 from node.keystore.store import KeystoreError
-from node.metrics.gauges import Reading, metrics_route
+from node.metrics.gauges import metrics_route
 from node.network.hello import Role
 from node.network.host import ListenFailed, Network, NetworkConfig
+from node.observer import Observer
 from node.pool.core import Limits
 from node.pool.service import PoolService
 from node.pool.verdicts import Verdicts
 from node.rpc.dispatch import Dispatcher, Method
-from node.rpc.methods import About, Live, Methods, Number
+from node.rpc.methods import About, Methods
 from node.rpc.server import HttpServer, PortInUse, rpc_route
 from node.rpc.upload import upload_route
 from node.sync.service import SyncService
@@ -53,7 +53,6 @@ from primitives.block import Block, Body, Header, block_hash
 from primitives.signing import SigningKey, verify
 from primitives.signing_verdicts import disagreements
 from primitives.types import Seed, TimestampMs
-from primitives.vote import VOTE
 from runtime.runtime import Runtime
 
 DATABASE_DIRECTORY: Final = "db"
@@ -69,8 +68,6 @@ CONSENSUS_GAP_BLOCKS: Final = 3
 
 MISBEHAVIOUR_COST: Final = 20
 """For a message that nobody honest sends."""
-
-VOTES_PER_ANSWER: Final = 1_000
 
 TROUBLE: Final = (
     DatabaseError,
@@ -141,15 +138,21 @@ class Node:
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
         self._attestation = self._make_attestation()
         self._votes = VoteRecord()
-        self._host: ConsensusHost | None = None
         self._want, self._wanted = trio.open_memory_channel[None](1)
+        self._host = self._make_host()
         self._engine = self._make_engine()
         self._sync = self._make_sync()
-        routes = [rpc_route(Dispatcher(self._methods())), upload_route(self._blobs)]
-        self._servers = [HttpServer(routes, config.rpc_port, "--rpc-port")]
-        if config.prometheus_port is not None:
-            metrics = metrics_route(self._reading)
-            self._servers.append(HttpServer([metrics], config.prometheus_port, "--prometheus-port"))
+        observer = Observer(
+            chain=self._chain,
+            network=self._network,
+            pool=self._pool,
+            sync=self._sync,
+            host=self._host,
+            votes=self._votes,
+            is_voting=self._is_voting,
+            database=config.directory / DATABASE_DIRECTORY,
+        )
+        self._servers = self._make_servers(observer)
 
     async def run(self, on_started: Callable[[Started], None]) -> None:
         """Serve until cancelled. Raises ListenFailed."""
@@ -190,14 +193,29 @@ class Node:
     def _is_alone(self) -> bool:
         return self._config.spec.consensus.engine == "instant"
 
+    def _make_servers(self, observer: Observer) -> list[HttpServer]:
+        """RPC first, then metrics. Raises PortInUse."""
+        config = self._config
+        routes = [rpc_route(Dispatcher(self._methods(observer))), upload_route(self._blobs)]
+        servers = [HttpServer(routes, config.rpc_port, "--rpc-port")]
+        if config.prometheus_port is not None:
+            metrics = [metrics_route(observer.reading)]
+            servers.append(HttpServer(metrics, config.prometheus_port, "--prometheus-port"))
+        return servers
+
+    def _make_host(self) -> ConsensusHost | None:
+        """What an engine stands on; None on a node without a vote."""
+        if self._session is None:
+            return None
+        author = Author(self._chain, self._pool, self._session.public_key, (self._attestation,))
+        return ConsensusHost(self._chain, author, self._charge)
+
     def _make_engine(self) -> ConsensusEngine | None:
         """What makes blocks final here; None on a node without a vote, which follows by sync."""
-        if self._session is None:
+        if self._session is None or self._host is None:
             if self._is_alone:
                 raise StartError("the chain has one author, whose key this node lacks: pass --alice")
             return None
-        author = Author(self._chain, self._pool, self._session.public_key, (self._attestation,))
-        self._host = ConsensusHost(self._chain, author, self._charge)
         if self._is_alone:
             return InstantEngine(
                 self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=clock_ms
@@ -281,7 +299,7 @@ class Node:
             address=None if listening is None else str(listening),
         )
 
-    def _methods(self) -> Mapping[str, Method]:
+    def _methods(self, observer: Observer) -> Mapping[str, Method]:
         spec = self._config.spec
         about = About(
             chain_name=spec.name,
@@ -292,65 +310,14 @@ class Node:
             name=self._config.name,
             peer_id=self._network.peer_id,
         )
-        live = Live(
-            peers=self._peers,
-            addresses=lambda: [str(self._network.listening)] if self._network.listening else [],
-            sync_state=self._sync_state,
-            is_syncing=lambda: self._sync.is_syncing,
-            consensus=self._consensus,
-        )
-        methods = Methods(about, live, self._chain, self._pool).table()
-        return {**methods, "consensus_votes": self._recent_votes}
-
-    def _sync_state(self) -> dict[str, int]:
-        return {"currentBlock": self._chain.finalized.height, "highestBlock": self._sync.target}
-
-    def _consensus(self) -> dict[str, Any]:
-        header = self._chain.finalized.header
-        return {
-            "epoch": header.epoch,
-            "view": header.view,
-            "isVoting": self._is_voting(),
-            "finalityMs": [] if self._host is None else [round(ms, 2) for ms in self._host.finality_ms],
-        }
-
-    async def _recent_votes(self, start: Number) -> dict[str, Any]:
-        """Votes that this node sent or received, from number `start` on; `next` is where to go on."""
-        following, votes = self._votes.page(start, VOTES_PER_ANSWER)
-        return {"next": following, "votes": ["0x" + VOTE.encode(vote).hex() for vote in votes]}
+        methods = Methods(about, observer.live(), self._chain, self._pool).table()
+        return {**methods, "consensus_votes": observer.recent_votes}
 
     def _is_voting(self) -> bool:
         engine = self._engine
         if isinstance(engine, SimplexService):
             return engine.is_voting
         return engine is not None
-
-    def _peers(self) -> list[dict[str, Any]]:
-        return [
-            {
-                "peerId": peer.peer_id,
-                "address": peer.address,
-                "role": str(peer.role),
-                "finalizedHeight": peer.finalized_height,
-                "score": peer.score,
-            }
-            for peer in self._network.peers()
-        ]
-
-    def _reading(self) -> Reading:
-        header, counters = self._chain.finalized.header, self._network.counters
-        return Reading(
-            finalized_height=header.height,
-            finalized_age_s=(clock_ms() - header.timestamp_ms) / 1000,
-            target_height=self._sync.target,
-            peers=len(self._network.peers()),
-            ready_transactions=self._pool.stats().ready,
-            epoch=header.epoch,
-            view=header.view,
-            is_voting=self._is_voting(),
-            dropped_frames=counters.dropped_in.total() + counters.dropped_out.total(),
-            database_bytes=_size_bytes(self._config.directory / DATABASE_DIRECTORY),
-        )
 
 
 @asynccontextmanager
@@ -376,11 +343,6 @@ def _first(error: BaseException) -> BaseException:
     while isinstance(error, BaseExceptionGroup):
         error = error.exceptions[0]
     return error
-
-
-def _size_bytes(directory: Path) -> int:
-    """What the files in `directory` take up on the disk."""
-    return sum(entry.stat().st_blocks * 512 for entry in directory.iterdir())
 
 
 def _ensure_machine() -> None:
