@@ -12,11 +12,14 @@ from typing import Final
 MANTISSA_BITS: Final = {"float32": 24, "float64": 53}
 """Integers of a magnitude up to 2^bits are exact in each float type, and so are their sums below that."""
 
-STEP_MIN: Final = -100
-"""Least step: far above the subnormal numbers (2^-149), which some engines flush to zero."""
+STEP_MIN: Final = -36
+"""Least step of a tensor; see STEP_MAX."""
 
-STEP_MAX: Final = 100
-"""Greatest step: 2^(100+24) is still finite in float32."""
+STEP_MAX: Final = 15
+"""Greatest step of a tensor. Engines gather constant factors: onnxruntime makes the product of those before
+and after a MatMul one factor of its result. Each of the two is a quotient of two steps, within 2^51; so their
+product stays within 2^102, or 2^126 with its mantissa, and is neither subnormal nor infinite in float32.
+"""
 
 
 @dataclass(frozen=True, slots=True)

@@ -87,7 +87,7 @@ class NumpyModel:
                 raise EngineError(f"{port.name} takes {port.dtype}{list(port.shape)}")
             values[port.name] = to_array(tensor)
         for node in self._graph.nodes:
-            arrays = [values[name] for name in node.inputs]
+            arrays = [values[name] for name in node.inputs if name]
             values[node.outputs[0]] = np.asarray(_OPERATIONS[node.operator](arrays, node.attributes))
         return tuple(from_array(values[port.name]) for port in self._graph.outputs)
 

@@ -25,6 +25,8 @@ PORTS_MAX: Final = 64
 ATTRIBUTES_MAX: Final = 32
 NAME_BYTES_MAX: Final = 256
 METADATA_KEY_BYTES_MAX: Final = 512
+METADATA_VALUE_BYTES_MAX: Final = 64 * 1024
+"""Longest list of scales: more than a certificate holds."""
 METADATA_PREFIX: Final = "exact."
 """Metadata under other keys says nothing about the function, and is not read."""
 
@@ -145,7 +147,7 @@ class _GraphReader:
             key = _text(entry.part("key"), METADATA_KEY_BYTES_MAX)
             if key in metadata:
                 refuse(f"metadata has {key!r} twice")
-            metadata[key] = _text(entry.part("value"), MODEL_BYTES_MAX)
+            metadata[key] = _text(entry.part("value"), METADATA_VALUE_BYTES_MAX)
         return metadata
 
     def _constants(self, parts: list[memoryview]) -> dict[str, Tensor]:
@@ -301,12 +303,13 @@ def _name(part: memoryview) -> str:
 
 
 def _text(part: memoryview, limit: int) -> str:
+    """ASCII only: what else is printable depends on the version of Unicode, and verdicts may not."""
     if len(part) > limit:
         refuse(f"a name or text of {len(part)} bytes is longer than {limit}")
     try:
-        text = str(part, "utf-8")
+        text = str(part, "ascii")
     except UnicodeDecodeError:
-        refuse("a name or text is not UTF-8")
+        refuse("a name or text has characters beyond ASCII")
     if not text.isprintable():
         refuse("a name or text has unprintable characters")
     return text

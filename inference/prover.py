@@ -22,7 +22,7 @@ from inference.certificate import (
 )
 from inference.graph import AttributeValue, Graph, Node, Port, ensure_size, read
 from inference.operators.registry import EXACT, RULES
-from inference.operators.rule import Application, Value, Work, complete
+from inference.operators.rule import Application, Value, Work, complete, work_on
 from inference.refusal import Refused, refuse
 from inference.scales import declared, ensure_known
 from inference.tensor import INTEGER_RANGES
@@ -47,7 +47,7 @@ def prove(data: bytes) -> Proof:
     """Raises Refused, and nothing else, whatever the bytes are."""
     graph = read(data, EXACT)
     _ensure_wiring(graph)
-    return _Prover(graph).prove()
+    return _Prover(graph, work_on(len(data))).prove()
 
 
 def verdict(data: bytes) -> Verdict:
@@ -97,9 +97,9 @@ class _Prover:
     """One proof in progress."""
 
     graph: Graph
+    work: Work
     values: dict[str, Value] = field(default_factory=dict)
     attributes: dict[int, dict[str, AttributeValue]] = field(default_factory=dict)
-    work: Work = field(default_factory=Work)
 
     def prove(self) -> Proof:
         for port in self.graph.inputs:

@@ -139,6 +139,9 @@ class Supervisor:
             raise
 
     def _started(self) -> "_Worker":
+        """A worker that has greeted; one that has ended meanwhile is replaced."""
+        if self._worker is not None and self._worker.has_ended():
+            self._discard()
         if self._worker is None:
             self._worker = _Worker(self._limits)
             try:
@@ -219,6 +222,10 @@ class _Worker:
             except OSError:
                 raise Unable(self._last_words()) from None
         return self._receive(deadline)
+
+    def has_ended(self) -> bool:
+        with self._ending:
+            return self._process.poll() is not None
 
     def kill(self) -> None:
         """End the whole process group; may be called twice, and from any thread."""

@@ -14,6 +14,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from inference.bounds import STEP_MAX, STEP_MIN
 from inference.converter.arithmetic import Reals, row_sum, short_scale
 from inference.converter.network import Layer
 from inference.refusal import refuse
@@ -23,8 +24,8 @@ BITS_MIN: Final = 6
 BITS_MAX: Final = 12
 """Least and most bits of an activation: fewer lose accuracy, more leave the weights too few."""
 
-STEP_BITS_MAX: Final = 60
-"""Finest step of a weight, 2^-60, far from the prover's limit."""
+STEP_BITS_MAX: Final = -STEP_MIN
+"""Finest step of a weight, since the integers that it meets have the step 1."""
 
 INPUT_MARGIN: Final = 1.25
 """How far beyond the calibration samples, from their middle, an input may lie before it is limited."""
@@ -157,7 +158,7 @@ def _finest(weights: Reals, bias: float, source: Grid, name: str) -> tuple[Integ
     """The weights and bias of one output times the largest power of two that keeps its sums in 24 bits."""
     fine = [*(float(each) for each in weights), bias]
     largest = max(abs(each) for each in fine)
-    for steps in range(STEP_BITS_MAX, -STEP_BITS_MAX, -1):
+    for steps in range(STEP_BITS_MAX, -STEP_MAX - 1, -1):
         if largest * 2.0**steps <= SUM_MAX:
             *integers, offset = (round(each * 2.0**steps) for each in fine)
             if _reach(integers, offset, source) <= SUM_MAX:

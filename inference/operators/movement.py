@@ -10,7 +10,9 @@ _ANY = ("float32", "int32", "int16", "int8", "uint8", "int64")
 
 
 def _identity(application: Application) -> Value:
-    return application.computed(0, *_ANY)
+    x = application.computed(0, *_ANY)
+    application.work.spend_cells(len(x.bounds.cells))
+    return x
 
 
 def _flatten(application: Application) -> Value:
@@ -40,7 +42,7 @@ def _reshaped(application: Application, x: Value, shape: tuple[int, ...]) -> Val
     """Channels survive if the last dimension keeps its size, for the elements keep their order."""
     if any(not 1 <= size <= ELEMENTS_MAX for size in shape) or prod(shape) != x.elements:
         application.refuse(f"{list(x.shape)} cannot take the shape {list(shape)}")
-    application.work.spend(len(x.bounds.cells))
+    application.work.spend_cells(len(x.bounds.cells))
     kept = x.shape and shape[-1] == x.shape[-1]
     return Value(x.dtype, shape, x.bounds if kept else Bounds((x.bounds.whole(),)))
 

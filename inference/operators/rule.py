@@ -10,8 +10,11 @@ from inference.graph import AttributeValue, Node
 from inference.refusal import refuse
 from inference.tensor import ITEM_BYTES, Tensor
 
-STEPS_MAX: Final = 200_000_000
-"""Most elementary steps of one proof: what an honest 64 MB model needs, several times over."""
+STEPS_BASE: Final = 1_000_000
+"""Elementary steps that a proof of any file may take: some 0.3 s of Python."""
+
+STEPS_PER_BYTE: Final = 2
+"""And those for each byte: twice what weights need that are used once, and what the proof's gas pays for."""
 
 CELL_STEPS: Final = 32
 """Steps that the bounds of one channel count as: some 150 bytes, so that a proof stays below 1 GB."""
@@ -42,6 +45,7 @@ class Value:
 class Work:
     """Counts what a model costs to run, and bounds what it costs to prove."""
 
+    steps_max: int
     macs: int = 0
     """Multiply-accumulate operations."""
     elements: int = 0
@@ -52,12 +56,17 @@ class Work:
     def spend(self, steps: int) -> None:
         """Raises Refused once the proof takes too many steps."""
         self.steps += steps
-        if self.steps > STEPS_MAX:
-            refuse(f"the proof takes more than {STEPS_MAX} steps")
+        if self.steps > self.steps_max:
+            refuse(f"the proof takes more than {self.steps_max} steps, too many for so short a file")
 
     def spend_cells(self, count: int) -> None:
         """For the bounds of so many channels, which take memory as well. Raises Refused."""
         self.spend(CELL_STEPS * count)
+
+
+def work_on(size_bytes: int) -> Work:
+    """What the proof of a file of `size_bytes` starts with: whoever wants more steps pays for more bytes."""
+    return Work(STEPS_BASE + STEPS_PER_BYTE * size_bytes)
 
 
 @dataclass(frozen=True, slots=True)

@@ -64,5 +64,7 @@ def test_the_limit_is_the_mantissa() -> None:
     assert unfit(Cell(0, 0, 2**24), "float64") == ""
 
 
-def test_steps_near_the_subnormal_numbers_are_unfit() -> None:
-    assert unfit(Cell(-101, 0, 1), "float32").startswith("its step 2^-101 is outside")
+def test_steps_whose_quotients_could_leave_float32_are_unfit() -> None:
+    assert unfit(Cell(-36, 0, 1), "float32") == unfit(Cell(15, 0, 1), "float32") == ""
+    assert unfit(Cell(-37, 0, 1), "float32").startswith("its step 2^-37 is outside")
+    assert unfit(Cell(16, 0, 1), "float32").startswith("its step 2^16 is outside")

@@ -1,6 +1,6 @@
 """Every engine, at every setting, gives the bits that the integer function defines."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from fractions import Fraction
 from itertools import pairwise
 from random import Random
@@ -12,8 +12,9 @@ from inference.certificate import decode_outputs, encode_outputs, outputs_in_ran
 from inference.engine import EngineError, InferenceEngine, run
 from inference.engine_numpy import NumpyEngine
 from inference.engine_onnxruntime import OnnxRuntimeEngine, Optimization
-from inference.graph import Port
+from inference.graph import AttributeValue, Port
 from inference.prover import Proof, prove
+from inference.refusal import Refused
 from inference.tensor import Tensor, from_integers, integers
 from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node, two_layers
 
@@ -69,7 +70,41 @@ def moved() -> bytes:
     return file(nodes, [Port("x", "int8", (1, 2, 2))], [Port("y", "int32", (1, 2, 2))], constants)
 
 
-MODELS = {"two layers": two_layers(), "moved": moved()} | {f"deep {seed}": deep(seed) for seed in range(6)}
+def scaled(before: Sequence[int], weight: int, after: Sequence[int], last: int) -> bytes:
+    """Factors, all powers of two, before and after a MatMul: engines may make one factor of them."""
+    names = ["x"]
+    nodes = []
+    constants = {"w": floats((2, 2), [2.0**weight, 0, 0, 2.0**weight])}
+
+    def put(operator: str, second: str = "", **attributes: AttributeValue) -> None:
+        nodes.append(node(operator, f"{names[-1]}{second}", f"t{len(names)}", **attributes))
+        names.append(f"t{len(names)}")
+
+    put("Cast", to=TO_FLOAT)
+    for at, factor in enumerate((*before, None, *after, last)):
+        if factor is not None:
+            constants[f"f{at}"] = floats((), [2.0**factor])
+        put(*(("MatMul", " w") if factor is None else ("Mul", f" f{at}")))
+    put("Cast", to=TO_INT32)
+    return file(nodes, [Port("x", "int8", (1, 2))], [Port(names[-1], "int32", (1, 2))], constants)
+
+
+MODELS = {
+    "small factors": scaled([-20, -16], 51, [-51], 36),
+    "large factors": scaled([15], -51, [21, 30], -15),
+    "no bias": file(
+        [
+            node("Cast", "x", "real", to=TO_FLOAT),
+            node("Gemm", "real w -", "sums"),
+            node("Cast", "sums", "y", to=TO_INT32),
+        ],
+        [Port("x", "int8", (1, 2))],
+        [Port("y", "int32", (1, 2))],
+        {"w": floats((2, 2), [1, 2, 3, 4])},
+    ),
+    "two layers": two_layers(),
+    "moved": moved(),
+} | {f"deep {seed}": deep(seed) for seed in range(6)}
 
 
 def samples(proof: Proof, count: int) -> Iterator[tuple[Tensor, ...]]:
@@ -84,6 +119,16 @@ def samples(proof: Proof, count: int) -> Iterator[tuple[Tensor, ...]]:
     for _ in range(count):
         values = [random.randint(port.low, port.high) for _ in range(size)]
         yield (from_integers(port.dtype, port.shape, values),)
+
+
+@pytest.mark.parametrize(
+    ("before", "weight", "after", "last"), [([100], -100, [100], -100), ([-100], 126, [-26], 0)]
+)
+def test_factors_whose_product_leaves_float32_are_refused(
+    before: list[int], weight: int, after: list[int], last: int
+) -> None:
+    with pytest.raises(Refused, match="outside"):
+        prove(scaled(before, weight, after, last))
 
 
 @pytest.mark.parametrize("data", MODELS.values(), ids=list(MODELS))

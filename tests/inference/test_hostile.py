@@ -251,6 +251,22 @@ def test_a_control_character_never_reaches_a_reason() -> None:
     assert (answer.node + answer.reason).isprintable()
 
 
+def test_a_name_that_only_some_versions_of_unicode_can_print_is_refused() -> None:
+    """Unicode 15 has the character, Unicode 14 (Python 3.11) has not: a verdict must not depend on that."""
+    bad = identity()
+    bad.graph.node[0].input[0] = bad.graph.input[0].name = "\N{LATIN SMALL LETTER A}\U0001fae8"
+    answer = verdict(bad.SerializeToString())
+    assert answer == Refusal(node="model", reason="a name or text has characters beyond ASCII")
+
+
+def test_a_long_list_of_scales_is_refused_before_it_is_split() -> None:
+    bad = identity()
+    bad.metadata_props.add(key="exact.scale.x", value="1/1 " * 100_000)
+    answer = verdict(bad.SerializeToString())
+    assert isinstance(answer, Refusal)
+    assert "is longer than 65536" in answer.reason
+
+
 def test_every_truncation_is_refused_or_complete() -> None:
     whole = two_layers()
     for size in range(len(whole)):

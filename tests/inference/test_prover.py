@@ -4,7 +4,7 @@ import pytest
 
 from inference.certificate import VERDICT_BYTES_MAX, Scale, decode_verdict, encode_verdict
 from inference.graph import AttributeValue, Port
-from inference.operators.rule import STEPS_MAX, Work
+from inference.operators.rule import work_on
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, from_integers
@@ -264,7 +264,27 @@ def test_a_refusal_names_the_node() -> None:
 
 
 def test_a_proof_has_a_bounded_number_of_steps() -> None:
-    work = Work()
-    work.spend(STEPS_MAX)
+    work = work_on(1_000)
+    work.spend(work.steps_max)
     with pytest.raises(Refused, match="the proof takes more than"):
         work.spend(1)
+
+
+@pytest.mark.parametrize("operator", ["Identity", "Reshape", "Relu", "MatMul"])
+def test_a_short_file_cannot_ask_for_a_long_proof(operator: str) -> None:
+    second = {"Reshape": " shape", "MatMul": " weights"}.get(operator, "")
+    channels = 256
+    chain = [node(operator, f"t{at}{second}", f"t{at + 1}") for at in range(1_000)]
+    nodes = [node("Cast", "x", "real", to=TO_FLOAT), node("Mul", "real factors", "t0"), *chain]
+    constants = {
+        "factors": floats((channels,), range(channels)),
+        "shape": from_integers("int64", (2,), [1, channels]),
+        "weights": floats((channels, channels), [0] * channels**2),
+    }
+    data = file(
+        [*nodes, node("Cast", "t1000", "y", to=TO_INT32)],
+        [Port("x", "int8", (1, channels))],
+        [Port("y", "int32", (1, channels))],
+        constants,
+    )
+    assert "too many for so short a file" in reason(data)
