@@ -6,14 +6,15 @@ anything happen. Stop: cancel the nursery; every service leaves in order, and th
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from typing import Final, Protocol
 
 import msgspec
 import trio
+from starlette.routing import BaseRoute
 
 from chainspec.genesis import genesis_block
 from chainspec.spec import ChainSpec
@@ -107,7 +108,8 @@ async def run(config: NodeConfig, on_started: Callable[[Started], None]) -> None
     trouble: list[BaseException] = []
     try:
         async with _database(config) as database:
-            await Node(config, database).run(on_started)
+            with ExitStack() as opened:
+                await Node(config, database, opened).run(on_started)
     except* TROUBLE as group:
         trouble.append(_first(group))
     if trouble:
@@ -122,12 +124,13 @@ def clock_ms() -> TimestampMs:
 class Node:
     """The services of one node, connected and not yet running."""
 
-    def __init__(self, config: NodeConfig, database: Database) -> None:
-        """Makes missing keys and binds the RPC and metrics ports.
+    def __init__(self, config: NodeConfig, database: Database, opened: ExitStack) -> None:
+        """Makes missing keys and binds the RPC and metrics ports; what it opens is closed by `opened`.
 
         Raises StartError, KeystoreError, JournalError, BlobError, PortInUse.
         """
         self._config = config
+        self._opened = opened
         self._keys = config.directory / KEYSTORE_DIRECTORY
         self._session_seed = self._find_session_seed()
         self._session = None if self._session_seed is None else SigningKey(self._session_seed)
@@ -197,11 +200,17 @@ class Node:
         """RPC first, then metrics. Raises PortInUse."""
         config = self._config
         routes = [rpc_route(Dispatcher(self._methods(observer))), upload_route(self._blobs)]
-        servers = [HttpServer(routes, config.rpc_port, "--rpc-port")]
+        servers = [self._bind(routes, config.rpc_port, "--rpc-port")]
         if config.prometheus_port is not None:
             metrics = [metrics_route(observer.reading)]
-            servers.append(HttpServer(metrics, config.prometheus_port, "--prometheus-port"))
+            servers.append(self._bind(metrics, config.prometheus_port, "--prometheus-port"))
         return servers
+
+    def _bind(self, routes: Sequence[BaseRoute], port: int, option: str) -> HttpServer:
+        """Raises PortInUse."""
+        server = HttpServer(routes, port, option)
+        self._opened.callback(server.close)
+        return server
 
     def _make_host(self) -> ConsensusHost | None:
         """What an engine stands on; None on a node without a vote."""
@@ -220,11 +229,13 @@ class Node:
             return InstantEngine(
                 self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=clock_ms
             )
+        journal = Journal(journal_path(self._keys, self._session.public_key), self._session.public_key)
+        self._opened.callback(journal.close)
         return SimplexService(
             self._host,
             ConsensusTransport(self._network, self._votes),
             key=self._session,
-            journal=Journal(journal_path(self._keys, self._session.public_key), self._session.public_key),
+            journal=journal,
             clock=clock_ms,
         )
 

@@ -61,7 +61,7 @@ class HttpServer:
         await serve(self._application, config, mode="asgi")  # type: ignore[arg-type]  # hypercorn's own ASGI alias
 
     def close(self) -> None:
-        """Free the port of a server that never ran."""
+        """Free the port of a server that never ran; one that ran has freed it."""
         self._socket.close()
 
 
