@@ -187,7 +187,9 @@ class Network:
             busy = (
                 error.errno == errno.EADDRINUSE or getattr(error.__cause__, "errno", None) == errno.EADDRINUSE
             )
-            problem = "another process listens there" if busy else str(error)
+            problem = (
+                "another process listens there; stop it, or pass another --listen" if busy else str(error)
+            )
             raise ListenFailed(f"cannot listen on {where}: {problem}") from error
         port = listeners[0].socket.getsockname()[1]
         self.listening = Address(host=where.host, port=port, peer_id=self.peer_id)
