@@ -11,6 +11,8 @@ from pathlib import Path
 from socket import AF_INET, SOCK_STREAM, socket
 from typing import Any, Final
 
+import psutil  # type: ignore[import-untyped]  # published without type information
+
 from cli.testnet_processes import Testnet
 from node.rpc.client import ClientError
 from primitives.vote import VOTE, Vote
@@ -63,6 +65,12 @@ class LocalNetwork:
         """End the nodes as a power cut would."""
         for node in nodes:
             self.testnet.kill(node)
+
+    def children(self, node: str) -> list[psutil.Process]:
+        """The processes that the node has started, such as its worker."""
+        process = self.testnet.process(node)
+        assert process is not None
+        return list(process.children(recursive=True))
 
     def votes(self, node: str) -> list[Vote]:
         """What a node has sent and received since it was started."""

@@ -76,7 +76,9 @@ def test_a_transfer_given_to_a_full_node_is_final_in_the_same_block_everywhere(n
 
 def test_a_killed_validator_is_not_missed_comes_back_and_contradicts_nothing(network: LocalNetwork) -> None:
     victim, *others = VALIDATORS
+    workers = network.children(victim)
     network.kill(victim)
+    network.await_state("its worker is gone", lambda: not any(worker.is_running() for worker in workers))
     before = journal_of(network, victim).read_bytes()
     network.await_height(max(network.height(node) for node in others) + 3, *others, FOLLOWER)
     network.start(victim)

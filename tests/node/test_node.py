@@ -98,10 +98,12 @@ async def test_a_bad_extrinsic_is_refused_by_name(client: Client) -> None:
     good = await signed_transfer(client, 0, 10**9)
     forged = good[:-2] + ("00" if good[-2:] != "00" else "01")
     too_much = await signed_transfer(client, 0, 10**18)
+    elsewhere = "0x" + EXTRINSIC.encode(transfer(SPEC, BlockHash(b"\x07" * 32), 0, 1)).hex()
     for extrinsic, name in [
         (forged, "BAD_SIGNATURE"),
         ("0x00", "Malformed"),
         (await signed_transfer(client, 1000, 1), "FUTURE_NONCE"),
+        (elsewhere, "BAD_SIGNATURE"),
     ]:
         assert (await client.ask("author_submitExtrinsic", extrinsic))["data"]["name"] == name
     refused = await client.finalized(await client.ask("author_submitExtrinsic", too_much))
