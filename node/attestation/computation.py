@@ -70,12 +70,16 @@ def compute(worker: Worker, task: ProveTask | InferTask, model: bytes) -> bytes 
         return Trouble.UNABLE
 
 
+def wrong_length(task: ProveTask, size_bytes: int) -> bytes:
+    """The verdict on a file of another length than was registered, which nobody need look into."""
+    reason = f"the file has {size_bytes} bytes, not {task.size_bytes}"
+    return encode_verdict(Refusal(node="model", reason=reason))
+
+
 def _verdict(worker: Worker, task: ProveTask, model: bytes) -> bytes:
     """What the chain is told of a file: a refusal is a verdict like any other."""
     if len(model) != task.size_bytes:
-        return encode_verdict(
-            Refusal(node="model", reason=f"the file has {len(model)} bytes, not {task.size_bytes}")
-        )
+        return wrong_length(task, len(model))
     return encode_verdict(worker.prove(model))
 
 

@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 import trio
 
 from frame.state import StateView
-from node.attestation.computation import Worker, compute, is_fit
+from node.attestation.computation import Worker, compute, is_fit, wrong_length
 from node.attestation.core import (
     Action,
     AttestationCore,
@@ -28,7 +28,8 @@ from node.attestation.core import (
 from node.attestation.journal import Journal, JournalError
 from node.attestation.messages import FRAME_BYTES_MAX, PROTOCOL, Told, decode_told, encode_told
 from node.attestation.pool import MessagePool, Slot, Verdict
-from node.blobs.messages import BlobId
+from node.blobs.messages import BLOB_BYTES_MAX, BlobId
+from node.blobs.service import BlobTooLong
 from node.blobs.store import BlobError
 from node.network.channel import ChannelLimits, Received
 from node.network.identity import PeerId
@@ -39,7 +40,7 @@ from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.job_message import phase_of
 from primitives.types import BlockHash, BlockNumber, Seed
-from runtime.jobs import OpenJob
+from runtime.jobs import InferTask, OpenJob, ProveTask
 
 T = TypeVar("T")
 
@@ -87,8 +88,8 @@ class Chain(Protocol):
 class Blobs(Protocol):
     """Who gives model files."""
 
-    async def get(self, blob: BlobId, /, *, pinned: bool) -> bytes:
-        """Raises BlobError."""
+    async def get(self, blob: BlobId, /, *, pinned: bool, bytes_max: int) -> bytes:
+        """Raises BlobTooLong, or another BlobError."""
         ...
 
 
@@ -144,9 +145,13 @@ class AttestationService:
         """`seating` is None for a node that does not validate. Raises JournalError."""
         self._parts = parts
         self._seating = seating
-        self._core = (
+        self._candidate = (
             None if seating is None else AttestationCore(seating.seed, parts.genesis, seating.journal.read())
         )
+        self._core: AttestationCore | None = None
+        """None before the engine was examined, or if this node does not attest."""
+
+        self._seen: Finalized | None = None
         self._pool = MessagePool(parts.genesis, parts.verifier)
         self._channel = parts.network.channel(PROTOCOL, CHANNEL_LIMITS)
         self._early: dict[Slot, tuple[Received, BlockNumber]] = {}
@@ -163,7 +168,7 @@ class AttestationService:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(self._follow)
                 nursery.start_soon(self._listen)
-                await self._examine()
+                nursery.start_soon(self._examine)
                 async for observed in self._observed:
                     await self._handle(observed, nursery)
         finally:
@@ -171,9 +176,12 @@ class AttestationService:
                 self._seating.worker.close()
 
     async def _examine(self) -> None:
-        """A validator whose engine is not exact says so and attests nothing."""
-        if self._seating is not None and not await self._in_worker(is_fit, self._seating.worker):
-            self._core = None
+        """A validator whose engine is not exact says so and attests nothing; blocks do not wait for that."""
+        if self._seating is None or not await self._in_worker(is_fit, self._seating.worker):
+            return
+        self._core = self._candidate
+        if self._seen is not None:
+            await self._inputs.send(self._seen)
 
     async def _follow(self) -> None:
         """Look at the open jobs of the finalized state, now and after every block."""
@@ -187,7 +195,8 @@ class AttestationService:
         jobs = await self._parts.chain.query(self._parts.open_jobs)
         self._pool.update(jobs)
         self._hear_early(height)
-        await self._inputs.send(Finalized(height, jobs))
+        self._seen = Finalized(height, jobs)
+        await self._inputs.send(self._seen)
 
     async def _listen(self) -> None:
         """Judge what neighbours tell."""
@@ -251,15 +260,30 @@ class AttestationService:
         await self._inputs.send(Computed(job.id, await self._outcome(job, seating)))
 
     async def _outcome(self, job: OpenJob, seating: Seating) -> bytes | Trouble:
+        task = job.task
         try:
-            model = await seating.blobs.get(BlobId(job.task.blob), pinned=True)
+            model = await _file(seating.blobs, task)
+        except BlobTooLong as error:
+            assert isinstance(task, ProveTask)
+            return wrong_length(task, error.size_bytes)
         except BlobError as error:
             LOGGER.warning("cannot work on job %s yet: %s", job.id.hex()[:12], error)
             return Trouble.UNAVAILABLE
-        return await self._in_worker(compute, seating.worker, job.task, model)
+        return await self._in_worker(compute, seating.worker, task, model)
 
     async def _in_worker(self, action: Callable[..., T], *arguments: object) -> T:
         """Something that blocks until the worker is done; ending the worker ends it."""
         return await trio.to_thread.run_sync(
             action, *arguments, limiter=self._working, abandon_on_cancel=True
         )
+
+
+async def _file(blobs: Blobs, task: ProveTask | InferTask) -> bytes:
+    """The model file of a task: kept for ever once it is proven, and never longer than was paid for.
+
+    Raises BlobTooLong, or another BlobError.
+    """
+    blob = BlobId(task.blob)
+    if isinstance(task, ProveTask):
+        return await blobs.get(blob, pinned=False, bytes_max=task.size_bytes)
+    return await blobs.get(blob, pinned=True, bytes_max=BLOB_BYTES_MAX)

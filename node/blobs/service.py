@@ -11,6 +11,7 @@ import trio
 from node.blobs.core import IN_FLIGHT_MAX, PER_PEER_MAX, Ask, Fetch, Proved, Throttle, Verdict
 from node.blobs.messages import (
     ANSWER_BYTES_MAX,
+    BLOB_BYTES_MAX,
     CHUNK_ANSWER,
     CHUNK_BYTES,
     MANIFEST_ANSWER,
@@ -56,6 +57,14 @@ class BlobUnavailable(BlobError):
     """No connected peer gave the blob."""
 
 
+class BlobTooLong(BlobError):
+    """The blob is longer than whoever asked for it takes."""
+
+    def __init__(self, blob: BlobId, size_bytes: int, bytes_max: int) -> None:
+        super().__init__(f"blob {blob.hex()} has {size_bytes} bytes, more than {bytes_max}")
+        self.size_bytes = size_bytes
+
+
 class Network(Protocol):
     """What the blobs ask of the network."""
 
@@ -98,18 +107,21 @@ class BlobService:
         """Store a blob, durably on return; its id. Raises WrongSize, StoreFull, StoreBroken."""
         return await self._on_disk(partial(self._store.put, pinned=pinned), data)
 
-    async def get(self, blob: BlobId, *, pinned: bool = False) -> bytes:
+    async def get(self, blob: BlobId, *, pinned: bool = False, bytes_max: int = BLOB_BYTES_MAX) -> bytes:
         """The content of a blob, fetched if it is not here. Raises as `ensure` does."""
-        await self.ensure(blob, pinned=pinned)
+        await self.ensure(blob, pinned=pinned, bytes_max=bytes_max)
         try:
             return await self._on_disk(self._store.read, blob)
         except BlobMissing as damage:
             LOGGER.warning("%s", damage)
-        await self.ensure(blob, pinned=pinned)
+        await self.ensure(blob, pinned=pinned, bytes_max=bytes_max)
         return await self._on_disk(self._store.read, blob)
 
-    async def ensure(self, blob: BlobId, *, pinned: bool = False) -> None:
-        """Have a blob stored here. Raises BlobUnavailable, StoreFull, StoreBroken."""
+    async def ensure(self, blob: BlobId, *, pinned: bool = False, bytes_max: int = BLOB_BYTES_MAX) -> None:
+        """Have a blob stored here; one that is longer is not fetched.
+
+        Raises BlobTooLong, BlobUnavailable, StoreFull, StoreBroken.
+        """
         while blob not in self._store:
             under_way = self._fetching.get(blob)
             if under_way is not None:
@@ -118,10 +130,13 @@ class BlobService:
             finished = self._fetching[blob] = trio.Event()
             try:
                 async with self._fetches:
-                    await self._fetch(blob, pinned)
+                    await self._fetch(blob, pinned, bytes_max)
             finally:
                 del self._fetching[blob]
                 finished.set()
+        size_bytes = (await self._on_disk(self._store.manifest, blob)).size_bytes
+        if size_bytes > bytes_max:
+            raise BlobTooLong(blob, size_bytes, bytes_max)
         if pinned:
             await self._on_disk(self._store.pin, blob)
 
@@ -154,22 +169,22 @@ class BlobService:
             raise ProtocolViolation("blob request beyond the last chunk")
         return chunk
 
-    async def _fetch(self, blob: BlobId, pinned: bool) -> None:
-        """Fetch a blob from whoever has it. Raises BlobUnavailable, StoreFull, StoreBroken."""
+    async def _fetch(self, blob: BlobId, pinned: bool, bytes_max: int) -> None:
+        """Fetch a blob from whoever has it. Raises as `ensure` does."""
         peers = sorted(self._network.peers(), key=lambda peer: -peer.score)
         fetch = Fetch(blob, [peer.peer_id for peer in peers])
         failure: BlobError | None = None
         async with trio.open_nursery() as nursery:
             try:
-                await self._gather(fetch, pinned, nursery)
+                await self._gather(fetch, pinned, bytes_max, nursery)
             except BlobError as error:
                 failure = error
             nursery.cancel_scope.cancel()
         if failure is not None:
             raise failure
 
-    async def _gather(self, fetch: Fetch, pinned: bool, nursery: trio.Nursery) -> None:
-        """Ask, judge and write until the blob is stored. Raises BlobUnavailable, StoreFull, StoreBroken."""
+    async def _gather(self, fetch: Fetch, pinned: bool, bytes_max: int, nursery: trio.Nursery) -> None:
+        """Ask, judge and write until the blob is stored. Raises as `ensure` does."""
         sending, answers = trio.open_memory_channel[tuple[Ask, bytes | None]](IN_FLIGHT_MAX)
         incoming: Incoming | None = None
         try:
@@ -184,6 +199,8 @@ class BlobService:
                         assert incoming is not None
                         await self._on_disk(incoming.write, judged.index, judged.data)
                     elif incoming is None and fetch.manifest is not None:
+                        if fetch.manifest.size_bytes > bytes_max:
+                            raise BlobTooLong(fetch.blob, fetch.manifest.size_bytes, bytes_max)
                         incoming = await self._on_disk(
                             partial(self._store.begin, pinned=pinned), fetch.manifest
                         )

@@ -20,7 +20,7 @@ from node.attestation.journal import Journal, JournalError
 from node.attestation.messages import Told, ToldAbstain, ToldCommit, ToldReveal, decode_told, encode_told
 from node.attestation.service import EARLY_BLOCKS, AttestationService, Parts, Seating
 from node.blobs.messages import BlobId
-from node.blobs.service import BlobUnavailable
+from node.blobs.service import BlobTooLong, BlobUnavailable
 from node.network.channel import Received
 from node.network.identity import PeerId
 from primitives.block import Block
@@ -54,10 +54,13 @@ class FakeBlobs:
     """One file, if anybody has it."""
 
     is_there: bool = True
+    size_bytes: int = 3
 
-    async def get(self, blob: BlobId, /, *, pinned: bool) -> bytes:
+    async def get(self, blob: BlobId, /, *, pinned: bool, bytes_max: int) -> bytes:
         await trio.lowlevel.checkpoint()
-        assert pinned
+        assert not pinned, "only a proven model is kept for ever"
+        if self.size_bytes > bytes_max:
+            raise BlobTooLong(blob, self.size_bytes, bytes_max)
         if not self.is_there:
             raise BlobUnavailable("nobody has it")
         assert blob == BlobId(BLOB)
@@ -171,6 +174,28 @@ async def test_a_worker_that_fails_leads_to_an_abstention(tmp_path: Path) -> Non
     async with setup.running():
         await setup.finalize(12, job_of())
         assert isinstance((await setup.told())[1], ToldAbstain)
+
+
+async def test_a_file_that_is_longer_than_was_paid_for_is_refused_unseen(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.blobs.size_bytes = 64 * 1024 * 1024
+    async with setup.running():
+        await setup.finalize(12, job_of())
+        refusal = Refusal(node="model", reason="the file has 67108864 bytes, not 3")
+        assert (await setup.told())[1] == commit_of(0, encode_verdict(refusal))
+        assert setup.worker.asked == []
+
+
+async def test_blocks_do_not_wait_for_a_worker_that_hangs_in_its_self_test(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.worker.may_be_tested.clear()
+    async with setup.running():
+        with trio.fail_after(10):
+            for height in range(12, 100):
+                await setup.finalize(height, job_of())
+        assert setup.worker.asked == []
+        setup.worker.may_be_tested.set()
+        assert (await setup.told())[1] == commit_of(0)
 
 
 async def test_a_file_that_nobody_gives_is_asked_for_again(tmp_path: Path) -> None:

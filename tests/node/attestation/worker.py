@@ -21,11 +21,14 @@ class FakeWorker:
         self.may_go_on.set()
         self.asked: list[object] = []
         self.tested = Event()
+        self.may_be_tested = Event()
+        self.may_be_tested.set()
         self.started = Event()
         self.closed = False
 
     def self_test(self) -> None:
         self.tested.set()
+        self.may_be_tested.wait()
         if self.is_broken:
             raise Unable("a sum is wrong")
 
@@ -46,6 +49,7 @@ class FakeWorker:
 
     def close(self) -> None:
         self.closed = True
+        self.may_be_tested.set()
         self.may_go_on.set()
 
     def _wait(self) -> None:

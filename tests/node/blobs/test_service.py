@@ -7,7 +7,7 @@ import trio
 from trio.testing import MockClock
 
 from node.blobs.messages import CHUNK_BYTES, REQUEST, BlobId, Request, blob_id, manifest_of
-from node.blobs.service import BURST_BYTES, SERVED_BYTES_PER_S, BlobUnavailable
+from node.blobs.service import BURST_BYTES, SERVED_BYTES_PER_S, BlobTooLong, BlobUnavailable
 from node.blobs.store import BlobStore, StoreFull, StoreLimits
 from node.network.identity import PeerId
 from node.network.requests import RequestFailed, RequestFailure
@@ -82,6 +82,19 @@ async def test_a_blob_that_nobody_has_is_unavailable(tmp_path: Path, autojump_cl
     with pytest.raises(BlobUnavailable, match=BLOB.hex()):
         await two.get(BLOB)
     assert (two.used_bytes, BLOB in two) == (0, False)
+
+
+async def test_a_blob_that_is_longer_than_wanted_is_neither_fetched_nor_kept(tmp_path: Path) -> None:
+    hub = Hub()
+    one, two = (hub.node(name, tmp_path) for name in ("one", "two"))
+    await one.put(LARGE)
+    for node in (one, two):
+        with pytest.raises(BlobTooLong) as refusal:
+            await node.get(BLOB, pinned=True, bytes_max=len(LARGE) - 1)
+        assert refusal.value.size_bytes == len(LARGE)
+    assert hub.asked == [("one", None)]
+    assert two.used_bytes == 0
+    assert await two.get(BLOB, bytes_max=len(LARGE)) == LARGE
 
 
 async def test_those_who_want_the_same_blob_share_one_fetch(tmp_path: Path) -> None:
