@@ -1,25 +1,22 @@
 """Who a call acts for."""
 
-from dataclasses import dataclass
+from msgspec import Struct
 
 from frame.error import DispatchError
 from primitives.types import AccountId
 
 
-@dataclass(frozen=True, slots=True)
-class Signed:
+class Signed(Struct, frozen=True, gc=False):
     """An account signed the extrinsic."""
 
     account: AccountId
 
 
-@dataclass(frozen=True, slots=True)
-class Root:
+class Root(Struct, frozen=True, gc=False):
     """The chain itself, such as an enacted proposal."""
 
 
-@dataclass(frozen=True, slots=True)
-class Nobody:
+class Nobody(Struct, frozen=True, gc=False):
     """An inherent, which the block's author put in."""
 
 

@@ -4,8 +4,8 @@ from typing import Annotated, Final
 
 import msgspec
 
-from primitives.codec import Codec, Record
-from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic
+from primitives.codec import Codec, Record, spell
+from primitives.extrinsic import Call, Extrinsic
 from primitives.hashing import blake2b_256, domain
 from primitives.merkle import list_root
 from primitives.types import (
@@ -84,5 +84,4 @@ def block_hash(header: Header) -> BlockHash:
 
 def body_root(body: Body) -> Hash:
     """What `Header.body_root` must be. An encoded inherent is never equal to an encoded extrinsic."""
-    inherents = [CALL.encode(call) for call in body.inherents]
-    return list_root(inherents + [EXTRINSIC.encode(extrinsic) for extrinsic in body.extrinsics])
+    return list_root([spell(call) for call in (*body.inherents, *body.extrinsics)])

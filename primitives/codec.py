@@ -20,10 +20,11 @@ class CodecError(ValueError):
     """The bytes are not the canonical form of any value of the type, or the value is outside its type."""
 
 
-class Record(msgspec.Struct, array_like=True, frozen=True, forbid_unknown_fields=True):
+class Record(msgspec.Struct, array_like=True, frozen=True, gc=False, forbid_unknown_fields=True):
     """Base of everything that is hashed, signed, stored or sent: an immutable array of typed fields.
 
-    Subclasses repeat `frozen=True`, for type checkers.
+    It can be part of no cycle, so that the garbage collector need not look at it. Subclasses repeat
+    `frozen=True`, for type checkers.
     """
 
 
@@ -57,6 +58,11 @@ class Codec(Generic[T]):
             return self._decoder.decode(data)
         except (msgspec.DecodeError, RecursionError) as error:
             raise CodecError(str(error)) from None
+
+
+def spell(value: Any) -> bytes:
+    """The bytes of a value all of which was decoded before: `Codec.encode` would only check it again."""
+    return _ENCODER.encode(value)
 
 
 def _ensure_canonical(info: inspect.Type, parents: frozenset[type]) -> None:

@@ -4,7 +4,7 @@ from typing import Annotated, Final
 
 import msgspec
 
-from primitives.codec import Codec, CodecError, Record
+from primitives.codec import Codec, CodecError, Record, spell
 from primitives.hashing import blake2b_256, domain
 from primitives.signing import SigningKey, verify
 from primitives.types import (
@@ -74,20 +74,8 @@ class SigningContext(Record, frozen=True):
     """Hash of the block at `mortality.birth`."""
 
 
-class _Unsigned(Record, frozen=True):
-    """Every field of an extrinsic but its signature."""
-
-    signer: AccountId
-    nonce: Nonce
-    mortality: Mortality
-    tip: Balance
-    call: Call
-
-
 CALL: Final = Codec[Call](Call)
 EXTRINSIC: Final = Codec[Extrinsic](Extrinsic)
-_UNSIGNED: Final = Codec[_Unsigned](_Unsigned)
-_CONTEXT: Final = Codec[SigningContext](SigningContext)
 _DOMAIN: Final = domain("extrinsic/1")
 
 
@@ -100,21 +88,21 @@ def sign_extrinsic(
     context: SigningContext,
 ) -> Extrinsic:
     """An extrinsic of the account whose key this is."""
-    unsigned = _Unsigned(AccountId(key.public_key), nonce, mortality, tip, call)
-    signature = key.sign(_payload(unsigned, context))
-    return Extrinsic(unsigned.signer, nonce, mortality, tip, call, signature)
+    signer = AccountId(key.public_key)
+    signature = key.sign(_message(signer, nonce, mortality, tip, call, context=context))
+    return Extrinsic(signer, nonce, mortality, tip, call, signature)
 
 
 def signed_message(extrinsic: Extrinsic, context: SigningContext) -> bytes:
     """The bytes that `extrinsic.signature` must sign: domain, context, every field but the signature."""
-    fields = _Unsigned(
+    return _message(
         extrinsic.signer,
         extrinsic.nonce,
         extrinsic.mortality,
         extrinsic.tip,
         extrinsic.call,
+        context=context,
     )
-    return _payload(fields, context)
 
 
 def verify_extrinsic(extrinsic: Extrinsic, context: SigningContext) -> bool:
@@ -134,5 +122,5 @@ def extrinsic_hash(data: bytes) -> ExtrinsicHash:
     return ExtrinsicHash(blake2b_256(_DOMAIN + data))
 
 
-def _payload(unsigned: _Unsigned, context: SigningContext) -> bytes:
-    return _DOMAIN + _CONTEXT.encode(context) + _UNSIGNED.encode(unsigned)
+def _message(*fields: object, context: SigningContext) -> bytes:
+    return _DOMAIN + spell(context) + spell(fields)

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from frame.account import Account
 from frame.call import CallDeclaration
@@ -33,8 +33,7 @@ class Executed:
     """In the last block of an epoch only."""
 
 
-@dataclass(frozen=True, slots=True)
-class Checked:
+class Checked(NamedTuple):
     """An extrinsic that may enter a block, and what it takes to run it."""
 
     declaration: CallDeclaration

@@ -15,9 +15,9 @@ from pallets.system import System
 from primitives import signing
 from primitives.block import GENESIS_PARENT, Block, Body
 from primitives.certificate import Verifier
-from primitives.codec import CodecError
+from primitives.codec import CodecError, spell
 from primitives.committee import Committee, committee_root
-from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic
+from primitives.extrinsic import Call, Extrinsic
 from primitives.merkle import list_root
 from primitives.outcome import events_root
 from primitives.types import AccountId, BlockHash, BlockNumber, EpochIndex, Nonce, PublicKey, TimestampMs
@@ -75,8 +75,8 @@ class Runtime:
         context = BlockContext(header.epoch, header.height, header.parent, header.timestamp_ms, header.author)
         execution = Execution(state, context, self._host, self._verifier)
         execution.initialize()
-        inherents = [CALL.encode(call) for call in body.inherents]
-        extrinsics = [EXTRINSIC.encode(extrinsic) for extrinsic in body.extrinsics]
+        inherents = [spell(call) for call in body.inherents]
+        extrinsics = [spell(extrinsic) for extrinsic in body.extrinsics]
         if list_root(inherents + extrinsics) != header.body_root:
             raise InvalidBlock(Rejection.BAD_BODY_ROOT)
         for call, data in zip(body.inherents, inherents, strict=True):
@@ -115,7 +115,7 @@ class Runtime:
         """
         execution = Execution(state, _next_block(state, parent), self._host, self._verifier)
         execution.initialize_for_pool()
-        length_bytes = len(EXTRINSIC.encode(extrinsic))
+        length_bytes = len(spell(extrinsic))
         checked = execution.check(extrinsic, length_bytes)
         share = SHARES[checked.declaration.call_class]
         if length_bytes > share.length_bytes or not checked.weight.fits(share.weight):
@@ -189,14 +189,14 @@ def _rejection(error: InvalidTransaction, otherwise: Rejection) -> Rejection:
 
 def _try_inherent(execution: Execution, call: Call) -> bool:
     try:
-        return execution.apply_inherent(call, len(CALL.encode(call)))
+        return execution.apply_inherent(call, len(spell(call)))
     except InvalidTransaction:
         return False
 
 
 def _try_extrinsic(execution: Execution, extrinsic: Extrinsic) -> bool:
     try:
-        execution.apply_extrinsic(extrinsic, len(EXTRINSIC.encode(extrinsic)))
+        execution.apply_extrinsic(extrinsic, len(spell(extrinsic)))
     except InvalidTransaction:
         return False
     return True

@@ -5,8 +5,6 @@ What is written was decoded or hashed before, so that the checks of a codec woul
 
 from collections.abc import Sequence
 
-from msgspec.msgpack import encode
-
 from node.db.overlay import Change
 from node.db.schema import (
     EPOCH_END,
@@ -24,6 +22,7 @@ from node.db.schema import (
 from node.db.store import Transaction
 from primitives.block import HEADER, block_hash
 from primitives.certificate import CERTIFICATE, Certificate
+from primitives.codec import spell
 from primitives.types import EpochIndex, View
 
 
@@ -37,8 +36,8 @@ def write_block(transaction: Transaction, finalized: Finalized, changes: Sequenc
         transaction.put(Table.UNDO, row, undo)
     transaction.put(Table.BLOCKS, row, HEADER.encode(header))
     transaction.put(Table.HEIGHTS, identity, row)
-    transaction.put(Table.BODIES, row, encode(finalized.block.body))
-    transaction.put(Table.EVENTS, row, encode(finalized.outcome))
+    transaction.put(Table.BODIES, row, spell(finalized.block.body))
+    transaction.put(Table.EVENTS, row, spell(finalized.outcome))
     transaction.cursor(Table.EXTRINSICS).putmulti(extrinsic_places(finalized.block))
     if finalized.next_committee is not None:
         end = EpochEnd(header.height, finalized.next_committee)
@@ -62,7 +61,7 @@ def write_state(transaction: Transaction, changes: Sequence[Change]) -> bytes:
             transaction.delete(Table.KEYS, change.key)
     before = ((change.key, old.get(change.path)) for change in changes)
     undo = ((key, None if row is None else row_value(row)) for key, row in before)
-    return encode(sorted(undo))
+    return spell(sorted(undo))
 
 
 def write_certificate(transaction: Transaction, height: int, certificate: Certificate) -> None:

@@ -9,7 +9,7 @@ import msgspec
 from frame.state import Changes
 from primitives.block import BLOCK, Block
 from primitives.certificate import CERTIFICATE, Certificate
-from primitives.codec import Codec, Record
+from primitives.codec import Codec, Record, spell
 from primitives.committee import Committee
 from primitives.extrinsic import extrinsic_hash
 from primitives.hashing import blake2b_256
@@ -157,6 +157,6 @@ def extrinsic_places(block: Block) -> Iterator[tuple[bytes, bytes]]:
     """A row for each extrinsic of `block`."""
     for index, extrinsic in enumerate(block.body.extrinsics):
         yield (
-            extrinsic_hash(msgspec.msgpack.encode(extrinsic)),
-            PLACE.encode(Place(block.header.height, index)),
+            extrinsic_hash(spell(extrinsic)),
+            spell(Place(block.header.height, index)),
         )
