@@ -5,10 +5,9 @@ from hashlib import blake2b
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from node.db.subtree import NODE_BYTES
-from node.db.tree import LEVELS_MAX, StateTree
+from node.db.tree import LEVELS_MAX, Slab, StateTree, empty_slab
 
-_MAGIC: Final = b"consilience tree 1\n"
+_MAGIC: Final = b"consilience tree 2\n"
 _HEAD_BYTES: Final = len(_MAGIC) + 8 + 1
 _CHECKSUM_BYTES: Final = 32
 
@@ -42,7 +41,7 @@ def load(path: Path) -> Checkpoint | None:
             levels = head[-1] if len(head) == _HEAD_BYTES and head.startswith(_MAGIC) else LEVELS_MAX + 1
             if levels > LEVELS_MAX:
                 return None
-            slab = bytearray(NODE_BYTES << (levels + 1))
+            slab = empty_slab(levels)
             if file.readinto(slab) != len(slab) or file.read() != _checksum(head, slab):
                 return None
     except OSError:
@@ -50,7 +49,7 @@ def load(path: Path) -> Checkpoint | None:
     return Checkpoint(int.from_bytes(head[len(_MAGIC) : -1], "big"), StateTree(levels, slab))
 
 
-def _checksum(head: bytes, slab: bytearray) -> bytes:
+def _checksum(head: bytes, slab: Slab) -> bytes:
     digest = blake2b(head, digest_size=_CHECKSUM_BYTES)
     digest.update(slab)
     return digest.digest()

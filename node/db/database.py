@@ -405,14 +405,13 @@ def _reader(snapshot: Transaction) -> BucketReader:
 
     def read(bucket: int, levels: int) -> list[tuple[bytes, bytes]]:
         shift = 32 - levels
+        last = (((bucket + 1) << shift) - 1).to_bytes(4, "big")
         rows: list[tuple[bytes, bytes]] = []
-        found = cursor.set_range((bucket << shift).to_bytes(4, "big"))
-        while found:
-            path, row = cursor.item()
-            if int.from_bytes(path[:4], "big") >> shift != bucket:
-                break
-            rows.append((path, row_value(row)))
-            found = cursor.next()
+        if cursor.set_range((bucket << shift).to_bytes(4, "big")):
+            for path, row in cursor.iternext():
+                if path[:4] > last:
+                    break
+                rows.append((path, row_value(row)))
         return rows
 
     return read

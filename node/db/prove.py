@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from node.db.subtree import VOID, Inner, Node, Subtree, node_of
+from node.db.subtree import VOID, Inner, Node, Subtree, is_leaf, node_of
 from node.db.tree import BucketReader, Layer, StateTree
 from primitives.state_proof import OtherLeaf, StateProof, bit
 from primitives.types import Bytes32, Hash
@@ -12,14 +12,14 @@ def prove(tree: StateTree, layers: Sequence[Layer], path: bytes, read: BucketRea
     """The way to `path`, or to where it would be, in the tree that `layers` show."""
     beside: list[Node] = []
     node = tree.node_at(path, 0, layers)
-    while len(beside) < tree.levels and node != VOID and not node[-1]:
+    while len(beside) < tree.levels and node != VOID and not is_leaf(node):
         depth = len(beside) + 1
         beside.append(tree.node_at(path, depth, layers, beside=True))
         node = tree.node_at(path, depth, layers)
     end: Subtree
     if node == VOID:
         end = None
-    elif node[-1]:
+    elif is_leaf(node):
         end = tree.lone_leaf(path, len(beside), layers, read)
     else:
         end = tree.subtree(tree.bucket_of(path), layers, read)

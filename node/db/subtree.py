@@ -1,13 +1,15 @@
 """A subtree of the state tree as an immutable value, so that every block may keep its own.
 
-A changed copy shares what did not change. A node is a hash and one more byte, which is 1 if the subtree is a
-single leaf: such a subtree is not hashed again on its way up.
+A changed copy shares what did not change. A node is a hash and one more byte, which counts the leaves below
+as none, one or more: a subtree of a single leaf is not hashed again on its way up.
 """
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
 from hashlib import blake2s
-from typing import Final, NamedTuple
+from typing import Final
+
+from msgspec import Struct
 
 Node = bytes
 NODE_BYTES: Final = 33
@@ -15,10 +17,10 @@ VOID: Final[Node] = bytes(NODE_BYTES)
 """The node of a subtree without leaves."""
 
 _LEAF: Final = b"\x01"
-_INNER: Final = b"\x00"
+_INNER: Final = b"\x02"
 
 
-class Leaf(NamedTuple):
+class Leaf(Struct, frozen=True, gc=False):
     """One entry of the state."""
 
     node: Node
@@ -26,7 +28,7 @@ class Leaf(NamedTuple):
     value_hash: bytes
 
 
-class Inner(NamedTuple):
+class Inner(Struct, frozen=True, gc=False):
     """At least two entries."""
 
     node: Node
@@ -47,11 +49,14 @@ def leaf_of(path: bytes, value: bytes) -> Leaf:
 
 def node_above(left: Node, right: Node) -> Node:
     """The node over two halves; a lone leaf rises unchanged."""
-    if left == VOID and (right[-1] or right == VOID):
-        return right
-    if right == VOID and left[-1]:
-        return left
+    if left[-1] + right[-1] < 2:
+        return left if left[-1] else right
     return blake2s(left[:-1] + right[:-1]).digest() + _INNER
+
+
+def is_leaf(node: Node) -> bool:
+    """Whether the subtree is a single leaf."""
+    return node[-1] == 1
 
 
 def node_of(subtree: Subtree) -> Node:

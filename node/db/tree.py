@@ -8,6 +8,7 @@ older root is shown by layers too, of what newer blocks replaced.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from mmap import MADV_HUGEPAGE, MAP_PRIVATE, mmap
 from typing import Final
 
 from node.db.subtree import (
@@ -39,6 +40,9 @@ CACHED_LEAVES_MIN: Final = 64
 _ROOT: Final = 1
 """Nodes are numbered from the top: below node i are 2i and 2i + 1."""
 
+Slab = mmap
+"""Nodes one after the other. Memory like any other, but its slices are bytes, and its pages may be huge."""
+
 BucketReader = Callable[[int, int], list[tuple[bytes, bytes]]]
 """(bucket, levels) -> the committed (path, value) whose paths begin with these `levels` bits, ascending."""
 
@@ -59,13 +63,20 @@ def levels_for(entries: int) -> int:
     return min(max(entries.bit_length(), LEVELS_MIN), LEVELS_MAX)
 
 
+def empty_slab(levels: int) -> Slab:
+    """Room for a tree without leaves."""
+    slab = mmap(-1, NODE_BYTES << (levels + 1), flags=MAP_PRIVATE)
+    slab.madvise(MADV_HUGEPAGE)
+    return slab
+
+
 class StateTree:
     """The committed tree, and what layers make of it. Not thread-safe: its owner serialises all calls."""
 
-    def __init__(self, levels: int, slab: bytearray | None = None) -> None:
+    def __init__(self, levels: int, slab: Slab | None = None) -> None:
         """An empty tree, or one with the nodes of `slab` (33 bytes each, node 0 unused)."""
         self.levels = levels
-        self.slab = bytearray(NODE_BYTES << (levels + 1)) if slab is None else slab
+        self.slab = empty_slab(levels) if slab is None else slab
         assert len(self.slab) == NODE_BYTES << (levels + 1)
         self._cached: dict[int, Inner] = {}
 
@@ -73,11 +84,12 @@ class StateTree:
     def of(cls, leaves: Iterable[Leaf], levels: int) -> "StateTree":
         """The tree of all `leaves`, ascending by path."""
         tree = cls(levels)
-        for bucket, group in groupby(leaves, key=lambda leaf: tree.bucket_of(leaf.path)):
-            tree._set((1 << levels) + bucket, node_of(build(list(group), levels)))
-        for index in range((1 << levels) - 1, 0, -1):
-            pair = bytes(tree.slab[2 * NODE_BYTES * index : 2 * NODE_BYTES * (index + 1)])
-            tree._set(index, node_above(pair[:NODE_BYTES], pair[NODE_BYTES:]))
+        buckets = groupby(leaves, key=lambda leaf: tree.bucket_of(leaf.path))
+        tree._set(((1 << levels) + bucket, node_of(build(list(group), levels))) for bucket, group in buckets)
+        tree._set(
+            (index, node_above(tree._node(2 * index, ()), tree._node(2 * index + 1, ())))
+            for index in range((1 << levels) - 1, 0, -1)
+        )
         return tree
 
     @property
@@ -106,13 +118,11 @@ class StateTree:
     def reread(self, buckets: Iterable[int], read: BucketReader) -> None:
         """Bring the tree up to date with the table, in which only these buckets differ from it."""
         changed = {bucket: node_of(self.subtree(bucket, (), read)) for bucket in sorted(buckets)}
-        for index, node in self._ways_up(changed, ()).items():
-            self._set(index, node)
+        self._set(self._ways_up(changed, ()).items())
 
     def merge(self, layer: Layer) -> None:
         """Make the tree what it is with `layer`, which was laid on it."""
-        for index, node in layer.nodes.items():
-            self._set(index, node)
+        self._set(layer.nodes.items())
         for bucket in self._cached.keys() & layer.buckets.keys():
             subtree = layer.buckets[bucket]
             if isinstance(subtree, Inner):
@@ -160,18 +170,20 @@ class StateTree:
         return build(present(leaves), self.levels)
 
     def _ways_up(self, buckets: Mapping[int, Node], layers: Sequence[Layer]) -> dict[int, Node]:
-        """These buckets, ascending, and all nodes above them, on top of `layers`."""
-        nodes = {(1 << self.levels) + bucket: node for bucket, node in buckets.items()}
-        level = list(nodes)
+        """These buckets, and all nodes above them, on top of `layers`."""
+        level = {(1 << self.levels) + bucket: node for bucket, node in buckets.items()}
+        nodes = dict(level)
         for _ in range(self.levels):
-            level = list(dict.fromkeys(index >> 1 for index in level))
-            for index in level:
-                left, right = nodes.get(2 * index), nodes.get(2 * index + 1)
-                if left is None:
-                    left = self._node(2 * index, layers)
-                if right is None:
-                    right = self._node(2 * index + 1, layers)
-                nodes[index] = node_above(left, right)
+            above: dict[int, Node] = {}
+            for index, node in level.items():
+                beside = level.get(index ^ 1)
+                if beside is None:
+                    beside = self._node(index ^ 1, layers)
+                elif index & 1:
+                    continue
+                above[index >> 1] = node_above(beside, node) if index & 1 else node_above(node, beside)
+            nodes.update(above)
+            level = above
         return nodes
 
     def _node(self, index: int, layers: Sequence[Layer]) -> Node:
@@ -179,10 +191,12 @@ class StateTree:
             node = layer.nodes.get(index)
             if node is not None:
                 return node
-        return bytes(self.slab[NODE_BYTES * index : NODE_BYTES * (index + 1)])
+        return self.slab[NODE_BYTES * index : NODE_BYTES * (index + 1)]
 
-    def _set(self, index: int, node: Node) -> None:
-        self.slab[NODE_BYTES * index : NODE_BYTES * (index + 1)] = node
+    def _set(self, nodes: Iterable[tuple[int, Node]]) -> None:
+        slab = self.slab
+        for index, node in nodes:
+            slab[NODE_BYTES * index : NODE_BYTES * (index + 1)] = node
 
 
 def _hash(node: Node) -> Hash:

@@ -19,7 +19,7 @@ def test_a_checkpoint_is_read_as_it_was_written(tmp_path: Path) -> None:
     checkpoint.save(tmp_path / "file", Checkpoint(7, TREE))
     found = checkpoint.load(tmp_path / "file")
     assert found is not None
-    assert (found.height, found.tree.levels, found.tree.slab) == (7, 12, TREE.slab)
+    assert (found.height, found.tree.levels, found.tree.slab[:]) == (7, 12, TREE.slab[:])
 
 
 @pytest.mark.parametrize(
