@@ -20,7 +20,8 @@ epoch on it is complete; below that, after a database was restored for example, 
 
 import fcntl
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
@@ -31,8 +32,9 @@ from primitives.hashing import blake2b_256, domain
 from primitives.types import EpochIndex, PublicKey
 from primitives.vote import Vote
 
-COMPACT_BYTES: Final = 16 * 1024 * 1024
-"""Size from which old epochs are dropped at the start of a new one."""
+COMPACT_BYTES: Final = 4 * 1024 * 1024
+"""Size from which old epochs are dropped at the start of a new one; entries take up five times as much in
+memory."""
 
 EPOCHS_KEPT: Final = 2
 """The current epoch and the one before, so that evidence against others can still be made."""
@@ -85,10 +87,15 @@ class Journal:
     def __init__(self, path: Path, key: PublicKey) -> None:
         """Open the journal of `key` and lock it for this process.
 
-        Raises JournalError if it is missing, damaged, of another key, or in use.
+        Raises JournalError if it is missing, damaged, of another key, in use, or cannot be written.
         """
         self._path = path
-        self._lock = _lock(path)
+        with _explained(path):
+            self._lock = _lock(path)
+            self._open(key)
+
+    def _open(self, key: PublicKey) -> None:
+        path = self._path
         try:
             self._entries, self._checksum, size = _read(path, key)
             self._file = path.open("r+b")
@@ -116,14 +123,21 @@ class Journal:
         )
 
     def append(self, items: Sequence[Vote | Certificate]) -> None:
-        """Make votes and certificates durable; they are when this returns."""
+        """Make votes and certificates durable; they are when this returns.
+
+        Raises JournalError if the disk takes no more; then the journal is not to be used any longer.
+        """
         entries = [_VoteEntry(item) if isinstance(item, Vote) else _CertificateEntry(item) for item in items]
         data, self._checksum = _frames(entries, self._checksum)
-        _write(self._file, data)
+        with _explained(self._path):
+            _write(self._file, data)
         self._entries += entries
 
     def compact(self, epoch: EpochIndex, above_bytes: int = COMPACT_BYTES) -> None:
-        """Drop what is older than the evidence window, at the start of `epoch`, once the file is large."""
+        """Drop what is older than the evidence window, at the start of `epoch`, once the file is large.
+
+        Raises JournalError as `append` does.
+        """
         if self._file.tell() <= above_bytes:
             return
         begin = self._entries[0]
@@ -132,6 +146,12 @@ class Journal:
         entries: list[_Entry] = [_Begin(begin.key, floor)]
         entries += [entry for entry in self._entries[1:] if _epoch(entry) >= floor]
         data, checksum = _frames(entries, b"")
+        with _explained(self._path):
+            self._replace(data)
+        self._entries, self._checksum = entries, checksum
+
+    def _replace(self, data: bytes) -> None:
+        """Put another file in the place of this one; a crash leaves the old one or the new one."""
         successor = self._path.with_suffix(".new")
         with successor.open("wb") as file:
             _write(file, data)
@@ -140,7 +160,6 @@ class Journal:
         self._file.close()
         self._file = self._path.open("r+b")
         self._file.seek(0, os.SEEK_END)
-        self._entries, self._checksum = entries, checksum
 
     def close(self) -> None:
         """Release file and lock."""
@@ -165,8 +184,8 @@ def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
     except FileNotFoundError:
         raise JournalError(f"{path} is missing: rotate the session key") from None
     entries: list[_Entry] = []
-    checksum, start = b"", 0
-    while any(data[start:]):
+    checksum, start, bytes_left = b"", 0, memoryview(data)
+    while any(bytes_left[start:]):
         payload = _payload(path, data, start, checksum)
         if payload is None:
             break
@@ -220,6 +239,17 @@ def _head(length: int, checksum: bytes) -> bytes:
     """The length of a record, checked."""
     head = length.to_bytes(_LENGTH_BYTES, "big")
     return head + blake2b_256(_LENGTH_DOMAIN + checksum + head)[:_LENGTH_CHECK_BYTES]
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    """Tell the operator what the system refused."""
+    try:
+        yield
+    except OSError as error:
+        raise JournalError(
+            f"cannot write {path}: {error.strerror}; no vote is lost: make room or set it right, start again"
+        ) from error
 
 
 def _write(file: IO[bytes], data: bytes) -> None:

@@ -1,3 +1,4 @@
+import resource
 from pathlib import Path
 
 import pytest
@@ -155,3 +156,19 @@ def _last_record_bytes(data: bytes) -> int:
         if start + size == len(data):
             return size
         start += size
+
+
+def test_full_disk_is_said_in_one_line_and_costs_nothing_that_was_appended(path: Path) -> None:
+    journal = Journal(path, KEY)
+    journal.append([vote(1)])
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (path.stat().st_size + 20, limits[1]))
+    try:
+        with pytest.raises(JournalError, match="cannot write"):
+            journal.append([vote(2)])
+        with pytest.raises(JournalError, match="cannot write"):
+            journal.compact(EpochIndex(1), above_bytes=0)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    journal.close()
+    assert reopened(path).votes[0] == vote(1)
