@@ -8,7 +8,8 @@ from primitives.block import Block, Header, block_hash
 from primitives.types import BlockHash
 
 BUDGET_BYTES: Final = 64 * 1024 * 1024
-"""Most bytes of blocks in memory; beyond, the oldest go, and are fetched again if they are needed."""
+"""Most bytes of blocks in memory; beyond, the oldest that are not executed go, and are fetched again if they
+are needed."""
 
 
 class Tree:
@@ -42,12 +43,13 @@ class Tree:
         return name == self.tip_hash or name in self._executed
 
     def add(self, name: BlockHash, block: Block) -> None:
-        """Keep a block whose hash is `name`, at the cost of the oldest if the budget is spent."""
+        """Keep a block whose hash is `name`, at the cost of the oldest if the budget is spent. What is
+        executed stays: blocks above it would have no way down to the tip."""
         if name in self._blocks:
             return
         self._blocks[name], self._sizes[name] = block, block_bytes(block)
         while sum(self._sizes.values()) > BUDGET_BYTES:
-            self._drop(next(iter(self._blocks)))
+            self._drop(next(old for old in self._blocks if old not in self._executed))
 
     def mark_executed(self, name: BlockHash) -> None:
         """Note that a block is valid and its state is known."""

@@ -66,3 +66,13 @@ def test_budget_is_kept_at_the_cost_of_the_oldest() -> None:
     kept = [name for name in names if tree.get(name)]
     assert 1 < len(kept) < len(names)
     assert kept == names[-len(kept) :]
+
+
+def test_budget_is_not_kept_at_the_cost_of_a_way_to_the_tip() -> None:
+    tree = tree_with(*BLOCKS)
+    for block in BLOCKS:
+        tree.mark_executed(name_of(block))
+    for number in range(700):
+        stray = block_on(CHAIN.genesis, 1, salt=number.to_bytes(2, "big") * 60_000)
+        tree.add(name_of(stray), stray)
+    assert tree.path(name_of(BLOCKS[2])) == tuple(BLOCKS)
