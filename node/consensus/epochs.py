@@ -11,21 +11,19 @@ from typing import Final
 from node.consensus.core import Core
 from node.consensus.interface import (
     Action,
-    Fork,
     Input,
     Peer,
     Position,
     Received,
-    Report,
     Serve,
     ServeFinal,
     Started,
 )
-from node.consensus.messages import Ask, AskBlock
+from node.consensus.messages import MESSAGE, MESSAGE_BYTES_MAX, Ask, AskBlock
 from primitives.types import PublicKey, TimestampMs
 
 BUFFERED_PER_PEER: Final = 16
-"""Messages of the next epoch that are kept of each peer."""
+"""Messages of the next epoch that are kept of each peer, as long as they fit MESSAGE_BYTES_MAX together."""
 
 PEERS_MAX: Final = 256
 """Peers that are kept account of at a time; more than a node has connections."""
@@ -121,7 +119,7 @@ class Epochs:
     def _keep(self, received: Received) -> None:
         if received.peer in self._buffer or len(self._buffer) < PEERS_MAX:
             kept = self._buffer.setdefault(received.peer, [])
-            if len(kept) < BUFFERED_PER_PEER:
+            if len(kept) < BUFFERED_PER_PEER and _size(*kept, received) <= MESSAGE_BYTES_MAX:
                 kept.append(received)
 
     def _testify(self, received: Received) -> list[Action]:
@@ -129,6 +127,11 @@ class Epochs:
         if self._witness is None or received.message.epoch != self._witness.epoch.index:
             return []
         reports = self._witness.handle(received)
-        if any(isinstance(action, Report) and isinstance(action.finding, Fork) for action in reports):
+        if self._witness.ballot.is_muted:
             self.core.ballot.is_muted = True
         return reports
+
+
+def _size(*received: Received) -> int:
+    """Bytes that messages take up on the wire."""
+    return sum(len(MESSAGE.encode(each.message)) for each in received)

@@ -1,8 +1,12 @@
+from functools import partial
+
 from node.consensus.core import Core
 from node.consensus.epochs import ANSWERS_PER_PERIOD, BUFFERED_PER_PEER, Epochs
 from node.consensus.interface import (
     Action,
+    ForeignVote,
     Fork,
+    Input,
     Memory,
     Position,
     Received,
@@ -14,7 +18,7 @@ from node.consensus.interface import (
     Verdict,
     Verified,
 )
-from node.consensus.messages import Ask, AskBlock, Bundle, Cast, Message
+from node.consensus.messages import MESSAGE_BYTES_MAX, Ask, AskBlock, Bundle, Cast, Message
 from primitives.certificate import certificate_of
 from primitives.types import AuthorityIndex, BlockHash, BlockNumber, EpochIndex, PublicKey, TimestampMs, View
 from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
@@ -31,6 +35,7 @@ from tests.node.consensus.engine import (
     name_of,
     not_leader,
     quorum,
+    vote,
 )
 
 ME = not_leader()
@@ -40,12 +45,14 @@ FINAL = quorum(FINALIZE, 3, name_of(BLOCKS[-1]), without=ME)
 NEXT = CHAIN.epoch(EpochIndex(2), BLOCKS[-1].header)
 
 
-def start_core(position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
-    return Core(position, Memory(), key=KEYS[ME], verifier=VERIFY, silent=silent, is_listening=is_listening)
+def start_core(
+    position: Position, silent: frozenset[PublicKey], is_listening: bool, kind: type[Core] = Core
+) -> Core:
+    return kind(position, Memory(), key=KEYS[ME], verifier=VERIFY, silent=silent, is_listening=is_listening)
 
 
-def started() -> Epochs:
-    epochs = Epochs(start_core)
+def started(kind: type[Core] = Core) -> Epochs:
+    epochs = Epochs(partial(start_core, kind=kind))
     epochs.begin(Position(epoch=EPOCH, tip=CHAIN.genesis), NOW)
     return epochs
 
@@ -54,9 +61,9 @@ def hear(epochs: Epochs, message: Message, now: int = NOW) -> list[Action]:
     return epochs.handle(Received(TimestampMs(now), PEER, message))
 
 
-def ended() -> Epochs:
+def ended(kind: type[Core] = Core) -> Epochs:
     """Epochs whose first engine has just committed its last block."""
-    epochs = started()
+    epochs = started(kind)
     hear(epochs, Bundle(EPOCH.index, (FINAL,)))
     hear(epochs, Bundle(EPOCH.index, (), tuple(reversed(BLOCKS))))
     for block in BLOCKS:
@@ -91,6 +98,24 @@ def test_only_so_many_messages_of_one_peer_wait() -> None:
     hear(epochs, Bundle(NEXT.index, (certificate_of([next_vote(1, signer) for signer in (0, 1, 2, 3)]),)))
     epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
     assert epochs.core.view == 1
+
+
+def test_what_waits_of_one_peer_fits_one_message() -> None:
+    heard: list[Message] = []
+
+    class Listener(Core):
+        def handle(self, observed: Input) -> list[Action]:
+            if isinstance(observed, Received) and observed.message.epoch == NEXT.index:
+                heard.append(observed.message)
+            return super().handle(observed)
+
+    epochs = ended(Listener)
+    block = block_on(CHAIN.genesis, 1, salt=bytes(MESSAGE_BYTES_MAX // 10))
+    large, small = Bundle(NEXT.index, (), (block,) * 6), Cast(next_vote(1, 0))
+    for message in (large, large, small):
+        hear(epochs, message)
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    assert heard == [large, small]
 
 
 def test_peer_ahead_is_asked_for_the_end_of_this_epoch_once() -> None:
@@ -130,6 +155,14 @@ def test_fork_of_the_last_epoch_is_still_seen_and_stops_voting() -> None:
     other = quorum(FINALIZE, 4, name_of(block_on(BLOCKS[1].header, 4)), without=ME)
     actions = hear(epochs, Bundle(EPOCH.index, (other,)))
     assert actions == [Report(Fork(FINAL, other))]
+    assert epochs.core.ballot.is_muted
+
+
+def test_own_key_heard_elsewhere_in_the_last_epoch_stops_voting() -> None:
+    epochs = ended()
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    foreign = vote(NULLIFY, 3, NO_BLOCK, ME)
+    assert hear(epochs, Cast(foreign)) == [Report(ForeignVote(foreign))]
     assert epochs.core.ballot.is_muted
 
 
