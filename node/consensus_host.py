@@ -62,6 +62,9 @@ class ConsensusHost:
         except (InvalidBlock, Unable) as error:
             _log.error("cannot build block %d: %s", request.parent.height + 1, error)
             return None
+        except Exception:  # noqa: BLE001  # the boundary of what users sent: it may cost this view, not the node
+            _log.exception("building block %d failed; report this", request.parent.height + 1)
+            return None
         self._proposed[block_hash(block.header)] = time.monotonic()
         return block
 
@@ -74,6 +77,9 @@ class ConsensusHost:
             return Verdict.INVALID
         except Unable as error:
             _log.error("cannot execute block %d: %s", block.header.height, error)
+            return Verdict.UNABLE
+        except Exception:  # noqa: BLE001  # the boundary of what a leader proposed: no vote for it, and life goes on
+            _log.exception("executing block %d failed; report this", block.header.height)
             return Verdict.UNABLE
         return Verdict.VALID
 
