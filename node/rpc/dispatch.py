@@ -26,6 +26,9 @@ Method = Callable[..., Awaitable[Any]]
 BATCH_MAX: Final = 64
 """Most requests in one batch."""
 
+BATCH_ANSWER_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Longest answer to a batch; one request alone is bounded by what it asks for."""
+
 METHOD_TIMEOUT_S: Final = 30.0
 """Longest time that one method may take."""
 
@@ -57,9 +60,23 @@ class Dispatcher:
         if not 0 < len(document) <= BATCH_MAX:
             error = RpcError(INVALID_REQUEST, "InvalidRequest", f"a batch has 1 to {BATCH_MAX} requests")
             return _encode(_failure(None, error))
-        answers = [await self._answer_one(item) for item in document]
-        waited_for = [answer for answer in answers if answer is not None]
-        return _encode(waited_for) if waited_for else None
+        return await self._answer_batch(document)
+
+    async def _answer_batch(self, batch: list[Any]) -> bytes | None:
+        """Every answer that somebody waits for, as long as they fit."""
+        answers: list[bytes] = []
+        size_bytes = 0
+        for item in batch:
+            answer = await self._answer_one(item)
+            if answer is not None:
+                answers.append(_encode(answer))
+                size_bytes += len(answers[-1])
+            if size_bytes > BATCH_ANSWER_BYTES_MAX:
+                message = (
+                    f"the answers have more than {BATCH_ANSWER_BYTES_MAX} bytes; ask for less at one time"
+                )
+                return _encode(_failure(None, RpcError(INVALID_REQUEST, "TooLong", message)))
+        return b"[" + b",".join(answers) + b"]" if answers else None
 
     async def _answer_one(self, document: Any) -> dict[str, Any] | None:
         try:

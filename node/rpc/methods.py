@@ -88,7 +88,8 @@ class Methods:
         self._chain = chain
         self._pool = pool
         self._readers = Readers(chain.database, READS_AT_ONCE)
-        self._metadata = msgspec.to_builtins(chain.runtime.metadata())
+        self._declared = chain.runtime.metadata()
+        self._metadata = msgspec.to_builtins(self._declared)
 
     def table(self) -> dict[str, Method]:
         """Name to method."""
@@ -214,10 +215,9 @@ class Methods:
     ) -> Any:
         """The answer of a view such as `fees.quote`; arguments as the metadata describes them."""
         pallet_name, _, name = view.partition(".")
-        metadata = self._chain.runtime.metadata()
         found = [
             info
-            for pallet in metadata.pallets
+            for pallet in self._declared.pallets
             if pallet.name == pallet_name
             for info in pallet.views
             if info.name == name

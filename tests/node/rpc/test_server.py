@@ -80,6 +80,12 @@ async def test_a_batch_is_answered_in_order_and_notifications_are_not() -> None:
     assert await ask([silent]) is None
 
 
+async def test_a_batch_whose_answers_are_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("node.rpc.dispatch.BATCH_ANSWER_BYTES_MAX", 100)
+    assert len(await ask([request("add", [1, 2])] * 2)) == 2
+    assert (await ask([request("add", [1, 2])] * 4))["error"]["data"] == {"name": "TooLong"}
+
+
 @pytest.fixture
 async def client(nursery: trio.Nursery) -> AsyncIterator[httpx.AsyncClient]:
     server = HttpServer([rpc_route(DISPATCHER)], 0, "--rpc-port")
