@@ -1,4 +1,4 @@
-"""Consensus messages between session keys, over the network's channel, and a record of the votes in them."""
+"""Consensus messages between the members of the committee, and a record of the votes in them."""
 
 from collections.abc import Iterable
 from typing import Final
@@ -7,7 +7,6 @@ from node.consensus.interface import Peer
 from node.consensus.messages import MESSAGE_BYTES_MAX, Bundle, Cast, Message, Propose, read_message
 from node.network.channel import ChannelLimits
 from node.network.host import Network
-from node.network.peers import PeerInfo
 from primitives.codec import CodecError
 from primitives.vote import Vote
 
@@ -60,7 +59,7 @@ class ConsensusTransport:
         self._channel = network.channel(PROTOCOL, CHANNEL_LIMITS)
 
     async def receive(self) -> tuple[Peer, bytes]:
-        """The next frame from a validator."""
+        """The next frame from a member of the committee; anybody can make a key and prove it."""
         while True:
             peer, frame = await self._channel.inbox.receive()
             info = self._network.peer(peer)
@@ -68,31 +67,27 @@ class ConsensusTransport:
                 continue
             if info.session_key is None:
                 self._network.penalize(peer, "consensus message without a session key", STRANGER_COST)
-                continue
-            self._note(frame)
-            return Peer(info.session_key), frame
+            elif self._network.is_authority(info):
+                self._note(frame)
+                return Peer(info.session_key), frame
 
     def send(self, peer: Peer, frame: bytes, *, urgent: bool) -> None:
-        """Send to the validator with this session key, if it is connected."""
+        """Send to the member with this session key, if it is connected."""
         peer_id = self._network.peer_of(peer)
         if peer_id is not None:
             self._note(frame)
             self._channel.send(peer_id, frame, urgent=urgent)
 
     def broadcast(self, frame: bytes, *, urgent: bool) -> None:
-        """Send to every validator."""
+        """Send to every member of the committee."""
         self._note(frame)
-        self._channel.broadcast(frame, where=_is_validator, urgent=urgent)
+        self._channel.broadcast(frame, where=self._network.is_authority, urgent=urgent)
 
     def _note(self, frame: bytes) -> None:
         try:
             self._votes.note(read_message(frame))
         except CodecError:
             return  # the engine says so to the peer
-
-
-def _is_validator(peer: PeerInfo) -> bool:
-    return peer.session_key is not None
 
 
 def _votes_in(message: Message) -> Iterable[Vote]:

@@ -159,6 +159,7 @@ class Node:
 
     async def run(self, on_started: Callable[[Started], None]) -> None:
         """Serve until cancelled. Raises ListenFailed."""
+        await self._admit_committee()
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
             services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]
@@ -281,7 +282,6 @@ class Node:
 
     async def _watch(self, finalized: trio.MemoryReceiveChannel[Block]) -> None:
         """Log each final block, let the heartbeats tell the peers, and keep the committee's slots free."""
-        await self._admit_committee()
         async for block in finalized:
             header = block.header
             self._network.set_status(header.height)
