@@ -186,8 +186,10 @@ class Demo:
 
     def stop(self) -> None:
         """Everything ends, and nothing is left."""
-        height = max(height for height in self.network.heights().values() if height is not None)
-        self.summary["finalized_height"] = height
+        heights = self.network.heights()
+        gone = [name for name, height in heights.items() if height is None]
+        self._ensure(not gone, f"{', '.join(gone)} ended before it was stopped")
+        self.summary["finalized_height"] = max(height for height in heights.values() if height is not None)
         self.summary["finality_ms_p50"] = self._finality_ms()
         processes = self.network.processes()
         self.consil("testnet", "down", "--dir", str(self.directory))

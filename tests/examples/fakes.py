@@ -52,6 +52,9 @@ class FakeNetwork:
     answer: dict[str, Any] = field(default_factory=dict)
     dies: bool = True
     comes_back: bool = True
+    vanishes: frozenset[str] = frozenset()
+    """Nodes that end by themselves, unnoticed, when the victim is back."""
+
     finalizes_with: int = 3
     votes: list[Vote] = field(default_factory=lambda: [vote(view, view % 4) for view in range(1500)])
     proves: bool = True
@@ -80,6 +83,7 @@ class FakeNetwork:
                 self.running -= {node} if self.dies else set()
             case ("testnet", "restart", node, *_):
                 self.running |= {node} if self.comes_back else set()
+                self.running -= self.vanishes
             case ("testnet", "down", *_):
                 self.running.clear()
             case ("query", "account", *_):

@@ -96,6 +96,7 @@ BROKEN: list[tuple[str, FakeNetwork, str]] = [
         for what in ("value", "proof", "certificate", "header")
     ),
     ("Stop", FakeNetwork(stays=(4711,)), "processes [4711] still run"),
+    ("Stop", FakeNetwork(vanishes=frozenset({"validator-4"})), "validator-4 ended before it was stopped"),
     ("Stop", FakeNetwork(refuses=frozenset({"testnet down"})), "`consil testnet down` ended with 1"),
     ("Stop", FakeNetwork(measured=()), "no leader has measured a finalization"),
 ]
