@@ -37,6 +37,7 @@ app = command_group()
 
 PUBLIC: Final = "inputs are public: everybody can read what is sent, for ever"
 
+_NO_QUORUM: Final = "no quorum"
 _POLL_S: Final = 0.2
 
 Job = Annotated[
@@ -75,6 +76,12 @@ def request(
             raise UserError(
                 f"the model {model} does not exist or is not proven", "`consil model list` shows which are"
             )
+        most = quote["total"] if max_fee is None else chain.token.parse(max_fee)
+        if most < quote["total"]:
+            raise UserError(
+                f"the request costs {chain.token.format(quote['total'])}, more than --max-fee",
+                "pay more, or choose another model",
+            )
         certificate = model_certificate(chain, model)
         encoded = read_input(certificate, input_, samples, row)
         tell_limited(encoded.limited)
@@ -82,7 +89,7 @@ def request(
         arguments = {
             "model": model,
             "input": f"0x{encode_inputs(certificate, encoded.tensors).hex()}",
-            "max_fee": f"{quote['total']} plank" if max_fee is None else max_fee,
+            "max_fee": f"{most} plank",
         }
         prepared = prepare(chain, key, encode_call(chain, "inference.request", arguments), Balance(0))
         with progress("sending the request", silent=as_json) as report:
@@ -98,6 +105,7 @@ def request(
             else:
                 document = {"request": job, "status": "open", "fee": quote["total"]}
     _show(document, as_json)
+    _ensure_agreed(document)
 
 
 @app.command(epilog=examples("consil infer watch 0xREQUEST"))
@@ -106,6 +114,7 @@ def watch(job: Job, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
     with Chain(rpc) as chain, progress("waiting for the validators", silent=as_json) as report:
         document = _describe(chain, _wait_answer(chain, job, report.note), job)
     _show(document, as_json)
+    _ensure_agreed(document)
 
 
 @app.command(epilog=examples("consil infer show 0xREQUEST", "consil infer show 0xREQUEST --json"))
@@ -180,6 +189,14 @@ def _ensure_open(chain: Chain, job: str) -> None:
         raise UserError(f"no request {job}", "check its identity; old records make room for new ones")
 
 
+def _ensure_agreed(document: dict[str, Any]) -> None:
+    """Raises UserError for a request that came to nothing."""
+    if document["status"] == _NO_QUORUM:
+        raise UserError(
+            "the validators did not agree on an answer", "the price was paid back; ask again later"
+        )
+
+
 def _describe(chain: Chain, record: dict[str, Any], job: str) -> dict[str, Any]:
     return _document(model_certificate(chain, record["model"]), record, job)
 
@@ -193,7 +210,7 @@ def _document(certificate: ExactnessCertificate, record: dict[str, Any], job: st
     agreed = [seat for seat in record["attestations"] if seat["conduct"] == "agreed"]
     return {
         "request": job,
-        "status": "no quorum" if record["output"] is None else "answered",
+        "status": _NO_QUORUM if record["output"] is None else "answered",
         **answer,
         "attestations": len(agreed),
         "panel": len(record["attestations"]),

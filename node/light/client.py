@@ -98,7 +98,9 @@ def load_belief(path: Path, genesis: BlockHash) -> Belief:
     try:
         belief = BELIEF.decode(path.read_bytes())
     except FileNotFoundError:
-        raise BeliefError(f"no light client at {path}: start one with `consil light init`") from None
+        raise BeliefError(
+            f"no light client at {path}: start one with `consil light init`, with the same --chain and --dir"
+        ) from None
     except (OSError, CodecError) as error:
         raise BeliefError(f"cannot use {path} ({error}): delete it and run `consil light init`") from None
     if belief.genesis != genesis:

@@ -123,10 +123,14 @@ class _Checked:
                 bound = self._signature.bind(*params)
             else:
                 bound = self._signature.bind(**params)
-            for name, value in bound.arguments.items():
+        except TypeError as error:
+            wanted = ", ".join(self._signature.parameters) or "no parameters"
+            raise invalid_params(f"{error}; the method takes {wanted}") from None
+        for name, value in bound.arguments.items():
+            try:
                 bound.arguments[name] = msgspec.convert(value, self._hints[name])
-        except (TypeError, msgspec.ValidationError) as error:
-            raise invalid_params(f"{error}; expected {self._signature}") from None
+            except msgspec.ValidationError as error:
+                raise invalid_params(f"{name}: {error}") from None
         return await self._method(*bound.args, **bound.kwargs)
 
 

@@ -29,7 +29,7 @@ from pallets.inference import weights
 from primitives.codec import CodecError, Record
 from primitives.hashing import blake2b_256
 from primitives.job_message import RESULT_BYTES_MAX, Result
-from primitives.types import U32, U63, AccountId, Balance, BlockNumber, Hash, Stake
+from primitives.types import U32, U63, U63_MAX, AccountId, Balance, BlockNumber, Hash, Stake
 
 PRICE: Final = "inference.price"
 INPUT_BYTES_MAX: Final = 4096
@@ -221,7 +221,8 @@ class Inference(Pallet):
             return None
         gas = self._certificate(model).gas
         reward = self._needs.jobs.quote(gas)
-        return Quote(gas, reward, offer.price, Balance(reward + offer.price))
+        total = min(reward + offer.price, U63_MAX)  # beyond that, nobody has as much
+        return Quote(gas, reward, offer.price, Balance(total))
 
     @view
     def pending(self, job: Hash) -> Request | None:

@@ -21,7 +21,14 @@ from node.blobs.messages import blob_id, manifest_of
 from primitives.block import Block, block_hash
 from primitives.codec import CodecError
 from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic, decode_extrinsic, extrinsic_hash
-from primitives.job_message import JobPhase, commitment_of, result_digest, sign_commit, sign_reveal
+from primitives.job_message import (
+    JobPhase,
+    commitment_of,
+    result_digest,
+    sign_abstain,
+    sign_commit,
+    sign_reveal,
+)
 from primitives.outcome import BlockOutcome, EventRecord, Outcome
 from primitives.types import AccountId
 from runtime.jobs import InferTask, ProveTask
@@ -40,6 +47,7 @@ class FakeChain(FakeNode):
         self.pool: dict[str, Extrinsic] = {}
         self.blobs: dict[bytes, bytes] = {}
         self.verdict = verdict
+        self.abstains = False
         self.places: dict[str, tuple[int, int]] = {}
         self.grow()
         super().__init__(
@@ -79,6 +87,9 @@ class FakeChain(FakeNode):
         """Alice, who is the only validator, does her part of every open job in a block."""
         state, messages = self.chain.state, []
         for job in self.chain.runtime.open_jobs(state):
+            if self.abstains:
+                messages.append(call(JOBS, 1, sign_abstain(ALICE, GENESIS_HASH, job.id)))
+                continue
             result = self.result_of(job.task)
             digest, salt = result_digest(result), bytes(32)
             if job.phase is JobPhase.COMMIT:

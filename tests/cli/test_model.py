@@ -217,10 +217,19 @@ def test_a_request_can_be_sent_now_and_watched_later(node: FakeChain, model: str
     assert document("infer", "watch", sent["request"], "--rpc", node.url)["status"] == "answered"
 
 
-def test_the_most_to_pay_is_kept(node: FakeChain, model: str, consil: Consil) -> None:
-    result = consil(*ask(node, model), "--max-fee", "0.1")
-    assert result.exit_code == 1
-    assert "inference.FeeAboveMaximum" in result.stderr.splitlines()[-1]
+def test_more_than_the_most_to_pay_is_refused_before_it_is_paid(
+    node: FakeChain, model: str, refusal: Refusal
+) -> None:
+    assert "more than --max-fee" in refusal(*ask(node, model), "--max-fee", "0.1")
+    assert "'much' is not an amount" in refusal(*ask(node, model), "--max-fee", "much")
+
+
+def test_no_agreement_is_a_failure(node: FakeChain, model: str, consil: Consil) -> None:
+    node.abstains = True
+    asked = consil(*ask(node, model), "--wait")
+    assert asked.exit_code == 1
+    assert "no quorum" in asked.stdout
+    assert "did not agree" in asked.stderr.splitlines()[-1]
 
 
 def test_an_input_of_wrong_shape_is_refused_before_it_is_paid_for(

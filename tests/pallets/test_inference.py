@@ -30,7 +30,7 @@ from pallets.jobs.pallet import REWARD
 from primitives.codec import Codec
 from primitives.hashing import blake2b_256
 from primitives.job_message import result_digest
-from primitives.types import Balance, Hash, Stake
+from primitives.types import U63_MAX, Balance, Hash, Stake
 from runtime.constants import TOKEN
 from tests.pallets.attested import (
     CERTIFICATE,
@@ -88,6 +88,18 @@ def test_a_request_holds_price_and_reward_and_opens_a_job(world: Attested) -> No
     assert free - world.free(BOB) == quote.total
     assert world.events() == ["Held", "Held", "Opened", "Requested"]
     assert world.pallets.inference.receipt(job) is None
+
+
+def test_a_price_beyond_all_money_is_quoted_and_refused(world: Attested) -> None:
+    price = Balance(U63_MAX)
+    model = world.pallets.models.models.get(MODEL)
+    world.pallets.models.models.put(MODEL, replace(model, price=price))
+    assert world.pallets.inference.quote(MODEL) == Quote(CERTIFICATE.gas, Balance(100_000), price, price)
+    refused(
+        world,
+        FeeAboveMaximum,
+        lambda: world.pallets.inference.request(Signed(BOB), MODEL, INPUT, price),
+    )
 
 
 def test_an_answer_is_recorded_with_its_attestations_and_paid(world: Attested) -> None:
