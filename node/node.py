@@ -160,6 +160,7 @@ class Node:
     async def run(self, on_started: Callable[[Started], None]) -> None:
         """Serve until cancelled. Raises ListenFailed."""
         await self._admit_committee()
+        self._network.set_status(self._chain.finalized.height)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
             services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]

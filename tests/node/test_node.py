@@ -8,16 +8,17 @@ import httpx
 import pytest
 import trio
 
-from chainspec.presets import dev
+from chainspec.presets import dev, local
 from frame.metadata import decode_fields
 from node.config import NodeConfig, StartError
 from node.network.identity import parse_address
-from node.node import Started, run
+from node.node import DATABASE_DIRECTORY, Started, run
 from primitives.extrinsic import EXTRINSIC
 from primitives.mnemonic import seed_from_uri
 from primitives.types import BlockHash
 from runtime.runtime import Runtime
 from tests.node.keys import ALICE, BOB, transfer
+from tests.node.test_chain import build, finalize, open_chain
 
 SPEC = dev()
 
@@ -163,3 +164,21 @@ async def test_a_busy_port_stops_the_start_and_leaves_the_database_clean(
 async def test_the_instant_engine_needs_its_author(tmp_path: Path) -> None:
     with pytest.raises(StartError, match="--alice"):
         await run(config(tmp_path, session_seed=None, is_validator=False), lambda _: None)
+
+
+async def test_a_chain_that_stands_still_is_still_followed(tmp_path: Path, nursery: trio.Nursery) -> None:
+    async def start(given: NodeConfig, task_status: trio.TaskStatus[Started]) -> None:
+        await run(given, task_status.started)
+
+    lonely = config(tmp_path / "validator", spec=local())
+    chain = open_chain(lonely.directory / DATABASE_DIRECTORY)
+    block = await build(chain)
+    await chain.commit([block], await finalize(chain, block))
+    chain.database.close()
+    validator = await nursery.start(start, lonely)
+    changes = {"is_validator": False, "session_seed": None, "bootnodes": (parse_address(validator.address),)}
+    follower = await nursery.start(start, config(tmp_path / "follower", spec=local(), **changes))
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{follower.rpc_port}") as http:
+        with trio.fail_after(20):
+            while (await Client(http).ask("chain_getHeader"))["height"] != 1:
+                pass
