@@ -31,9 +31,10 @@ def write_block(transaction: Transaction, finalized: Finalized, changes: Sequenc
     header = finalized.block.header
     row = number_key(header.height)
     identity = block_hash(header)
-    undo = write_state(transaction, changes)
-    if header.height > 0:
-        transaction.put(Table.UNDO, row, undo)
+    if header.height == 0:
+        write_first_state(transaction, changes)
+    else:
+        transaction.put(Table.UNDO, row, write_state(transaction, changes))
     transaction.put(Table.BLOCKS, row, HEADER.encode(header))
     transaction.put(Table.HEIGHTS, identity, row)
     transaction.put(Table.BODIES, row, spell(finalized.block.body))
@@ -45,6 +46,14 @@ def write_block(transaction: Transaction, finalized: Finalized, changes: Sequenc
     head = Head(header.height, identity, header.state_root)
     transaction.put(Table.META, HEAD_KEY, HEAD.encode(head))
     return head
+
+
+def write_first_state(transaction: Transaction, changes: Sequence[Change]) -> None:
+    """Write the state of block 0, ascending by path, into empty tables; it cannot be undone."""
+    rows = ((path, state_row(key, value)) for path, key, value in changes if value is not None)
+    transaction.cursor(Table.STATE).putmulti(rows, append=True)
+    keys = sorted(change.key for change in changes if change.value is not None)
+    transaction.cursor(Table.KEYS).putmulti(((key, b"") for key in keys), append=True)
 
 
 def write_state(transaction: Transaction, changes: Sequence[Change]) -> bytes:

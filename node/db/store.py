@@ -67,10 +67,7 @@ class Transaction:
     def rows_from(self, table: Table, key: bytes) -> Iterator[tuple[bytes, bytes]]:
         """Rows at `key` and above, ascending."""
         cursor = self.cursor(table)
-        found = cursor.set_range(key)
-        while found:
-            yield cursor.item()
-            found = cursor.next()
+        return cursor.iternext() if cursor.set_range(key) else iter(())
 
 
 class Store:
