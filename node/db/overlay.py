@@ -5,8 +5,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from heapq import merge
 from itertools import pairwise
-from operator import itemgetter
-from typing import NamedTuple
+from operator import attrgetter, itemgetter
+
+from msgspec import Struct
 
 from frame.state import Changes
 from node.db.schema import Table, row_value
@@ -16,7 +17,7 @@ from primitives.state_proof import state_path
 from primitives.types import STORAGE_KEY_BYTES_MAX, BlockHash
 
 
-class Change(NamedTuple):
+class Change(Struct, frozen=True, gc=False):
     """One changed key and where it is in the tree."""
 
     path: bytes
@@ -90,4 +91,4 @@ def placed(changes: Changes) -> list[Change]:
     keys = [key for key, _ in changes]
     assert all(first < second for first, second in pairwise(keys))
     assert all(0 < len(key) <= STORAGE_KEY_BYTES_MAX for key in keys)
-    return sorted(Change(state_path(key), key, value) for key, value in changes)
+    return sorted([Change(state_path(key), key, value) for key, value in changes], key=attrgetter("path"))
