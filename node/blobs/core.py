@@ -2,7 +2,7 @@
 
 A fetch first asks peers for the manifest: whoever answers has the blob. Chunks are then spread over those
 who have it. A peer that fails or is busy rests for a while and is given up when it keeps failing; one whose
-answer is not what it says is never asked again.
+answer is not what it says is never asked again; and one that is late is waited for, but not alone.
 """
 
 from collections import deque
@@ -28,6 +28,9 @@ IN_FLIGHT_MAX: Final = 4
 
 PER_PEER_MAX: Final = 2
 """Questions to one peer at a time: one answer travels while the next is read from its disk."""
+
+LATE_S: Final = 3.0
+"""After so long an unanswered question stands in nobody's way: others are asked the same."""
 
 FAILURES_MAX: Final = 4
 """Failures in a row after which a fetch gives a peer up."""
@@ -98,7 +101,11 @@ class Fetch:
     manifest: Manifest | None = None
     _sources: dict[PeerId, _Source] = field(init=False)
     _wanted: deque[int] = field(default_factory=deque)
-    _missing: int = 0
+    _arrived: set[int] = field(default_factory=set)
+    _waiting: dict[Ask, float] = field(default_factory=dict)
+    """Questions without an answer, and since when; those that are late are in `_late` instead."""
+
+    _late: set[Ask] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         self._sources = {peer: _Source() for peer in self.peers}
@@ -106,7 +113,7 @@ class Fetch:
     @property
     def is_done(self) -> bool:
         """Whether every chunk has arrived."""
-        return self.manifest is not None and not self._missing
+        return self.manifest is not None and len(self._arrived) == self.manifest.chunk_count
 
     @property
     def is_hopeless(self) -> bool:
@@ -114,23 +121,27 @@ class Fetch:
         return not self.is_done and all(source.given_up for source in self._sources.values())
 
     def wakes_at(self, now: float) -> float:
-        """When the next resting peer may be asked again."""
-        rests = (source.rests_until for source in self._sources.values() if not source.given_up)
-        return min((rest for rest in rests if rest > now), default=float("inf"))
+        """When the next resting peer may be asked again, or the next question is late."""
+        rests = [source.rests_until for source in self._sources.values() if not source.given_up]
+        late = [since + LATE_S for since in self._waiting.values()]
+        return min((time for time in rests + late if time > now), default=float("inf"))
 
     def ask(self, now: float) -> list[Ask]:
         """Questions to put now."""
+        for late in [waiting for waiting, since in self._waiting.items() if now >= since + LATE_S]:
+            del self._waiting[late]
+            self._late.add(late)
+            self._put_back(late)
         asks: list[Ask] = []
-        free = IN_FLIGHT_MAX - sum(source.in_flight for source in self._sources.values())
-        while len(asks) < free and (ask := self._next(now)) is not None:
+        while len(self._waiting) < IN_FLIGHT_MAX and (ask := self._next(now)) is not None:
             self._sources[ask.peer].in_flight += 1
+            self._waiting[ask] = now
             asks.append(ask)
         return asks
 
     def failed(self, ask: Ask, now: float) -> None:
         """No answer came, or none of use."""
-        source = self._sources[ask.peer]
-        source.in_flight -= 1
+        source = self._settle(ask)
         source.failures += 1
         source.rests_until = now + REST_S * (1 << (source.failures - 1))
         source.given_up = source.given_up or source.failures >= FAILURES_MAX
@@ -145,11 +156,12 @@ class Fetch:
         if answer is Absence.BUSY:
             self.failed(ask, now)
             return Verdict.NOTHING
-        source = self._sources[ask.peer]
-        source.in_flight -= 1
+        source = self._settle(ask)
         if isinstance(answer, Proved):
             source.failures = 0
-            self._missing -= 1
+            self._arrived.add(answer.index)
+            if answer.index in self._wanted:
+                self._wanted.remove(answer.index)
             return answer
         if isinstance(answer, Manifest):
             source.has_blob, source.failures = True, 0
@@ -158,6 +170,14 @@ class Fetch:
         source.given_up = True
         self._put_back(ask)
         return Verdict.LIE if answer is Verdict.LIE else Verdict.NOTHING
+
+    def _settle(self, ask: Ask) -> _Source:
+        """Wait for this answer no longer."""
+        self._waiting.pop(ask, None)
+        self._late.discard(ask)
+        source = self._sources[ask.peer]
+        source.in_flight -= 1
+        return source
 
     def _judge(self, ask: Ask, data: bytes) -> Proved | Manifest | Absence | Verdict:
         """What an answer says, LIE if it contradicts the blob's id. Raises CodecError."""
@@ -175,12 +195,13 @@ class Fetch:
     def _learn(self, manifest: Manifest) -> None:
         if self.manifest is None:
             self.manifest = manifest
-            self._missing = manifest.chunk_count
             self._wanted.extend(range(manifest.chunk_count))
 
     def _put_back(self, ask: Ask) -> None:
-        if ask.chunk is not None:
-            self._wanted.appendleft(ask.chunk)
+        chunk = ask.chunk
+        is_asked = any(other.chunk == chunk for other in self._waiting)
+        if chunk is not None and not is_asked and chunk not in self._arrived and chunk not in self._wanted:
+            self._wanted.appendleft(chunk)
 
     def _next(self, now: float) -> Ask | None:
         """A chunk from the least busy peer that has the blob, else a question to one that might."""
@@ -188,8 +209,11 @@ class Fetch:
             return None
         sources = self._sources.items()
         takers = [(each.failures, each.in_flight, peer) for peer, each in sources if each.can_take(now)]
-        if self._wanted and takers:
-            return Ask(min(takers)[2], self._wanted.popleft())
+        for chunk in self._wanted:
+            free = [taker for taker in takers if Ask(taker[2], chunk) not in self._late]
+            if free:
+                self._wanted.remove(chunk)
+                return Ask(min(free)[2], chunk)
         return next((Ask(peer, None) for peer, source in sources if source.is_unknown(now)), None)
 
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from node.blobs.core import (
     FAILURES_MAX,
     IN_FLIGHT_MAX,
+    LATE_S,
     PER_PEER_MAX,
     REST_S,
     Ask,
@@ -120,6 +121,40 @@ def test_who_is_busy_or_silent_rests_longer_each_time_and_is_given_up_in_the_end
         assert attempt + 1 == FAILURES_MAX or fetch.wakes_at(now) == now + REST_S * 2**attempt
         now = fetch.wakes_at(now)
     assert fetch.is_hopeless
+
+
+def test_who_is_late_keeps_nobody_from_asking_others() -> None:
+    peers = [PeerId(str(each)) for each in range(IN_FLIGHT_MAX)]
+    fetch = Fetch(BLOB, [*peers, A])
+    assert fetch.ask(0) == [Ask(peer, None) for peer in peers]
+    assert fetch.ask(LATE_S - 0.1) == []
+    assert fetch.wakes_at(0) == LATE_S
+    assert fetch.ask(LATE_S) == [Ask(A, None)]
+
+
+def test_a_late_chunk_is_asked_of_others_and_taken_from_whoever_gives_it_first() -> None:
+    fetch = fetch_from(A, B)
+    slow, quick, slower = fetch.ask(0)
+    assert (slow, quick, slower) == (Ask(A, 0), Ask(B, 1), Ask(A, 2))
+    assert isinstance(fetch.answered(quick, honest(quick), 1), Proved)
+    again = fetch.ask(LATE_S)
+    assert sorted(again, key=str) == [Ask(B, 0), Ask(B, 2)]
+    assert isinstance(fetch.answered(slow, honest(slow), LATE_S), Proved)
+    for ask in again:
+        assert isinstance(fetch.answered(ask, honest(ask), LATE_S), Proved)
+    assert fetch.is_done
+    fetch.failed(slower, LATE_S)
+    assert fetch.is_done
+    assert fetch.ask(LATE_S + 60) == []
+
+
+def test_a_late_chunk_is_not_asked_again_of_the_same_peer() -> None:
+    fetch = fetch_from(A)
+    first, second = fetch.ask(0)
+    assert fetch.ask(LATE_S) == []
+    for ask in (first, second):
+        assert isinstance(fetch.answered(ask, honest(ask), LATE_S), Proved)
+    assert fetch.ask(LATE_S) == [Ask(A, 2)]
 
 
 def test_without_peers_there_is_no_hope() -> None:
