@@ -50,10 +50,10 @@ def write_block(transaction: Transaction, finalized: Finalized, changes: Sequenc
 
 def write_first_state(transaction: Transaction, changes: Sequence[Change]) -> None:
     """Write the state of block 0, ascending by path, into empty tables; it cannot be undone."""
-    assert all(change.value is not None for change in changes)
-    rows = ((change.path, state_row(change.key, change.value or b"")) for change in changes)
+    present = [change for change in changes if change.value is not None]
+    rows = ((change.path, state_row(change.key, change.value or b"")) for change in present)
     transaction.cursor(Table.STATE).putmulti(rows, append=True)
-    keys = sorted(change.key for change in changes)
+    keys = sorted(change.key for change in present)
     transaction.cursor(Table.KEYS).putmulti(((key, b"") for key in keys), append=True)
 
 

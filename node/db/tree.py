@@ -8,7 +8,7 @@ older root is shown by layers too, of what newer blocks replaced.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
-from mmap import MADV_HUGEPAGE, MAP_PRIVATE, mmap
+from mmap import MAP_PRIVATE, mmap
 from typing import Final
 
 from node.db.subtree import (
@@ -41,7 +41,7 @@ _ROOT: Final = 1
 """Nodes are numbered from the top: below node i are 2i and 2i + 1."""
 
 Slab = mmap
-"""Nodes one after the other. Memory like any other, but its slices are bytes, and its pages may be huge."""
+"""Nodes one after the other, in memory like any other; its slices are bytes, those of a bytearray are not."""
 
 BucketReader = Callable[[int, int], list[tuple[bytes, bytes]]]
 """(bucket, levels) -> the committed (path, value) whose paths begin with these `levels` bits, ascending."""
@@ -65,9 +65,7 @@ def levels_for(entries: int) -> int:
 
 def empty_slab(levels: int) -> Slab:
     """Room for a tree without leaves."""
-    slab = mmap(-1, NODE_BYTES << (levels + 1), flags=MAP_PRIVATE)
-    slab.madvise(MADV_HUGEPAGE)
-    return slab
+    return mmap(-1, NODE_BYTES << (levels + 1), flags=MAP_PRIVATE)
 
 
 class StateTree:
