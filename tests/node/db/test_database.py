@@ -5,7 +5,7 @@ import pytest
 
 from node.db.database import Database, Settings
 from node.db.errors import UnknownState
-from node.db.schema import Table, number_of
+from node.db.schema import Genesis, Table, number_of
 from node.db.store import Store
 from primitives.block import block_hash
 from primitives.state_proof import verify_state_proof
@@ -21,6 +21,13 @@ def test_a_new_directory_begins_with_the_genesis_state(database: Database) -> No
     assert (head.height, head.root) == (0, state_root(ENTRIES.items()))
     assert head.block == database.genesis_hash == block_hash(genesis().block.header)
     assert entries_of(database) == ENTRIES
+
+
+def test_a_genesis_state_leaves_out_what_it_removes(tmp_path: Path) -> None:
+    whole = genesis()
+    database = Database(tmp_path, Genesis(whole.block, (*whole.changes, (b"zero", None)), whole.committee))
+    assert entries_of(database) == ENTRIES
+    database.close()
 
 
 def test_a_view_reads_values_empty_values_and_absences(database: Database) -> None:
