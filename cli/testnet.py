@@ -124,9 +124,10 @@ def kill(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = F
 
 @app.command(epilog=examples("consil testnet restart validator-2"))
 def restart(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
-    """Start a node again on the data that it has; stop it first if it runs."""
+    """Start a node again on the data that it has, and see it answer; stop it first if it runs."""
     network = _open(directory)
     _do(lambda: network.restart(node))
+    _do(lambda: network.wait_finalized(1, START_TIMEOUT_S, [node]))
     _say({"restarted": node}, f"restarted {node}; `consil testnet status` shows it catch up", as_json)
 
 

@@ -184,6 +184,12 @@ def test_an_unknown_node_lists_those_there_are(network: Testnet, refusal: Refusa
         assert "there are validator-1, validator-2, node-1" in line
 
 
+def test_a_restart_that_fails_says_why(network: Testnet, refusal: Refusal) -> None:
+    (network.directory / "chain.json").write_text("{}")
+    line = refusal("testnet", "restart", "validator-1", "--dir", network.directory)
+    assert "validator-1 has stopped: error: " in line
+
+
 def test_up_refuses_another_shape_than_the_network_has(network: Testnet, refusal: Refusal) -> None:
     line = refusal("testnet", "up", "--validators", 3, "--dir", network.directory)
     assert "has 2 validators and 1 other nodes" in line
