@@ -49,16 +49,15 @@ class Worker(Protocol):
         ...
 
 
-def is_fit(worker: Worker) -> bool:
-    """Whether this machine computes as the proofs assume; says why not."""
+def unfitness(worker: Worker) -> str | None:
+    """Why this machine does not compute as the proofs assume; None if it does."""
     try:
         worker.self_test()
         if not worker.network_isolated():
             LOGGER.warning("the worker shares the network of this machine, which grants it no other")
     except Unable as error:
-        LOGGER.error("this node attests no jobs, for its engine fails the self-test: %s", error)
-        return False
-    return True
+        return str(error)
+    return None
 
 
 def compute(worker: Worker, task: ProveTask | InferTask, model: bytes) -> bytes | Trouble:

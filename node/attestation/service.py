@@ -12,7 +12,7 @@ from typing import Final, Protocol, TypeVar
 import trio
 
 from frame.state import StateView
-from node.attestation.computation import Worker, compute, is_fit, wrong_length
+from node.attestation.computation import Worker, compute, unfitness, wrong_length
 from node.attestation.core import (
     Action,
     AttestationCore,
@@ -177,7 +177,11 @@ class AttestationService:
 
     async def _examine(self) -> None:
         """A validator whose engine is not exact says so and attests nothing; blocks do not wait for that."""
-        if self._seating is None or not await self._in_worker(is_fit, self._seating.worker):
+        if self._seating is None:
+            return
+        reason = await self._in_worker(unfitness, self._seating.worker)
+        if reason is not None:
+            LOGGER.error("this node attests no jobs, for its engine fails the self-test: %s", reason)
             return
         self._core = self._candidate
         if self._seen is not None:

@@ -6,7 +6,7 @@ from inference.certificate import VERDICT_BYTES_MAX, decode_verdict, encode_outp
 from inference.refusal import Refusal, Refused
 from inference.supervisor import Unable
 from inference.tensor import Tensor, from_integers
-from node.attestation.computation import compute, is_fit
+from node.attestation.computation import compute, unfitness
 from node.attestation.core import Trouble
 from primitives.hashing import blake2b_256
 from primitives.job_message import RESULT_BYTES_MAX
@@ -73,6 +73,6 @@ def test_an_engine_that_contradicts_the_proof_is_no_result(worker: FakeWorker) -
 
 
 def test_an_engine_that_fails_its_self_test_is_not_fit(worker: FakeWorker) -> None:
-    assert is_fit(worker)
+    assert unfitness(worker) is None
     worker.is_broken = True
-    assert not is_fit(worker)
+    assert unfitness(worker) is not None

@@ -11,7 +11,7 @@ from inference.engine_numpy import NumpyEngine
 from inference.prover import prove
 from inference.supervisor import Supervisor
 from inference.tensor import from_integers
-from node.attestation.computation import compute, is_fit
+from node.attestation.computation import compute, unfitness
 from pallets.models.pallet import ModelState
 from primitives.types import Balance, Hash
 from runtime.constants import TOKEN
@@ -40,7 +40,7 @@ def attest(world: Attested, worker: Supervisor) -> Hash:
 
 
 def test_a_real_model_is_proven_and_run(worker: Supervisor) -> None:
-    assert is_fit(worker)
+    assert unfitness(worker) is None
     world = Attested()
     world.register(ALICE, size_bytes=len(FILE))
     attest(world, worker)
