@@ -17,7 +17,7 @@ from primitives.state_root import state_root
 from primitives.types import AuthorityIndex, BlockNumber, EpochIndex, Hash, View
 from primitives.vote import Vote, VoteKind, vote_message
 from tests.cli.fake_rpc import FakeNode
-from tests.node.light.test_verify import prove
+from tests.primitives.states import prove
 
 
 class ProvingNode(FakeNode):
