@@ -29,6 +29,8 @@ GAS_PER_ELEMENT: Final = 12
 """An element written costs about as much as twelve multiply-accumulates."""
 GAS_PER_BYTE: Final = 60
 """Fetching, hashing and loading one byte of the model: about 1 ns."""
+PROOF_GAS_BASE: Final = 4_000_000_000
+"""Starting a proof, and the steps that it may take however short the file is: 70 ms of Python."""
 PROOF_GAS_PER_BYTE: Final = 12_000
 """Proving in Python takes about 0.2 us per byte: 13 s for 64 MB of weights."""
 
@@ -104,7 +106,7 @@ def run_gas(*, macs: int, elements: int, nodes: int, size_bytes: int) -> int:
 
 def proof_gas(size_bytes: int) -> int:
     """Gas of proving a file of `size_bytes`, known before the proof."""
-    return GAS_BASE + PROOF_GAS_PER_BYTE * size_bytes
+    return PROOF_GAS_BASE + PROOF_GAS_PER_BYTE * size_bytes
 
 
 def encode_verdict(verdict: Verdict) -> bytes:

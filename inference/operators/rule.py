@@ -10,11 +10,13 @@ from inference.graph import AttributeValue, Node
 from inference.refusal import refuse
 from inference.tensor import ITEM_BYTES, Tensor
 
-STEPS_BASE: Final = 1_000_000
-"""Elementary steps that a proof of any file may take: some 0.3 s of Python."""
+STEPS_BASE: Final = 200_000
+"""Elementary steps that a proof of any file may take: some 60 ms of Python."""
 
-STEPS_PER_BYTE: Final = 2
-"""And those for each byte: twice what weights need that are used once, and what the proof's gas pays for."""
+STEPS_PER_BYTE: Final = 4
+"""And those for each byte: four times what weights need that are used once, for layers that widen. A proof
+that takes them all takes some five times what its gas pays for, which the deadline of its job allows for.
+"""
 
 CELL_STEPS: Final = 32
 """Steps that the bounds of one channel count as: some 150 bytes, so that a proof stays below 1 GB."""

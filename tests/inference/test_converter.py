@@ -215,3 +215,17 @@ def test_a_wide_layer_keeps_to_the_bound() -> None:
     report = convert(model, samples, samples, OnnxRuntimeEngine()).report
     assert report.layers[0].input_bits == 7
     assert report.matched == 8
+
+
+def test_a_layer_that_widens_is_proved_within_the_steps_of_its_bytes() -> None:
+    """Bounds of many channels take more steps than the few weights that make them."""
+    nodes = [
+        helper.make_node("Gemm", ["x", "w1"], ["g"]),
+        helper.make_node("Relu", ["g"], ["r"]),
+        helper.make_node("Gemm", ["r", "w2"], ["y"]),
+    ]
+    width = 4000
+    model = float_model(
+        nodes, {"w1": weights(6, width), "w2": weights(width, 3, seed=2)}, ["y"], shape=(1, 6)
+    )
+    assert converted(model).report.total == 150

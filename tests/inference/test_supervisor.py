@@ -67,8 +67,8 @@ def ended(descriptor: int) -> bool:
 
 def large() -> bytes:
     """A file that takes seconds to prove."""
-    size = 2400
-    layers = 2
+    size = 1800
+    layers = 3
     nodes = [node("Cast", "x", "h0", to=TO_FLOAT)]
     nodes += [node("MatMul", f"h{at} w", f"h{at + 1}") for at in range(layers)]
     nodes.append(node("Cast", f"h{layers}", "y", to=TO_INT32))
