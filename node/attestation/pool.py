@@ -15,6 +15,7 @@ from primitives.job_message import (
     verify_job_message,
 )
 from primitives.types import BlockHash, Hash, PublicKey
+from runtime.constants import JOBS
 from runtime.jobs import OpenJob, Seat, job_call
 
 Slot = tuple[Hash, PublicKey, JobPhase]
@@ -83,10 +84,13 @@ class MessagePool:
         return Verdict.NEW
 
     def inherents(self, jobs: Sequence[OpenJob]) -> list[Call]:
-        """What a block on a state with these open jobs can take, the oldest job first."""
+        """What a block on a state with these open jobs can take, the oldest job first.
+
+        No more than a block may have: its author tries each, and many validators may work on many jobs.
+        """
         with self._lock:
             messages = dict(self._messages)
-        calls = []
+        calls: list[Call] = []
         for job in jobs:
             known = set(job.known)
             for seat in job.seats:
@@ -99,7 +103,7 @@ class MessagePool:
                     calls.append(job_call(told.message, result))
                 else:
                     calls.append(job_call(told.message, None))
-        return calls
+        return calls[: JOBS.messages_max]
 
     def _is_awaited(self, slot: Slot) -> bool:
         id_, validator, phase = slot

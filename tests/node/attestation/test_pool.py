@@ -11,6 +11,7 @@ from node.attestation.pool import MessagePool, Verdict
 from primitives.job_message import JobPhase, result_digest, sign_abstain
 from primitives.signing import verify
 from primitives.types import Signature
+from runtime.constants import JOBS
 from runtime.jobs import OpenJob, job_call
 from tests.node.attestation.jobs import GENESIS, KEYS, SEEDS, finalized, job_of, tells, with_seat, worked
 
@@ -61,6 +62,16 @@ def test_a_second_word_of_a_seat_finds_its_slot_taken(pool: MessagePool) -> None
     assert pool.offer(commits(job_of(), {0: b"2"})[0]) is Verdict.KNOWN
     assert pool.offer(ToldAbstain(sign_abstain(KEYS[0], GENESIS, job_of().id))) is Verdict.KNOWN
     assert len(pool) == 1
+
+
+def test_a_block_is_offered_no_more_messages_than_it_may_have(pool: MessagePool) -> None:
+    jobs = [job_of(number) for number in range(JOBS.messages_max // len(KEYS) + 1)]
+    pool.update(jobs)
+    told = [each for job in jobs for each in commits(job, dict.fromkeys(range(len(KEYS)), b"1")).values()]
+    assert {pool.offer(each) for each in told} == {Verdict.NEW}
+    offered = pool.inherents(jobs)
+    assert offered == [job_call(each.message, None) for each in told[: JOBS.messages_max]]
+    assert len(told) > len(offered)
 
 
 def test_what_a_state_has_taken_is_not_offered_to_its_next_block(pool: MessagePool) -> None:
