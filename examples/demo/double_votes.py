@@ -1,15 +1,22 @@
 """Counting equivocations in everything that was said."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from itertools import combinations
 
 from primitives.vote import Vote, conflict
 
 
-def count_double_votes(votes: Iterable[Vote]) -> int:
-    """Pairs of votes that convict their signer, each distinct vote taken once."""
+def count_double_votes(votes: Iterable[Vote], is_signed: Callable[[Vote], bool]) -> int:
+    """Pairs of votes that convict their signer, each distinct vote taken once.
+
+    Nodes note votes as they come; `is_signed` tells those that nobody signed, which convict nobody.
+    """
     spoken: defaultdict[tuple[int, int, int], set[Vote]] = defaultdict(set)
     for vote in votes:
         spoken[vote.epoch, vote.view, vote.signer].add(vote)
-    return sum(conflict(first, second) for said in spoken.values() for first, second in combinations(said, 2))
+    return sum(
+        conflict(first, second) and is_signed(first) and is_signed(second)
+        for said in spoken.values()
+        for first, second in combinations(said, 2)
+    )

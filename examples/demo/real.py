@@ -5,6 +5,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import psutil  # type: ignore[import-untyped]  # published without type information
 
 from chainspec.genesis import GenesisBlock, genesis_block
@@ -15,9 +16,12 @@ from examples.demo.narrator import DemoFailed
 from frame.metadata import Metadata, StorageInfo, decode_value, storage_key
 from node.light.client import LightClient, new_client
 from node.rpc.client import ClientError, RpcClient
+from primitives.certificate import verify_vote
 from primitives.finality import BadProof
 from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
+from primitives.types import BlockHash, BlockNumber
+from primitives.vote import Vote
 from runtime.constants import TOKEN, TOKEN_DECIMALS
 from runtime.runtime import Runtime
 
@@ -68,6 +72,14 @@ class RealNetwork:
     def url(self, node: str) -> str:
         """Where a node answers."""
         return self._testnet.plan(node).rpc_url
+
+    def is_signed(self, vote: Vote) -> bool:
+        """Whether an authority of the chain signed a vote. Raises DemoFailed."""
+        first = self.genesis.committee
+        anchor = BlockNumber((vote.epoch - 1) * first.last_height)
+        found = self.call(self._testnet.nodes[0].name, "chain_getBlockHash", anchor)
+        committee = msgspec.structs.replace(first, epoch=vote.epoch)
+        return found is not None and verify_vote(vote, committee, BlockHash(bytes.fromhex(found[2:])))
 
     def processes(self) -> Sequence[int]:
         """Ids of the nodes that run, and of their workers."""

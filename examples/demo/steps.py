@@ -45,6 +45,10 @@ class Network(Protocol):
         """Where a node answers."""
         ...
 
+    def is_signed(self, vote: Vote) -> bool:
+        """Whether an authority of the chain signed a vote. Raises DemoFailed."""
+        ...
+
     def processes(self) -> Sequence[int]:
         """Ids of the nodes that run, and of their workers."""
         ...
@@ -161,9 +165,7 @@ class Demo:
         target = self.network.heights()[SURVIVORS[0]] or 0
         self._reach(target + 2, [VICTIM])
         self._collect_votes()
-        double_votes = count_double_votes(self.votes)
-        self._ensure(double_votes == 0, f"{double_votes} pairs of conflicting votes were signed")
-        self.summary["crash"] = {"killed": VICTIM, "caught_up": True, "double_votes": double_votes}
+        self.summary["crash"] = {"killed": VICTIM, "caught_up": True, "double_votes": self._double_votes()}
         self.narrator.say(f"{VICTIM} has caught up; {len(self.votes)} votes seen, none contradicts another")
 
     def verify(self) -> None:
@@ -189,6 +191,8 @@ class Demo:
         heights = self.network.heights()
         gone = [name for name, height in heights.items() if height is None]
         self._ensure(not gone, f"{', '.join(gone)} ended before it was stopped")
+        self._collect_votes()
+        self.summary["crash"]["double_votes"] = self._double_votes()
         self.summary["finalized_height"] = max(height for height in heights.values() if height is not None)
         self.summary["finality_ms_p50"] = self._finality_ms()
         processes = self.network.processes()
@@ -205,6 +209,12 @@ class Demo:
                 measured += self.network.call(name, "system_consensus")["finalityMs"]
         self._ensure(bool(measured), "no leader has measured a finalization")
         return round(median(measured), 1)
+
+    def _double_votes(self) -> int:
+        """Pairs of conflicting votes so far, of which there must be none."""
+        pairs = count_double_votes(self.votes, self.network.is_signed)
+        self._ensure(pairs == 0, f"{pairs} pairs of conflicting votes were signed")
+        return pairs
 
     def _collect_votes(self) -> None:
         """Take in what every node has sent and received so far."""

@@ -123,6 +123,9 @@ class FakeNetwork:
     def url(self, node: str) -> str:
         return f"http://{node}"
 
+    def is_signed(self, vote: Vote) -> bool:
+        return vote.signature == bytes(64)
+
     def processes(self) -> Sequence[int]:
         return [1, 2]
 

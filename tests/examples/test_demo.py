@@ -7,6 +7,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+import msgspec
 import pytest
 
 from cli.testnet_processes import Testnet
@@ -14,7 +15,8 @@ from examples.demo import run
 from examples.demo.double_votes import count_double_votes
 from examples.demo.run import perform, stop
 from examples.demo.steps import steps
-from primitives.vote import VoteKind
+from primitives.types import Signature
+from primitives.vote import Vote, VoteKind
 from tests.cli.test_testnet import FAKE_NODE
 from tests.examples.fakes import FakeNetwork, demo_on, nullify, vote
 
@@ -43,7 +45,7 @@ def test_a_network_that_keeps_every_promise_ends_with_the_summary(capsys: Captur
     assert summary == {
         "ok": True,
         "validators": 4,
-        "finalized_height": network.height - 10,
+        "finalized_height": network.height - 20,
         "finality_ms_p50": 50.0,
         "transfer": {"hash": "0x01", "height": 7, "amount": "12.5"},
         "model": {"hash": "0xaa", "gas": 512, "agreement": {"matched": 113, "total": 114}},
@@ -141,25 +143,35 @@ def test_a_fault_of_the_demonstration_itself_is_told_like_a_failure(capsys: Capt
 # Double votes
 
 
+def is_signed(one: Vote) -> bool:
+    return FakeNetwork().is_signed(one)
+
+
 def test_one_conflicting_pair_among_many_votes_is_counted() -> None:
     votes = [vote(view, signer) for view in range(500) for signer in range(4)]
     votes += [nullify(view, signer) for view in range(500, 600) for signer in range(4)]
     votes += votes  # every node has seen the same votes
     Random(7).shuffle(votes)
-    assert count_double_votes(votes) == 0
-    assert count_double_votes([*votes, vote(250, 3, VoteKind.NOTARIZE, b"\x02" * 32)]) == 1
+    assert count_double_votes(votes, is_signed) == 0
+    assert count_double_votes([*votes, vote(250, 3, VoteKind.NOTARIZE, b"\x02" * 32)], is_signed) == 1
 
 
 def test_giving_up_a_view_conflicts_with_finalizing_in_it_alone() -> None:
     finalize = vote(7, 1, VoteKind.FINALIZE)
-    assert count_double_votes([vote(7, 1), nullify(7, 1)]) == 0
-    assert count_double_votes([vote(7, 1), finalize]) == 0
-    assert count_double_votes([finalize, nullify(7, 1)]) == 1
-    assert count_double_votes([finalize, nullify(7, 2), nullify(8, 1)]) == 0
+    assert count_double_votes([vote(7, 1), nullify(7, 1)], is_signed) == 0
+    assert count_double_votes([vote(7, 1), finalize], is_signed) == 0
+    assert count_double_votes([finalize, nullify(7, 1)], is_signed) == 1
+    assert count_double_votes([finalize, nullify(7, 2), nullify(8, 1)], is_signed) == 0
 
 
 def test_three_votes_against_each_other_are_three_pairs() -> None:
-    assert count_double_votes(vote(7, 1, VoteKind.NOTARIZE, bytes([block]) * 32) for block in range(3)) == 3
+    votes = [vote(7, 1, VoteKind.NOTARIZE, bytes([block]) * 32) for block in range(3)]
+    assert count_double_votes(votes, is_signed) == 3
+
+
+def test_a_vote_that_nobody_signed_convicts_nobody() -> None:
+    forged = msgspec.structs.replace(vote(7, 1, block=b"\x02" * 32), signature=Signature(b"\x01" * 64))
+    assert count_double_votes([vote(7, 1), forged], is_signed) == 0
 
 
 # The processes
