@@ -28,6 +28,7 @@ from node.db.errors import UnknownState
 from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
 from primitives.committee import Committee
+from primitives.finality import HEADERS_MAX
 from primitives.types import BlockHash, BlockNumber, EpochIndex
 from primitives.vote import Evidence
 
@@ -145,8 +146,8 @@ class ConsensusHost:
         tip = blocks.header(height)
         assert anchor is not None
         assert tip is not None
-        heights = range(committee.first_height, tip.height + 1)
-        committed = [blocks.hash_at(BlockNumber(height)) for height in heights]
+        pages = range(committee.first_height, tip.height + 1, HEADERS_MAX)
+        committed = (header for first in pages for header in blocks.headers(BlockNumber(first), tip.height))
         kept = [item for item in database.journal() if isinstance(item, Block)]
         return Position(
             epoch=Epoch(
@@ -156,7 +157,7 @@ class ConsensusHost:
                 settings=settings,
             ),
             tip=tip,
-            committed=tuple(name for name in committed if name is not None),
+            committed=tuple(block_hash(header) for header in committed),
             final=blocks.certificate(tip.height) if tip.height >= committee.first_height else None,
             blocks=tuple(block for block in kept if _is_ahead(block.header, tip, committee)),
         )

@@ -85,6 +85,8 @@ class SimplexService:
         self._verifier = verifier
         self._clock = clock
         self._epochs = Epochs(self._start_core)
+        self._has_moved = False
+        """That the chain moved waits to be looked at; more of it changes nothing."""
         self._send_input, self._inputs = trio.open_memory_channel[Input | _Moved](INPUTS_MAX)
         self._timer: Timer | None = None
         self._timer_at = self._wake_at = float("inf")
@@ -113,13 +115,16 @@ class SimplexService:
             while True:
                 observed = await self._next()
                 if isinstance(observed, _Moved):
+                    self._has_moved = False
                     await self._follow()
                 else:
                     await self._perform(self._epochs.handle(observed))
 
     async def advance(self) -> None:
         """The finalized chain moved by other means: go on from where the host stands now."""
-        await self._send_input.send(_Moved())
+        if not self._has_moved:
+            self._has_moved = True
+            await self._send_input.send(_Moved())
 
     # Inputs
 
