@@ -192,7 +192,7 @@ async def test_blocks_do_not_wait_for_a_worker_that_hangs_in_its_self_test(tmp_p
     async with setup.running():
         with trio.fail_after(10):
             for height in range(12, 100):
-                await setup.finalize(height, job_of())
+                await setup.finalize(height, job_of(closes=1000))
         assert setup.worker.asked == []
         setup.worker.may_be_tested.set()
         assert (await setup.told())[1] == commit_of(0)
