@@ -127,7 +127,11 @@ def _serve(config: NodeConfig, on_started: Callable[["Started"], None]) -> None:
                     refused.append(_first(group))
                 nursery.cancel_scope.cancel()
 
-    trio.run(until_signalled)
+    try:
+        trio.run(until_signalled)
+    except Exception:
+        logging.getLogger("node").critical("this node has failed", exc_info=True)
+        raise
     if refused:
         raise UserError(str(refused[0]))
 

@@ -61,7 +61,7 @@ class ConsensusHost:
                 request.parent, request.view, request.timestamp_ms, is_empty=request.is_empty
             )
         except (InvalidBlock, Unable) as error:
-            _log.error("cannot build block %d: %s", request.parent.height + 1, error)
+            _log.warning("cannot build block %d now: %s", request.parent.height + 1, error)
             return None
         except Exception:  # noqa: BLE001  # the boundary of what users sent: it may cost this view, not the node
             _log.exception("building block %d failed; report this", request.parent.height + 1)
@@ -77,7 +77,7 @@ class ConsensusHost:
             _log.warning("block %d is invalid: %s", block.header.height, error)
             return Verdict.INVALID
         except Unable as error:
-            _log.error("cannot execute block %d: %s", block.header.height, error)
+            _log.warning("cannot execute block %d now: %s", block.header.height, error)
             return Verdict.UNABLE
         except Exception:  # noqa: BLE001  # the boundary of what a leader proposed: no vote for it, and life goes on
             _log.exception("executing block %d failed; report this", block.header.height)
