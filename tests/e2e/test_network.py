@@ -13,6 +13,7 @@ from typer.testing import CliRunner
 
 from cli.main import app
 from examples.demo.double_votes import count_double_votes
+from examples.demo.real import RealNetwork
 from node.identity import journal_path
 from primitives.types import PublicKey
 from primitives.vote import VoteKind
@@ -58,7 +59,8 @@ def places(network: LocalNetwork, sent: dict[str, Any], *nodes: str) -> set[tupl
 
 def double_votes(network: LocalNetwork) -> int:
     """Pairs of votes that convict their signer, among all that the validators have sent and received."""
-    return count_double_votes(vote for node in VALIDATORS for vote in network.votes(node))
+    votes = [vote for node in VALIDATORS for vote in network.votes(node)]
+    return count_double_votes(votes, RealNetwork(network.testnet.directory).is_signed)
 
 
 def journal_of(network: LocalNetwork, node: str) -> Path:
