@@ -13,11 +13,24 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from types import FrameType
+from typing import Any, Final
 
 from cli.testnet_processes import Testnet
 from examples.demo.narrator import DemoFailed, Narrator, run_consil
 from examples.demo.real import LightReader, RealNetwork
 from examples.demo.steps import Demo, steps
+
+SUMMARY: Final = (
+    "validators",
+    "finalized_height",
+    "finality_ms_p50",
+    "transfer",
+    "model",
+    "inference",
+    "crash",
+    "light_client",
+)
+"""What the last line tells, in its order; a step that was not reached is absent."""
 
 Step = tuple[str, Callable[[], None]]
 
@@ -76,8 +89,9 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _finish(demo: Demo, failed_step: str = "", reason: str = "") -> int:
     if reason:
         print(f"\nfailed in step '{failed_step}': {reason}", file=sys.stderr, flush=True)
-    outcome = {"failed_step": failed_step, "reason": reason} if reason else {}
-    summary = {"ok": not reason, **outcome, **demo.summary, "elapsed_s": round(demo.narrator.elapsed_s, 1)}
+    outcome: dict[str, Any] = {"failed_step": failed_step, "reason": reason} if reason else {}
+    shown = {name: demo.summary[name] for name in SUMMARY if name in demo.summary}
+    summary = {"ok": not reason, **outcome, **shown, "elapsed_s": round(demo.narrator.elapsed_s, 1)}
     print(f"\n{json.dumps(summary)}", flush=True)
     return 1 if reason else 0
 
