@@ -89,9 +89,11 @@ def _interrupt(number: int, frame: FrameType | None) -> None:
 def _finish(demo: Demo, failed_step: str = "", reason: str = "") -> int:
     if reason:
         print(f"\nfailed in step '{failed_step}': {reason}", file=sys.stderr, flush=True)
-    outcome: dict[str, Any] = {"failed_step": failed_step, "reason": reason} if reason else {}
-    shown = {name: demo.summary[name] for name in SUMMARY if name in demo.summary}
-    summary = {"ok": not reason, **outcome, **shown, "elapsed_s": round(demo.narrator.elapsed_s, 1)}
+    summary: dict[str, Any] = {"ok": not reason}
+    if reason:
+        summary |= {"failed_step": failed_step, "reason": reason}
+    summary |= {name: demo.summary[name] for name in SUMMARY if name in demo.summary}
+    summary["elapsed_s"] = round(demo.narrator.elapsed_s, 1)
     print(f"\n{json.dumps(summary)}", flush=True)
     return 1 if reason else 0
 
