@@ -66,7 +66,7 @@ def up(
         _print_status(network, as_json)
         goes_on = detach
         if not detach:
-            _stay(as_json)
+            _stay(network, as_json)
     except TestnetError as error:
         raise UserError(str(error)) from None
     finally:
@@ -119,7 +119,7 @@ def kill(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = F
     """End a node at once with SIGKILL, as a power cut would."""
     network = _open(directory)
     _do(lambda: network.kill(node))
-    _say({"killed": node}, f"killed {node}; `consil testnet restart {node}` starts it again", as_json)
+    _say({"killed": node}, f"killed {node}; `{network.command('restart', node)}` starts it again", as_json)
 
 
 @app.command(epilog=examples("consil testnet restart validator-2"))
@@ -128,7 +128,7 @@ def restart(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json 
     network = _open(directory)
     _do(lambda: network.restart(node))
     _do(lambda: network.wait_finalized(1, START_TIMEOUT_S, [node]))
-    _say({"restarted": node}, f"restarted {node}; `consil testnet status` shows it catch up", as_json)
+    _say({"restarted": node}, f"restarted {node}; `{network.command('status')}` shows it catch up", as_json)
 
 
 @app.command(epilog=examples("consil testnet down", "consil testnet down --purge"))
@@ -146,7 +146,8 @@ def down(
         import shutil
 
         shutil.rmtree(network.directory)
-    text = "stopped and removed" if purge else "stopped; `consil testnet up` goes on with the same chain"
+    goes_on = f"stopped; `{network.command('up')}` goes on with the same chain"
+    text = "stopped and removed" if purge else goes_on
     _say({"stopped": [plan.name for plan in network.nodes], "purged": purge}, text, as_json)
 
 
@@ -160,20 +161,21 @@ def _find_or_create(directory: Path, validators: int | None, nodes: int | None) 
     if validators not in (None, voting) or nodes not in (None, others):
         raise UserError(
             f"the network in {network.directory} has {voting} validators and {others} other nodes",
-            "take another --dir, or `consil testnet down --purge`",
+            f"take another --dir, or `{network.command('down')} --purge`",
         )
     if any(network.process(plan.name) for plan in network.nodes):
         raise UserError(
             f"the network in {network.directory} runs already",
-            "`consil testnet status` shows it, `down` stops it",
+            f"`{network.command('status')}` shows it, `down` stops it",
         )
     return network
 
 
-def _stay(as_json: bool) -> None:
+def _stay(network: Testnet, as_json: bool) -> None:
     """Wait for Ctrl-C."""
     if not as_json:
-        print_line("running; Ctrl-C stops every node, and `consil testnet up` goes on with the same chain")
+        goes_on = f"`{network.command('up')}` goes on with the same chain"
+        print_line(f"running; Ctrl-C stops every node, and {goes_on}")
     with suppress(KeyboardInterrupt):
         while True:
             signal.pause()

@@ -117,9 +117,8 @@ class Testnet:
 
         directory = directory.expanduser().absolute()
         if cls.exists(directory):
-            raise TestnetError(
-                f"there is a network in {directory}: take another --dir, or `consil testnet down --purge`"
-            )
+            advice = f"take another --dir, or `consil testnet down --dir {directory} --purge`"
+            raise TestnetError(f"there is a network in {directory}: {advice}")
         if not 1 <= validators <= validators + full_nodes <= NODES_MAX:
             raise TestnetError(f"a network has at least one validator and at most {NODES_MAX} nodes")
         names = [f"validator-{index}" for index in range(1, validators + 1)]
@@ -145,7 +144,9 @@ class Testnet:
             data = (directory / _NETWORK_FILE).read_bytes()
             return cls(directory, msgspec.json.decode(data, type=list[NodePlan]), program)
         except FileNotFoundError:
-            raise TestnetError(f"no network in {directory}: make one with `consil testnet up`") from None
+            raise TestnetError(
+                f"no network in {directory}: make one with `consil testnet up --dir {directory}`"
+            ) from None
         except (OSError, msgspec.DecodeError) as error:
             path = directory / _NETWORK_FILE
             raise TestnetError(
@@ -162,7 +163,7 @@ class Testnet:
         """End a node at once, as a power cut would. Raises TestnetError if it does not run."""
         process = self.process(name)
         if process is None:
-            raise TestnetError(f"{name} does not run: `consil testnet restart {name}` starts it")
+            raise TestnetError(f"{name} does not run: `{self.command('restart', name)}` starts it")
         self._end(name, process, signal.SIGKILL)
 
     def restart(self, name: str) -> None:
@@ -181,6 +182,10 @@ class Testnet:
         deadline = time.monotonic() + STOP_TIMEOUT_S
         for name, process in running:
             self._await_end(name, process, deadline)
+
+    def command(self, *words: str) -> str:
+        """What a person types to do something with this network."""
+        return f"consil testnet {' '.join(words)} --dir {self.directory}"
 
     def plan(self, name: str) -> NodePlan:
         """The node of that name. Raises TestnetError if there is none."""
@@ -232,7 +237,7 @@ class Testnet:
                 while (reached := self._finalized_or_zero(name, client)) < height:
                     if time.monotonic() > deadline:
                         told = f"{name} is at block {reached} after {timeout_s:g} s, not at {height}"
-                        raise TestnetError(f"{told}: `consil testnet logs {name}` says why")
+                        raise TestnetError(f"{told}: `{self.command('logs', name)}` says why")
                     note(f"waiting for block {height} on every node; {name} is at {reached}")
                     time.sleep(_POLL_S)
 

@@ -175,7 +175,7 @@ def test_a_damaged_description_is_refused(tmp_path: Path, content: str) -> None:
 
 def test_commands_without_a_network_say_how_to_make_one(refusal: Refusal, tmp_path: Path) -> None:
     for command in (["status"], ["logs"], ["kill", "node-1"], ["restart", "node-1"], ["down"]):
-        assert "make one with `consil testnet up`" in refusal("testnet", *command, "--dir", tmp_path)
+        assert "make one with `consil testnet up --dir" in refusal("testnet", *command, "--dir", tmp_path)
 
 
 def test_an_unknown_node_lists_those_there_are(network: Testnet, refusal: Refusal) -> None:
