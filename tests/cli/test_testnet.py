@@ -215,10 +215,12 @@ def test_ctrl_c_leaves_no_process_at_any_moment(tmp_path: Path, awaited: str) ->
     command = [*CONSIL, "testnet", "up", "--validators", "1", "--dir", str(tmp_path)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as up:
         assert up.stdout is not None
+        told = []
         for line in up.stdout:
+            told.append(line)
             if awaited in line:
                 up.send_signal(signal.SIGINT)
-        assert up.wait() in (0, 130)
+        assert up.wait() in (0, 130), told
     network = Testnet.open(tmp_path)
     assert pids(network) == []
     assert list(tmp_path.glob("*.pid")) == []
