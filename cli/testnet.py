@@ -14,7 +14,7 @@ import typer
 from cli.errors import UserError
 from cli.options import Json, command_group, examples
 from cli.output import print_json, print_line, print_table, progress
-from cli.testnet_processes import Testnet, TestnetError
+from cli.testnet_processes import DEFAULT_DIRECTORY, Testnet, TestnetError
 
 app = command_group()
 
@@ -27,7 +27,6 @@ _FOLLOW_POLL_S: Final = 0.2
 _LOG_LINES: Final = 20
 
 Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Everything of the network is in it.")]
-DEFAULT_DIRECTORY: Final = Path("~/.consilience/testnet")
 Node = Annotated[str, typer.Argument(metavar="NODE", help="A name from `consil testnet status`.")]
 
 

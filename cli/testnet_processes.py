@@ -22,6 +22,7 @@ import psutil  # type: ignore[import-untyped]  # published without type informat
 
 from node.keystore.store import KeystoreError
 from node.rpc.client import ClientError, RpcClient
+from primitives.hashing import blake2b_256
 
 NODES_MAX: Final = 16
 """More nodes than this do not run well on one machine."""
@@ -29,10 +30,18 @@ NODES_MAX: Final = 16
 STOP_TIMEOUT_S: Final = 10.0
 """How long a node may take to stop by itself before it is killed."""
 
-P2P_PORT: Final = 30333
-RPC_PORT: Final = 9944
-METRICS_PORT: Final = 9615
-"""Where the search for free ports starts; all three stay below the ports that outgoing connections get."""
+DEFAULT_DIRECTORY: Final = Path("~/.consilience/testnet")
+"""The network that has the well-known ports, so that other commands find it without being told."""
+
+WELL_KNOWN_PORTS: Final = (30333, 9944, 9615)
+"""Where the search for free ports starts in the default directory: peers, RPC, metrics."""
+
+OWN_PORTS: Final = 10_000
+"""Any other directory has ports of its own, from here on, so that networks that are made at the same time do
+not take each other's, nor that of a node that is down for a while. They stay below those of outgoing
+connections."""
+
+OWN_PORTS_BLOCKS: Final = 350
 
 _SAME_START_S: Final = 1.0
 """Two readings of a process's start differ by less than this, even if the clock was adjusted between them."""
@@ -126,7 +135,7 @@ class Testnet:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             peer_ids = make_chain(directory, directory / _CHAIN_FILE, names[:validators], names[validators:])
-            plans = _plan(names, validators, peer_ids)
+            plans = _plan(names, validators, peer_ids, first_ports(directory))
             document = json.dumps([asdict(plan) for plan in plans], indent=2)
             (directory / _NETWORK_FILE).write_text(document + "\n", encoding="utf-8")
         except OSError as error:
@@ -332,8 +341,19 @@ def _signal(process: psutil.Process, number: signal.Signals) -> None:
         return
 
 
-def _plan(names: Sequence[str], validators: int, peer_ids: dict[str, str]) -> list[NodePlan]:
-    p2p, rpc, metrics = (_free_ports(start) for start in (P2P_PORT, RPC_PORT, METRICS_PORT))
+def first_ports(directory: Path) -> Sequence[int]:
+    """Where the search for the ports of a network begins: peers, RPC, metrics."""
+    if directory == DEFAULT_DIRECTORY.expanduser():
+        return WELL_KNOWN_PORTS
+    block = int.from_bytes(blake2b_256(bytes(directory))[:8], "big") % OWN_PORTS_BLOCKS
+    first = OWN_PORTS + block * 4 * NODES_MAX
+    return (first, first + NODES_MAX, first + 2 * NODES_MAX)
+
+
+def _plan(
+    names: Sequence[str], validators: int, peer_ids: dict[str, str], first_ports: Sequence[int]
+) -> list[NodePlan]:
+    p2p, rpc, metrics = (_free_ports(start) for start in first_ports)
     return [
         NodePlan(
             name=name,

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import psutil  # type: ignore[import-untyped]  # published without type information
@@ -13,7 +14,7 @@ import pytest
 from typer.testing import Result
 
 from chainspec.spec import parse_spec
-from cli.testnet_processes import CONSIL, Testnet, TestnetError
+from cli.testnet_processes import CONSIL, DEFAULT_DIRECTORY, NODES_MAX, Testnet, TestnetError, first_ports
 from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
 from primitives.signing import SigningKey
@@ -224,3 +225,11 @@ def test_ctrl_c_leaves_no_process_at_any_moment(tmp_path: Path, awaited: str) ->
     network = Testnet.open(tmp_path)
     assert pids(network) == []
     assert list(tmp_path.glob("*.pid")) == []
+
+
+def test_networks_in_different_directories_have_different_ports() -> None:
+    """Even if none of them runs, as when both are being made at the same time."""
+    one, other = (first_ports(Path(name)) for name in ("/one", "/other"))
+    assert min(abs(first - second) for first in one for second in other) >= NODES_MAX
+    assert min(second - first for first, second in pairwise(one)) >= NODES_MAX
+    assert first_ports(DEFAULT_DIRECTORY.expanduser())[1] == 9944
