@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final, Self
@@ -270,11 +271,11 @@ class Testnet:
         for other in self.nodes:
             command += ["--bootnode", other.address] if other.name != plan.name else []
         try:
-            with self.log_file(plan.name).open("ab") as log:
+            with uninterrupted(), self.log_file(plan.name).open("ab") as log:
                 child = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
-            self._children[plan.name] = child
+                self._children[plan.name] = child
             noted = {"pid": child.pid, "started": psutil.Process(child.pid).create_time()}
             self._pid_file(plan.name).write_text(json.dumps(noted), encoding="ascii")
         except OSError as error:
@@ -323,6 +324,25 @@ class Testnet:
 def finalized_height(client: RpcClient) -> int:
     """The height of the newest finalized block of a node. Raises ClientError."""
     return int(client.call("chain_getHeader", client.call("chain_getFinalizedHead"))["height"])
+
+
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Put Ctrl-C and its like off until the end of the block, in the main thread.
+
+    A process that was started must not be forgotten because a signal came before it was noted.
+    """
+    came: list[int] = []
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    for number in handlers:
+        signal.signal(number, lambda number, _: came.append(number))
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        for late in came:
+            signal.raise_signal(late)
 
 
 def _is_alive(process: psutil.Process) -> bool:

@@ -14,7 +14,15 @@ import pytest
 from typer.testing import Result
 
 from chainspec.spec import parse_spec
-from cli.testnet_processes import CONSIL, DEFAULT_DIRECTORY, NODES_MAX, Testnet, TestnetError, first_ports
+from cli.testnet_processes import (
+    CONSIL,
+    DEFAULT_DIRECTORY,
+    NODES_MAX,
+    Testnet,
+    TestnetError,
+    first_ports,
+    uninterrupted,
+)
 from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
 from primitives.signing import SigningKey
@@ -225,6 +233,20 @@ def test_ctrl_c_leaves_no_process_at_any_moment(tmp_path: Path, awaited: str) ->
     network = Testnet.open(tmp_path)
     assert pids(network) == []
     assert list(tmp_path.glob("*.pid")) == []
+
+
+def test_a_signal_waits_until_a_started_process_is_noted() -> None:
+    noted: list[str] = []
+
+    def start() -> None:
+        with uninterrupted():
+            signal.raise_signal(signal.SIGINT)
+            noted.append("the process")
+
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    assert noted
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
 
 
 def test_networks_in_different_directories_have_different_ports() -> None:
