@@ -230,6 +230,8 @@ def test_ctrl_c_leaves_no_process_at_any_moment(tmp_path: Path, awaited: str) ->
             if awaited in line:
                 up.send_signal(signal.SIGINT)
         assert up.wait() in (0, 130), told
+    running = psutil.process_iter(["pid", "cmdline"])
+    assert [one.pid for one in running if str(tmp_path) in " ".join(one.info["cmdline"] or ())] == []
     network = Testnet.open(tmp_path)
     assert pids(network) == []
     assert list(tmp_path.glob("*.pid")) == []
