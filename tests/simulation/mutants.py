@@ -19,7 +19,8 @@ from primitives.hashing import domain
 from primitives.types import BlockHash, Signature, View
 from primitives.vote import Vote, VoteKind
 from tests.simulation.keys import SimulatedKey
-from tests.simulation.scenario import Bend, Outcome, run_seed
+from tests.simulation.scenario import Bend, Outcome
+from tests.simulation.stage import run_seed
 
 SEEDS = range(1, 401)
 """Seeds that a mutant is given to survive."""
@@ -305,7 +306,7 @@ def main(arguments: list[str]) -> int:
     with get_context("spawn").Pool(options.jobs) as pool:
         for name, outcome in pool.imap_unordered(hunt, options.names or MUTANTS):
             survivors += outcome is None
-            verdict = f"seed {outcome.seed:4}  {outcome.error}" if outcome else "SURVIVED"
+            verdict = f"seed {outcome.seed:4}  {outcome.oracle}: {outcome.error}" if outcome else "SURVIVED"
             sys.stdout.write(f"{name:26} {verdict}\n")
             sys.stdout.flush()
     return 1 if survivors else 0

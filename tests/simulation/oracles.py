@@ -5,6 +5,7 @@ everything, so that each certificate counts that could ever be put together.
 """
 
 from collections import defaultdict
+from enum import Enum
 
 from node.consensus.interface import Disagreement, Finding, ForeignVote, Fork, Misbehaviour, Skew
 from node.consensus.messages import Bundle, Cast, Message, Propose
@@ -15,8 +16,40 @@ from primitives.vote import Evidence, Vote, VoteKind, conflict
 from tests.simulation.chain import Chain, descends
 
 
+class Oracle(Enum):
+    """What was contradicted."""
+
+    AGREEMENT = "agreement"
+    """One final block at each height, each the child of the one below."""
+
+    CERTIFICATES = "certificates"
+    """No two certificates in conflict could be put together from what was signed."""
+
+    DOUBLE_VOTE = "double vote"
+    """No honest key signs two conflicting votes, restarts included."""
+
+    AUDIT = "audit"
+    """Each vote and certificate of an honest node follows the rules."""
+
+    DURABILITY = "durability"
+    """Nothing leaves before it is durable."""
+
+    ACCUSATION = "accusation"
+    """Nobody honest is accused, and no fork is seen where there is none."""
+
+    LIVENESS = "liveness"
+    """Blocks become final once the network is well."""
+
+    ENGINE = "engine"
+    """The engine asks for nothing impossible, and does not break."""
+
+
 class Violation(AssertionError):
     """An oracle was contradicted."""
+
+    def __init__(self, oracle: Oracle, text: str) -> None:
+        super().__init__(text)
+        self.oracle = oracle
 
 
 Subject = tuple[VoteKind, View, bytes]
@@ -44,9 +77,9 @@ class Judge:
         for block in blocks:
             name = block_hash(block.header)
             if self._finalized.setdefault(block.header.height, name) != name:
-                raise Violation(f"two final blocks at height {block.header.height}")
+                raise Violation(Oracle.AGREEMENT, f"two final blocks at height {block.header.height}")
             if self._finalized.get(block.header.height - 1) != block.header.parent:
-                raise Violation(f"block {block.header.height} is final without its parent")
+                raise Violation(Oracle.AGREEMENT, f"block {block.header.height} is final without its parent")
 
     def on_report(self, finding: Finding, honest: frozenset[bytes]) -> None:
         """An honest node accuses somebody."""
@@ -55,12 +88,14 @@ class Judge:
             case Evidence(first=first):
                 member = self._committee(first.epoch).members[first.signer]
                 if member.key not in self._byzantine:
-                    raise Violation("evidence names an honest key")
+                    raise Violation(Oracle.ACCUSATION, "evidence names an honest key")
             case Misbehaviour(peer=peer, reason=reason):
                 if peer in honest:
-                    raise Violation(f"an honest peer is accused of {reason}")
+                    raise Violation(Oracle.ACCUSATION, f"an honest peer is accused of {reason}")
             case Fork() | Disagreement() | ForeignVote():
-                raise Violation(f"{type(finding).__name__} although less than a third is Byzantine")
+                raise Violation(
+                    Oracle.ACCUSATION, f"{type(finding).__name__} although less than a third is Byzantine"
+                )
             case Skew():
                 pass
 
@@ -68,7 +103,7 @@ class Judge:
         """An honest node made a vote durable; `known`: blocks that it has on its disk and executed."""
         earlier = self._votes[vote.epoch, vote.view, key]
         if any(conflict(vote, other) for other in earlier):
-            raise Violation("an honest key signed two conflicting votes")
+            raise Violation(Oracle.DOUBLE_VOTE, "an honest key signed two conflicting votes")
         self._audit(vote, known)
         earlier.append(vote)
         self._count(vote)
@@ -79,7 +114,7 @@ class Judge:
             for cert in message.certs:
                 self._expect(cert.epoch, (cert.kind, cert.view, cert.block), "a certificate of too few")
         if isinstance(message, Cast | Propose) and message.vote not in durable:
-            raise Violation("a vote left before it was durable")
+            raise Violation(Oracle.DURABILITY, "a vote left before it was durable")
 
     def _audit(self, vote: Vote, known: set[BlockHash]) -> None:
         if vote.kind == VoteKind.FINALIZE:
@@ -89,13 +124,13 @@ class Judge:
             return
         name = BlockHash(vote.block)
         if name not in known:
-            raise Violation("NOTARIZE of a block that is not executed and persisted")
+            raise Violation(Oracle.AUDIT, "NOTARIZE of a block that is not executed and persisted")
         header = self.headers[name]
         if header.epoch != vote.epoch or header.view > vote.view:
-            raise Violation("NOTARIZE of a block of another epoch or view")
+            raise Violation(Oracle.AUDIT, "NOTARIZE of a block of another epoch or view")
         base = header.parent if header.view == vote.view else name
         if not self._is_justified(vote, base):
-            raise Violation("NOTARIZE on a parent that is not justified")
+            raise Violation(Oracle.AUDIT, "NOTARIZE on a parent that is not justified")
 
     def _is_justified(self, vote: Vote, base: BlockHash) -> bool:
         quorums = self._quorums[vote.epoch]
@@ -134,17 +169,19 @@ class Judge:
         kind, view, block = upper
         lower_kind, lower_view, lower_block = lower
         if view == lower_view and (kind, lower_kind) == (VoteKind.NULLIFY, VoteKind.FINALIZE):
-            raise Violation(f"view {view} could be both nullified and finalized")
+            raise Violation(Oracle.CERTIFICATES, f"view {view} could be both nullified and finalized")
         if view == lower_view and kind == lower_kind == VoteKind.NOTARIZE and block != lower_block:
-            raise Violation(f"two blocks could be notarized in view {view}")
+            raise Violation(Oracle.CERTIFICATES, f"two blocks could be notarized in view {view}")
         if lower_kind != VoteKind.FINALIZE or kind == VoteKind.NULLIFY or view < lower_view:
             return
         if not descends(BlockHash(block), BlockHash(lower_block), self.headers):
-            raise Violation(f"views {lower_view} and {view} could be certified in conflict")
+            raise Violation(
+                Oracle.CERTIFICATES, f"views {lower_view} and {view} could be certified in conflict"
+            )
 
     def _expect(self, epoch: EpochIndex, subject: Subject, wrong: str) -> None:
         if subject not in self._quorums[epoch]:
-            raise Violation(wrong)
+            raise Violation(Oracle.AUDIT, wrong)
 
     def _committee(self, epoch: EpochIndex) -> Committee:
         return self._chain.committee(epoch)

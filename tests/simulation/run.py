@@ -11,7 +11,8 @@ import time
 from collections.abc import Iterable, Iterator
 from multiprocessing import get_context
 
-from tests.simulation.scenario import Outcome, run_seed
+from tests.simulation.scenario import Outcome
+from tests.simulation.stage import run_seed
 
 TRACE_LINES = 120
 PROGRESS_S = 10
@@ -49,7 +50,7 @@ def _outcomes(seeds: Iterable[int], jobs: int) -> Iterator[Outcome]:
 
 def _show(outcome: Outcome) -> None:
     """Run a failed seed again, with its trace."""
-    print(f"seed {outcome.seed}: {outcome.error}")
+    print(f"seed {outcome.seed}: {outcome.oracle}: {outcome.error}")
     for line in run_seed(outcome.seed, is_traced=True).trace[-TRACE_LINES:]:
         print("   ", line)
 

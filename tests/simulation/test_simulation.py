@@ -3,7 +3,7 @@
 import pytest
 
 from tests.simulation.mutants import MUTANTS, hunt
-from tests.simulation.scenario import run_seed
+from tests.simulation.stage import run_seed
 
 SEEDS = 200
 SLICES = 10
