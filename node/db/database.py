@@ -15,7 +15,8 @@ from frame.state import Changes
 from node.db import checkpoint, flush
 from node.db.blocks import BlockReader, decoded
 from node.db.errors import DatabaseCorrupt, DatabaseError, OtherChain, OtherSchema, UnknownState
-from node.db.overlay import Change, OverlaidState, Overlay, committed_value, placed
+from node.db.leaves import bucket_reader, leaf_change, leaves
+from node.db.overlay import OverlaidState, Overlay, committed_value, placed
 from node.db.prove import prove
 from node.db.schema import (
     CHANGES,
@@ -30,11 +31,9 @@ from node.db.schema import (
     journal_item,
     journal_row,
     number_key,
-    row_value,
 )
 from node.db.store import MAP_BYTES_MIN, Store, Transaction
-from node.db.subtree import Leaf, LeafChange, leaf_of
-from node.db.tree import BucketReader, Layer, StateTree, levels_for
+from node.db.tree import Layer, StateTree, levels_for
 from primitives.block import Block, block_hash
 from primitives.certificate import Certificate
 from primitives.outcome import BlockOutcome
@@ -175,7 +174,7 @@ class Database:
         with self._exclusive(), self._store.read() as snapshot:
             past = self._past(snapshot, self._head.height if height is None else height)
             layers = [layer for layer, _ in past]
-            read = _reader(snapshot)
+            read = bucket_reader(snapshot)
             return [
                 Proved(
                     key, _past_value(snapshot, past, key), prove(self._tree, layers, state_path(key), read)
@@ -238,7 +237,7 @@ class Database:
                 self._checkpoint_height = saved.height
                 return saved.tree
             levels = levels_for(snapshot.size(Table.STATE))
-            tree = StateTree.of(_leaves(snapshot), levels)
+            tree = StateTree.of(leaves(snapshot), levels)
         if tree.root != self._head.root:
             raise DatabaseCorrupt(
                 f"the state in {self._store.path} does not have the root of block {self._head.height}; "
@@ -258,7 +257,7 @@ class Database:
                 return False
             changes = decoded(CHANGES, row)
             buckets.update(saved.tree.bucket_of(state_path(key)) for key, _ in changes)
-        saved.tree.reread(buckets, _reader(snapshot))
+        saved.tree.reread(buckets, bucket_reader(snapshot))
         return saved.tree.root == self._head.root
 
     def _overlay_on(self, parent: BlockHash, changes: Changes) -> Overlay:
@@ -267,7 +266,7 @@ class Database:
         if self._draft is None or (self._draft.parent, self._draft.changes) != (parent, changes):
             rows = placed(changes)
             with self._store.read() as snapshot:
-                layer = self._tree.lay(below, map(_leaf_change, rows), _reader(snapshot))
+                layer = self._tree.lay(below, map(leaf_change, rows), bucket_reader(snapshot))
             self._draft = Overlay(parent, changes, rows, dict(changes), layer)
         return self._draft
 
@@ -355,8 +354,8 @@ class Database:
                 row = snapshot.get(Table.UNDO, number_key(undone))
                 assert row is not None
                 changes = decoded(CHANGES, row)
-                leaves = map(_leaf_change, placed(changes))
-                layer = self._tree.lay([layer for layer, _ in past], leaves, _reader(snapshot))
+                leaves = map(leaf_change, placed(changes))
+                layer = self._tree.lay([layer for layer, _ in past], leaves, bucket_reader(snapshot))
                 self._undone[undone] = layer, dict(changes)
             past.insert(0, self._undone[undone])
             changed += len(past[0][1])
@@ -381,37 +380,9 @@ def _begin(transaction: Transaction, genesis: Genesis) -> Head:
     return flush.write_block(transaction, finalized, placed(genesis.changes))
 
 
-def _leaf_change(change: Change) -> LeafChange:
-    return change.path, None if change.value is None else leaf_of(change.path, change.value)
-
-
 def _past_value(snapshot: Transaction, past: Iterable[Undone], key: bytes) -> bytes | None:
     """What `key` had before the blocks of `past`, the oldest first."""
     for _, replaced in past:
         if key in replaced:
             return replaced[key]
     return committed_value(snapshot, key)
-
-
-def _leaves(snapshot: Transaction) -> Iterator[Leaf]:
-    """Every committed leaf, ascending by path."""
-    return (leaf_of(path, row_value(row)) for path, row in snapshot.rows_from(Table.STATE, b""))
-
-
-def _reader(snapshot: Transaction) -> BucketReader:
-    """Reads buckets in one snapshot."""
-
-    cursor = snapshot.cursor(Table.STATE)
-
-    def read(bucket: int, levels: int) -> list[tuple[bytes, bytes]]:
-        shift = 32 - levels
-        last = (((bucket + 1) << shift) - 1).to_bytes(4, "big")
-        rows: list[tuple[bytes, bytes]] = []
-        if cursor.set_range((bucket << shift).to_bytes(4, "big")):
-            for path, row in cursor.iternext():
-                if path[:4] > last:
-                    break
-                rows.append((path, row_value(row)))
-        return rows
-
-    return read
