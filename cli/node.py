@@ -78,6 +78,7 @@ def run(
         ),
     ] = STATE_HISTORY,
     log: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    faults: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
     """Run a node until Ctrl-C.
@@ -105,6 +106,7 @@ def run(
             rpc_port=rpc_port,
             prometheus_port=None if no_prometheus else prometheus_port,
             undo_blocks=_history(state_history),
+            faults=faults,
         )
         _serve(config, lambda started: _show(config, started, as_json))
 

@@ -15,6 +15,7 @@ import trio
 from node.network.channel import Channel, ChannelLimits
 from node.network.counters import Counters
 from node.network.dial import AddressBook, Dialer, jitter
+from node.network.faults import Faults
 from node.network.hello import LocalHello, Refusal, Role, SessionSigner
 from node.network.identity import Address, PeerId, network_of, peer_id_of
 from node.network.peering import PeerEvent, Peering
@@ -71,6 +72,8 @@ class NetworkConfig:
     """Signs for the session key; an authority must have one."""
 
     limits: Limits = field(default_factory=Limits)
+    faults: Faults | None = None
+    """What is wrong on purpose; in test networks only."""
 
 
 class Network:
@@ -172,6 +175,8 @@ class Network:
         """Serve until cancelled; started once the port is bound. Raises ListenFailed."""
         listeners = await self._listen()
         async with trio.open_nursery() as nursery:
+            if self._config.faults is not None:
+                await nursery.start(self._config.faults.run)
             if listeners:
                 nursery.start_soon(trio.serve_listeners, self._accept, listeners)
             nursery.start_soon(self._dialer.run, self._dial, self._peering.connected)
@@ -199,7 +204,7 @@ class Network:
     async def _accept(self, stream: trio.SocketStream) -> None:
         """Own one inbound socket."""
         try:
-            socket = Socket(stream, self.counters)
+            socket = Socket(stream, self.counters, self._config.faults)
         except OSError:
             return
         network = network_of(socket.remote_host)
@@ -236,9 +241,12 @@ class Network:
 
         reason = "unreachable"
         try:
+            faults = self._config.faults
             with trio.fail_after(HANDSHAKE_S):
+                if faults is not None:
+                    await faults.until_reachable(peer)
                 stream = await trio.open_tcp_stream(address.host, address.port)
-            reason = await self._connect(Socket(stream, self.counters), peer, ready)
+            reason = await self._connect(Socket(stream, self.counters, faults, peer), peer, ready)
         except (OSError, ValueError, trio.TooSlowError) as error:
             LOGGER.debug("cannot reach %s: %s", address, error)
         finally:
@@ -258,7 +266,8 @@ class Network:
                     muxer = await self._upgrader.inbound(socket)
                 else:
                     muxer = await self._upgrader.outbound(socket, expected)
-            session = Session(muxer, peer_id_of_connection(muxer), socket, outbound=expected is not None)
+            socket.peer = peer_id_of_connection(muxer)
+            session = Session(muxer, socket.peer, socket, outbound=expected is not None)
             await self._peering.run(session, deadline, ready)
             return session.reason
         except trio.TooSlowError:
