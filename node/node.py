@@ -63,6 +63,7 @@ DATABASE_DIRECTORY: Final = "db"
 KEYSTORE_DIRECTORY: Final = "keystore"
 BLOBS_DIRECTORY: Final = "blobs"
 ATTESTATION_DIRECTORY: Final = "attestation"
+PEERSTORE: Final = "peers.sqlite"
 
 IDLE_BLOCK_MS: Final = 1_000
 """On a development chain, time between blocks when nothing happens: what waits for a height gets there."""
@@ -197,6 +198,7 @@ class Node:
             bootnodes=config.bootnodes,
             signer=self._session,
             faults=self._faults,
+            peerstore=config.directory / PEERSTORE,
         )
         return Network(network)
 
