@@ -17,7 +17,6 @@ from chainspec.spec import (
     Properties,
     RuntimeGenesis,
     SessionConfig,
-    SudoConfig,
     TimestampConfig,
     parse_spec,
     spec_text,
@@ -55,9 +54,6 @@ class Network:
     endowments: Mapping[AccountId, int]
     """Whole tokens."""
 
-    sudo: AccountId | None = None
-    """Who may call as root; nobody, if left out."""
-
     genesis_ms: int = 0
     """Timestamp of block 0; a light client of a live chain needs the real one."""
 
@@ -78,7 +74,6 @@ def build_spec(network: Network) -> ChainSpec:
         balances=BalancesConfig(endowments=endowments),
         session=SessionConfig(validators=authorities),
         timestamp=TimestampConfig(now_ms=network.genesis_ms),
-        sudo=None if network.sudo is None else SudoConfig(key=Address(network.sudo)),
     )
     spec = ChainSpec(
         name=network.name,
@@ -94,12 +89,12 @@ def build_spec(network: Network) -> ChainSpec:
 
 
 def dev() -> ChainSpec:
-    """One validator, //Alice, who is root too."""
+    """One validator, //Alice."""
     return _development_chain("Development", "dev", "Development", INSTANT, validators=1)
 
 
 def local() -> ChainSpec:
-    """Four validators, //Alice to //Dave, on one machine; //Alice is root."""
+    """Four validators, //Alice to //Dave, on one machine."""
     return _development_chain("Local network", "local", "Local", LOCAL, validators=4)
 
 
@@ -119,7 +114,6 @@ def _development_chain(
             consensus=consensus,
             validators=[_seat(key) for key in keys[:validators]],
             endowments={AccountId(key): DEVELOPMENT_TOKENS for key in keys},
-            sudo=AccountId(keys[0]),
         )
     )
 

@@ -68,24 +68,29 @@ def verify_state_proof(root: bytes, key: bytes, value: bytes | None, proof: Stat
     A proof has one spelling: what it does not need it must not contain.
     """
     path = state_path(key)
-    if not _is_well_formed(proof) or (value is not None and proof.other is not None):
+    if not is_well_formed(proof) or (value is not None and proof.other is not None):
         return False
     if value is not None:
         node = leaf_hash(path, blake2s_256(value))
     elif proof.other is None:
         node = EMPTY
-    elif proof.other.path == path or _shared_bits(proof.other.path, path) < proof.depth:
+    elif proof.other.path == path or shared_bits(proof.other.path, path) < proof.depth:
         return False
     else:
         node = leaf_hash(proof.other.path, proof.other.value_hash)
+    return root_above(node, path, proof) == root
+
+
+def root_above(node: Hash, path: bytes, proof: StateProof) -> Hash:
+    """The state root that a well-formed proof makes of `node`, which is on the way to `path`."""
     siblings = list(proof.siblings)
     for index in reversed(range(proof.depth)):
         sibling = siblings.pop() if bit(proof.bitmap, index) else EMPTY
         node = blake2s_256(sibling + node if bit(path, index) else node + sibling)
-    return node == root
+    return node
 
 
-def _is_well_formed(proof: StateProof) -> bool:
+def is_well_formed(proof: StateProof) -> bool:
     """Whether the bitmap has `depth` bits, then zeros to the end of its byte, and names each sibling."""
     bits = int.from_bytes(proof.bitmap, "big")
     unused = -proof.depth % 8
@@ -97,6 +102,6 @@ def _is_well_formed(proof: StateProof) -> bool:
     )
 
 
-def _shared_bits(first: bytes, second: bytes) -> int:
+def shared_bits(first: bytes, second: bytes) -> int:
     """Length of the longest common prefix of two paths, in bits."""
     return PATH_BITS - (int.from_bytes(first, "big") ^ int.from_bytes(second, "big")).bit_length()

@@ -10,8 +10,6 @@ from runtime.constants import (
     INFERENCE,
     JOBS,
     MODELS,
-    OFFENCES,
-    SESSION,
     SPEC_NAME,
     SPEC_VERSION,
     TOKEN_DECIMALS,
@@ -24,8 +22,6 @@ _CONFIGS: dict[str, object] = {
     "jobs": JOBS,
     "models": MODELS,
     "inference": INFERENCE,
-    "session": SESSION,
-    "offences": OFFENCES,
 }
 
 

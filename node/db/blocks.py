@@ -3,7 +3,7 @@
 from typing import TypeVar
 
 from node.db.errors import DatabaseCorrupt
-from node.db.schema import EPOCH_END, PLACE, EpochEnd, Place, Table, number_key, number_of
+from node.db.schema import EPOCH_END, JOINED_KEY, PLACE, EpochEnd, Place, Table, number_key, number_of
 from node.db.store import Store, Transaction
 from primitives.block import BODY, HEADER, Block, Header, block_hash
 from primitives.certificate import CERTIFICATE, Certificate
@@ -24,6 +24,12 @@ class BlockReader:
         """Reads from `store` until that is closed."""
         self._store = store
 
+    def complete_from(self) -> BlockNumber:
+        """From here on the node has every finalized block; not from 0 if it joined by snapshot."""
+        with self._store.read() as snapshot:
+            row = snapshot.get(Table.META, JOINED_KEY)
+            return BlockNumber(0 if row is None else number_of(row) + 1)
+
     def hash_at(self, height: BlockNumber) -> BlockHash | None:
         """The block at `height`."""
         header = self.header(height)
@@ -40,7 +46,7 @@ class BlockReader:
             return _row(snapshot, Table.BLOCKS, HEADER, at)
 
     def headers(self, first: BlockNumber, last: BlockNumber) -> tuple[Header, ...]:
-        """Headers from `first` to `last`, as far as they are final; at most `HEADERS_MAX`."""
+        """Headers from `first` to `last`, as far as they are here; at most `HEADERS_MAX`."""
         with self._store.read() as snapshot:
             return _headers(snapshot, first, min(last, BlockNumber(first + HEADERS_MAX - 1)))
 
@@ -71,7 +77,9 @@ class BlockReader:
                 certified = BlockNumber(number_of(key))
                 if certified - height >= HEADERS_MAX:
                     return None
-                return FinalityProof(_headers(snapshot, height, certified), decoded(CERTIFICATE, row))
+                headers = _headers(snapshot, height, certified)
+                is_whole = len(headers) == certified - height + 1
+                return FinalityProof(headers, decoded(CERTIFICATE, row)) if is_whole else None
             return None
 
     def epoch_proof(self, epoch: EpochIndex) -> EpochProof | None:
@@ -116,9 +124,10 @@ def _height(snapshot: Transaction, at: At) -> BlockNumber | None:
 
 
 def _headers(snapshot: Transaction, first: BlockNumber, last: BlockNumber) -> tuple[Header, ...]:
+    """Up to the first that is missing."""
     found: list[Header] = []
     for key, row in snapshot.rows_from(Table.BLOCKS, number_key(first)):
-        if number_of(key) > last:
+        if number_of(key) > last or number_of(key) != first + len(found):
             break
         found.append(decoded(HEADER, row))
     return tuple(found)

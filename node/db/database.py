@@ -12,9 +12,10 @@ from threading import RLock
 from typing import Final, NamedTuple
 
 from frame.state import Changes
-from node.db import checkpoint, flush
+from node.db import checkpoint, flush, holds
 from node.db.blocks import BlockReader, decoded
 from node.db.errors import DatabaseCorrupt, DatabaseError, OtherChain, OtherSchema, UnknownState
+from node.db.holds import HoldReader
 from node.db.leaves import bucket_reader, leaf_change, leaves
 from node.db.overlay import OverlaidState, Overlay, committed_value, placed
 from node.db.prove import prove
@@ -22,6 +23,7 @@ from node.db.schema import (
     CHANGES,
     HEAD,
     HEAD_KEY,
+    HOLD_LEVELS,
     SCHEMA_KEY,
     SCHEMA_VERSION,
     Finalized,
@@ -49,7 +51,7 @@ PROVABLE_CHANGES_MAX: Final = 1 << 15
 CHECKPOINT_BLOCKS: Final = 128
 """A start replays at most so many undo rows into the tree, unless they are no longer kept."""
 
-CHECKPOINT_FILE: Final = "tree.checkpoint"
+_CHECKPOINT_FILE: Final = "tree.checkpoint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,10 +91,11 @@ class Database:
         self._overlays: dict[BlockHash, Overlay] = {}
         self._draft: Overlay | None = None
         self._undone: dict[int, Undone] = {}
-        self._checkpoint = path / CHECKPOINT_FILE
+        self._checkpoint = path / _CHECKPOINT_FILE
         self._checkpoint_height = -1
         self._store = Store(path, self._settings.map_bytes)
         self.blocks: Final = BlockReader(self._store)
+        self.holds: Final = HoldReader(self._store)
         try:
             self._head = self._find_head(genesis)
             self.genesis_hash: Final = self._ensure_genesis(genesis)
@@ -307,8 +310,13 @@ class Database:
         certificate: Certificate | None,
     ) -> Head:
         head = self._head
+        layers: list[Layer] = []
         for finalized, overlay in zip(run, overlays, strict=True):
             head = flush.write_block(transaction, finalized, overlay.placed)
+            layers.insert(0, overlay.layer)
+            following = finalized.next_committee
+            if following is not None and holds.is_due(head.height, following):
+                holds.begin(transaction, head.height, self._tree.across(HOLD_LEVELS, layers))
         last = run[-1].block.header
         if certificate is None:
             flush.clear_journal(transaction, last.epoch, last.view)
@@ -318,6 +326,7 @@ class Database:
             flush.clear_journal(transaction, certificate.epoch, certificate.view)
         if self._settings.undo_blocks is not None:
             flush.prune_undo(transaction, head.height + 1 - self._settings.undo_blocks)
+        holds.release(transaction, head.height)
         return head
 
     def _merge(self, layers: Iterable[Layer]) -> None:

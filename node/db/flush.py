@@ -5,6 +5,7 @@ What is written was decoded or hashed before, so that the checks of a codec woul
 
 from collections.abc import Sequence
 
+from node.db import holds
 from node.db.overlay import Change
 from node.db.schema import (
     EPOCH_END,
@@ -20,30 +21,47 @@ from node.db.schema import (
     state_row,
 )
 from node.db.store import Transaction
-from primitives.block import HEADER, block_hash
+from primitives.block import HEADER, Header, block_hash
 from primitives.certificate import CERTIFICATE, Certificate
 from primitives.codec import spell
+from primitives.committee import Committee
 from primitives.types import EpochIndex, View
 
 
 def write_block(transaction: Transaction, finalized: Finalized, changes: Sequence[Change]) -> Head:
     """Everything that one block leaves behind but its certificate; returns the new head."""
     header = finalized.block.header
-    row = number_key(header.height)
-    identity = block_hash(header)
     if header.height == 0:
         write_first_state(transaction, changes)
     else:
-        transaction.put(Table.UNDO, row, write_state(transaction, changes))
-    transaction.put(Table.BLOCKS, row, HEADER.encode(header))
-    transaction.put(Table.HEIGHTS, identity, row)
+        transaction.put(Table.UNDO, number_key(header.height), write_state(transaction, changes))
+    write_history(transaction, finalized)
+    return write_head(transaction, header)
+
+
+def write_history(transaction: Transaction, finalized: Finalized) -> None:
+    """A block and what it did, but for the state."""
+    header = finalized.block.header
+    row = number_key(header.height)
+    write_header(transaction, header, finalized.next_committee)
     transaction.put(Table.BODIES, row, spell(finalized.block.body))
     transaction.put(Table.EVENTS, row, spell(finalized.outcome))
     transaction.cursor(Table.EXTRINSICS).putmulti(extrinsic_places(finalized.block))
-    if finalized.next_committee is not None:
-        end = EpochEnd(header.height, finalized.next_committee)
+
+
+def write_header(transaction: Transaction, header: Header, following: Committee | None) -> None:
+    """A header, and the committee that an epoch's last one hands over to."""
+    row = number_key(header.height)
+    transaction.put(Table.BLOCKS, row, HEADER.encode(header))
+    transaction.put(Table.HEIGHTS, block_hash(header), row)
+    if following is not None:
+        end = EpochEnd(header.height, following)
         transaction.put(Table.EPOCHS, number_key(header.epoch), EPOCH_END.encode(end))
-    head = Head(header.height, identity, header.state_root)
+
+
+def write_head(transaction: Transaction, header: Header) -> Head:
+    """Say that the state is the one after this block."""
+    head = Head(header.height, block_hash(header), header.state_root)
     transaction.put(Table.META, HEAD_KEY, HEAD.encode(head))
     return head
 
@@ -61,6 +79,7 @@ def write_state(transaction: Transaction, changes: Sequence[Change]) -> bytes:
     """Write `changes`, ascending by path; returns the row that undoes them."""
     state = transaction.cursor(Table.STATE)
     old = dict(state.getmulti([change.path for change in changes]))
+    holds.copy(transaction, changes, old)
     kept = [change for change in changes if change.value is not None]
     state.putmulti((change.path, state_row(change.key, change.value or b"")) for change in kept)
     fresh = sorted(change.key for change in kept if change.path not in old)

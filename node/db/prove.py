@@ -30,6 +30,11 @@ def prove(tree: StateTree, layers: Sequence[Layer], path: bytes, read: BucketRea
     other = None
     if end is not None and end.path != path:
         other = OtherLeaf(Bytes32(end.path), Bytes32(end.value_hash))
+    return proof_of(beside, other)
+
+
+def proof_of(beside: Sequence[Node], other: OtherLeaf | None) -> StateProof:
+    """The proof with these nodes beside the way, from the root down."""
     siblings = tuple(Hash(sibling[:-1]) for sibling in beside if sibling != VOID)
     return StateProof(len(beside), _bitmap(beside), siblings, other)
 

@@ -16,7 +16,7 @@ from primitives.hashing import blake2b_256
 from primitives.outcome import BlockOutcome
 from primitives.types import U32, BlockHash, BlockNumber, Hash
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 class Table(Enum):
@@ -55,8 +55,18 @@ class Table(Enum):
     JOURNAL = b"journal"
     """epoch, view, kind in 1 byte, hash of the row -> block or certificate that is not final."""
 
+    HOLDS = b"holds"
+    """height of a state that is kept whole for new nodes -> the nodes of its tree at `HOLD_LEVELS`."""
+
+    HELD = b"held"
+    """height of a hold, path -> row of the state after that block, b"" if there was none; only of paths that
+    a block has changed since, and not after a newer hold."""
+
+    CHUNKS = b"chunks"
+    """start and depth of a range -> height and root of its subtree, while a state is being fetched."""
+
     META = b"meta"
-    """`SCHEMA_KEY` -> version in 4 bytes; `HEAD_KEY` -> head."""
+    """`SCHEMA_KEY` -> version in 4 bytes; `HEAD_KEY` -> head; `JOINED_KEY` -> height in 8 bytes."""
 
 
 class Head(Record, frozen=True):
@@ -110,6 +120,12 @@ CHANGES: Final = Codec[Changes](Changes)
 HEAD: Final = Codec[Head](Head)
 HEAD_KEY: Final = b"head"
 SCHEMA_KEY: Final = b"schema"
+JOINED_KEY: Final = b"joined"
+"""Where the node joined by snapshot: of older blocks it has the last headers of the epochs, and no more."""
+
+HOLD_LEVELS: Final = 12
+"""135 kB for each hold; below, the entries themselves are read."""
+
 PLACE: Final = Codec[Place](Place)
 EPOCH_END: Final = Codec[EpochEnd](EpochEnd)
 

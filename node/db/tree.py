@@ -84,10 +84,15 @@ class StateTree:
         tree = cls(levels)
         buckets = groupby(leaves, key=lambda leaf: tree.bucket_of(leaf.path))
         tree._set(((1 << levels) + bucket, node_of(build(list(group), levels))) for bucket, group in buckets)
-        tree._set(
-            (index, node_above(tree._node(2 * index, ()), tree._node(2 * index + 1, ())))
-            for index in range((1 << levels) - 1, 0, -1)
-        )
+        tree._fill_up()
+        return tree
+
+    @classmethod
+    def above(cls, nodes: bytes, levels: int) -> "StateTree":
+        """The tree over `nodes`, as `across` gave them at this depth."""
+        tree = cls(levels)
+        tree.slab[NODE_BYTES << levels :] = nodes
+        tree._fill_up()
         return tree
 
     @property
@@ -132,6 +137,10 @@ class StateTree:
         """The node at the first `depth` bits of `path` (at most `levels`), or the one beside it."""
         index = ((1 << self.levels) + self.bucket_of(path)) >> (self.levels - depth)
         return self._node(index ^ beside, layers)
+
+    def across(self, depth: int, layers: Sequence[Layer]) -> bytes:
+        """All nodes at `depth` (at most `levels`), from the left, one after the other."""
+        return b"".join(self._node(index, layers) for index in range(1 << depth, 2 << depth))
 
     def lone_leaf(self, path: bytes, depth: int, layers: Sequence[Layer], read: BucketReader) -> Leaf:
         """The only leaf below the first `depth` bits of `path`, where there is exactly one."""
@@ -183,6 +192,13 @@ class StateTree:
             nodes.update(above)
             level = above
         return nodes
+
+    def _fill_up(self) -> None:
+        """Make every node above the buckets."""
+        self._set(
+            (index, node_above(self._node(2 * index, ()), self._node(2 * index + 1, ())))
+            for index in range((1 << self.levels) - 1, 0, -1)
+        )
 
     def _node(self, index: int, layers: Sequence[Layer]) -> Node:
         for layer in layers:

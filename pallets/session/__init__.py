@@ -1,15 +1,5 @@
-"""Session: who votes in which epoch, with which key."""
+"""Session: who votes in which epoch."""
 
-from pallets.session.pallet import Config, Needs, Session
-from pallets.session.types import EPOCH_LENGTH_MAX, MILLISECONDS_MAX, Consensus, Engine, Genesis
+from pallets.session.pallet import CarryOver, Consensus, Engine, Genesis, Session
 
-__all__ = [
-    "EPOCH_LENGTH_MAX",
-    "MILLISECONDS_MAX",
-    "Config",
-    "Consensus",
-    "Engine",
-    "Genesis",
-    "Needs",
-    "Session",
-]
+__all__ = ["CarryOver", "Consensus", "Engine", "Genesis", "Session"]
