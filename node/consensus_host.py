@@ -25,12 +25,13 @@ from node.consensus.interface import (
 )
 from node.consensus.leaders import leader_schedule
 from node.db.errors import UnknownState
+from node.evidence.votes import VoteRecord
 from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
 from primitives.committee import Committee
 from primitives.finality import HEADERS_MAX
 from primitives.types import BlockHash, BlockNumber, EpochIndex
-from primitives.vote import Evidence
+from primitives.vote import Evidence, Vote
 
 FINALITY_SAMPLES: Final = 256
 """How many of this node's last proposals the figures are made from."""
@@ -41,8 +42,11 @@ _log = logging.getLogger(__name__)
 class ConsensusHost:
     """Implements node.consensus.engine.ConsensusHost on the chain of this node."""
 
-    def __init__(self, chain: Chain, author: Author, charge: Callable[[Peer, str], None]) -> None:
+    def __init__(
+        self, chain: Chain, author: Author, charge: Callable[[Peer, str], None], votes: VoteRecord
+    ) -> None:
         """`charge` lowers the score of a peer, with the reason."""
+        self._votes = votes
         self._chain = chain
         self._charge = charge
         self._author = author
@@ -106,6 +110,14 @@ class ConsensusHost:
         """What made the last block of a past epoch final."""
         proof = await self._chain.read(self._chain.database.blocks.epoch_proof, epoch)
         return None if proof is None else proof.certificate
+
+    def heard(self, vote: Vote) -> None:
+        """Write a verified vote down soon."""
+        self._votes.note(vote)
+
+    def votes_heard(self, epoch: EpochIndex) -> Sequence[Vote]:
+        """What was written down of an epoch, as far as it is remembered."""
+        return self._votes.of(epoch)
 
     def report(self, finding: Finding) -> None:
         """Tell the operator, and charge a peer that misbehaved."""
@@ -177,14 +189,10 @@ class ConsensusHost:
             return head.height, committee, settings
 
     def _ancestors(self, name: BlockHash, above: BlockNumber, count: int) -> list[Block]:
-        kept = {
-            block_hash(item.header): item
-            for item in self._chain.database.journal()
-            if isinstance(item, Block)
-        }
+        database = self._chain.database
         found: list[Block] = []
         while len(found) < count:
-            block = kept.get(name) or self._chain.database.blocks.block(name)
+            block = database.blocks.block(name) or database.journal_block(name)
             if block is None or block.header.height <= above:
                 break
             found.append(block)

@@ -32,10 +32,11 @@ from node.consensus.interface import Peer
 from node.consensus.journal import Journal, JournalError
 from node.consensus.service import SimplexService
 from node.consensus_host import ConsensusHost
-from node.consensus_transport import ConsensusTransport, VoteRecord
+from node.consensus_transport import ConsensusTransport
 from node.db.database import Database, Settings
 from node.db.errors import DatabaseError
 from node.db.schema import Genesis
+from node.evidence.votes import VoteRecord
 from node.identity import begin_journal, journal_path, node_seed, session_seed
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import metrics_route
@@ -60,6 +61,7 @@ DATABASE_DIRECTORY: Final = "db"
 KEYSTORE_DIRECTORY: Final = "keystore"
 BLOBS_DIRECTORY: Final = "blobs"
 ATTESTATION_DIRECTORY: Final = "attestation"
+VOTES_DIRECTORY: Final = "votes"
 
 IDLE_BLOCK_MS: Final = 1_000
 """On a development chain, time between blocks when nothing happens: what waits for a height gets there."""
@@ -107,6 +109,7 @@ async def run(config: NodeConfig, on_started: Callable[[Started], None]) -> None
     _ensure_machine()
     trouble: list[BaseException] = []
     try:
+        _begin_known_key(config)
         async with _database(config) as database:
             with ExitStack() as opened:
                 await Node(config, database, opened).run(on_started)
@@ -140,7 +143,7 @@ class Node:
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
         self._attestation = self._make_attestation()
-        self._votes = VoteRecord()
+        self._votes = VoteRecord(config.directory / VOTES_DIRECTORY)
         self._want, self._wanted = trio.open_memory_channel[None](1)
         self._host = self._make_host()
         self._engine = self._make_engine()
@@ -163,7 +166,7 @@ class Node:
         self._network.set_status(self._chain.finalized.height)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
-            services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]
+            services: list[Service] = [self._pool, self._sync, self._attestation, self._votes, *self._servers]
             if self._engine is not None:
                 services.append(self._engine)
             for service in services:
@@ -173,14 +176,10 @@ class Node:
             on_started(self._started())
 
     def _find_session_seed(self) -> Seed | None:
-        """The session key of a validator, with its vote journal. Raises KeystoreError."""
-        config = self._config
-        if not config.is_validator:
+        """The seed of a validator's session key, made if there is none. Raises KeystoreError."""
+        if not self._config.is_validator:
             return None
-        if config.session_seed is None:
-            return session_seed(self._keys)
-        begin_journal(self._keys, SigningKey(config.session_seed).public_key)
-        return config.session_seed
+        return self._config.session_seed or session_seed(self._keys)
 
     def _make_network(self, seed: Seed) -> Network:
         config = self._config
@@ -219,7 +218,7 @@ class Node:
         if self._session is None:
             return None
         author = Author(self._chain, self._pool, self._session.public_key, (self._attestation,))
-        return ConsensusHost(self._chain, author, self._charge)
+        return ConsensusHost(self._chain, author, self._charge, self._votes)
 
     def _make_engine(self) -> ConsensusEngine | None:
         """What makes blocks final here; None on a node without a vote, which follows by sync."""
@@ -235,7 +234,7 @@ class Node:
         self._opened.callback(journal.close)
         return SimplexService(
             self._host,
-            ConsensusTransport(self._network, self._votes),
+            ConsensusTransport(self._network),
             key=self._session,
             journal=journal,
             clock=clock_ms,
@@ -348,6 +347,14 @@ def genesis_of(spec: ChainSpec) -> Genesis:
     """What the database of a node begins with."""
     genesis = genesis_block(spec)
     return Genesis(Block(genesis.header, Body((), ())), genesis.changes, genesis.committee)
+
+
+def _begin_known_key(config: NodeConfig) -> None:
+    """Begin the vote journal of a well-known key before anything else of the chain is here: only then is it
+    known that the key has signed nothing. Raises KeystoreError."""
+    is_new = not (config.directory / DATABASE_DIRECTORY).exists()
+    if config.is_validator and config.session_seed is not None and is_new:
+        begin_journal(config.directory / KEYSTORE_DIRECTORY, SigningKey(config.session_seed).public_key)
 
 
 def _first(error: BaseException) -> BaseException:

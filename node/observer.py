@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from node.chain import Chain
 from node.consensus_host import ConsensusHost
-from node.consensus_transport import VoteRecord
+from node.evidence.votes import VoteRecord
 from node.metrics.gauges import Reading
 from node.network.host import Network
 from node.pool.service import PoolService
@@ -73,7 +73,7 @@ class Observer:
         }
 
     async def recent_votes(self, start: Number) -> dict[str, Any]:
-        """Votes that this node sent or received, from number `start` on; `next` is where to go on."""
+        """Verified votes, own and heard, from number `start` on; `next` is where to go on."""
         following, votes = self.votes.page(start, VOTES_PER_ANSWER)
         return {"next": following, "votes": ["0x" + VOTE.encode(vote).hex() for vote in votes]}
 

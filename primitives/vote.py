@@ -83,9 +83,14 @@ def conflict(first: Vote, second: Vote) -> bool:
         second.signer,
     ):
         return False
-    if first.kind == second.kind:
-        return first.block != second.block
-    return {first.kind, second.kind} == {VoteKind.NULLIFY, VoteKind.FINALIZE}
+    return is_conflict((first.kind, first.block), (second.kind, second.block))
+
+
+def is_conflict(first: tuple[VoteKind, bytes], second: tuple[VoteKind, bytes]) -> bool:
+    """Whether nobody honest says both in one view: (kind, block) each."""
+    if first[0] == second[0]:
+        return first[1] != second[1]
+    return {first[0], second[0]} == {VoteKind.NULLIFY, VoteKind.FINALIZE}
 
 
 def evidence_of(first: Vote, second: Vote) -> Evidence:

@@ -19,6 +19,7 @@ from typing import Final, assert_never
 
 from node.consensus.ballot import Ballot
 from node.consensus.doubts import Doubts
+from node.consensus.execution import Execution
 from node.consensus.interface import (
     Action,
     Build,
@@ -26,7 +27,6 @@ from node.consensus.interface import (
     Commit,
     Disagreement,
     Epoch,
-    Finding,
     ForeignVote,
     Fork,
     Input,
@@ -37,15 +37,14 @@ from node.consensus.interface import (
     Persist,
     Position,
     Received,
-    Report,
     Send,
     Skew,
     Started,
     TimedOut,
     Verdict,
     Verified,
-    Verify,
     Woken,
+    is_testimony,
 )
 from node.consensus.messages import (
     Ask,
@@ -60,6 +59,7 @@ from node.consensus.messages import (
 from node.consensus.outbox import Outbox
 from node.consensus.pace import Pace, expiries_before_nullify
 from node.consensus.proposals import is_misshapen, misfits_parent
+from node.consensus.stop import stop_of
 from node.consensus.tally import Tally
 from node.consensus.tree import Tree
 from node.consensus.views import Views
@@ -103,19 +103,20 @@ class Core:
         self._doubts = Doubts()
         self._recover([*memory.certificates, *([position.final] if position.final else [])])
         self.ballot = Ballot(self.epoch, key, memory.votes, View(self.views.newest + 1), is_listening)
+        self.ballot.is_muted = memory.stop is not None
         self.tally = Tally(self.epoch.committee)
-        self._votes_before = memory.votes
+        self._votes_before = (*memory.votes, *memory.heard)
         self._verifier = verifier
         self._pace = Pace(self.epoch, silent)
         self._proposals: dict[View, BlockHash] = {}
-        self._has_disagreed = False
-        self._verifying: BlockHash | None = None
-        self._unable: set[BlockHash] = set()
+        self._last_commit = position.final
+        self._told: set[type] = set()
         self._building = View(0)
         self._is_unable_to_build = False
         self._attempt = self._views_entered = 0
         self._entered_ms = self._now = TimestampMs(0)
         self._out = Outbox(self.epoch, self.ballot.me)
+        self._execution = Execution(self.epoch, self.tree, self._out)
 
     def _recover(self, certificates: list[Certificate]) -> None:
         """Take in what was verified before, finalizations last."""
@@ -154,7 +155,7 @@ class Core:
         if not was_ended:
             self._settle()
         actions = self._out.drain()
-        return [action for action in actions if isinstance(action, Report)] if was_ended else actions
+        return [action for action in actions if is_testimony(action)] if was_ended else actions
 
     @property
     def silent(self) -> frozenset[PublicKey]:
@@ -166,11 +167,16 @@ class Core:
         self._ask_once("a later epoch", peer)
         return self._out.drain()
 
+    def disagree(self, certificate: Certificate) -> list[Action]:
+        """The host found a block invalid that `certificate` makes final."""
+        self._mute(Disagreement(certificate))
+        return self._out.drain()
+
     # Votes
 
     def _cast(self, kind: VoteKind, block: bytes) -> None:
         """Vote in the current view, if the votes cast so far in it allow."""
-        if not self.ballot.may(kind):
+        if self.ended or not self.ballot.may(kind):
             return
         vote = self.ballot.cast(kind, block)
         self._out.add(Persist(vote), Send(None, self._utterance(vote)))
@@ -191,6 +197,7 @@ class Core:
             return
         for other in self.tally.add(vote):
             self._out.report(evidence_of(other, vote))
+        self._out.hear(vote)
         if self.ballot.is_foreign(vote):
             self._mute(ForeignVote(vote))
         self._pace.hear(vote.signer, self.view, self._now)
@@ -198,6 +205,10 @@ class Core:
             certificate = self.tally.certificate(vote)
             if certificate:
                 self._accept(certificate)
+
+    def _learn_all(self, certificate: Certificate) -> None:
+        for vote in certificate.votes():
+            self._learn(vote)
 
     def _vote(self, peer: Peer, vote: Vote) -> None:
         if vote.view > self.view + VIEWS_AHEAD:
@@ -220,8 +231,11 @@ class Core:
             is_known = certificate.block == self.views.final_block or certificate.block in self.tree.committed
             if not is_known and self._doubts.may_add(peer) and self._is_genuine(peer, certificate):
                 self._doubts.add(certificate, peer)
-        elif self.views.wants(certificate.kind, certificate.view) and self._is_genuine(peer, certificate):
-            self._accept(certificate)
+        elif self.views.wants(certificate.kind, certificate.view):
+            if self._is_genuine(peer, certificate):
+                self._accept(certificate)
+        elif self.tally.convicts(certificate) and self._is_genuine(peer, certificate):
+            self._learn_all(certificate)
 
     def _is_genuine(self, peer: Peer, certificate: Certificate) -> bool:
         if verify_certificate(certificate, self.epoch.committee, self.epoch.anchor_hash, self._verifier):
@@ -235,10 +249,9 @@ class Core:
             return
         self._out.add(Persist(certificate))
         self.views.add(certificate)
-        for vote in certificate.votes():
-            self._learn(vote)
+        self._learn_all(certificate)
         if certificate.block in self.tree.bad:
-            self._disagree(certificate)
+            self._mute(Disagreement(certificate))
         if certificate.kind == VoteKind.NOTARIZE and certificate.view == self.view:
             self._cast(VoteKind.FINALIZE, certificate.block)
         if certificate.kind == VoteKind.FINALIZE:
@@ -250,19 +263,21 @@ class Core:
         contradiction = self._doubts.resolve(self.tree, self.views.final_block)
         if contradiction:
             self._out.add(Persist(contradiction))
+            self._learn_all(contradiction)
             self._mute(Fork(self.views.final, contradiction))
             self._ask_once("a fork")
 
     # Views and time
 
     def _start(self) -> None:
-        """Go on where the journal and the database stand. Own votes are counted again: after a crash of
-        everybody nobody else would."""
+        """Go on where the disk stands. Own votes are counted again: after a crash of everybody nobody else
+        would. Those of others are, so that they still convict."""
         self._pace.start(self.view, self._now)
         self._entered_ms = self._now
         self._set_timer(self._first_delay_ms())
         for vote in self._votes_before:
-            self._learn(vote)
+            if vote.view + EVIDENCE_VIEWS >= self.views.final_view:
+                self._learn(vote)
         self._out.ask(self.views.gap(self.view))
 
     def _enter(self, view: View) -> None:
@@ -298,7 +313,7 @@ class Core:
         return self._pace.first_delay_ms(self.view, header.timestamp_ms if header else None, self._now)
 
     def _set_timer(self, delay_ms: int) -> None:
-        self._unable.clear()
+        self._execution.retry()
         self._is_unable_to_build = False
         self._out.set_timer(self.view, delay_ms)
 
@@ -318,14 +333,16 @@ class Core:
         if final is None or final.block == self.tree.tip_hash:
             return
         name = BlockHash(final.block)
-        if self._is_ready(name):
+        if self._execution.is_ready(name):
             path = self.tree.path(name)
             self.tree.commit(path)
             self._resolve_doubts()
             self._out.add(Commit(self.epoch.index, path, final))
+            self._last_commit = final
             self.ended = self.epoch.is_last(self.tree.tip)
         elif self.tree.step_towards(name) is None:
-            self._disagree(final)
+            is_invalid = name in self.tree.bad
+            self._mute(Disagreement(final) if is_invalid else Fork(self._last_commit, final))
 
     def _lead(self) -> None:
         """Propose, as soon as the parent is executed and its successor due."""
@@ -336,7 +353,7 @@ class Core:
             self._ask_once("a parent")
             return
         header = self.tree.header(parent[1])
-        if not self._is_ready(parent[1]) or header is None:
+        if not self._execution.is_ready(parent[1]) or header is None:
             return
         if self.epoch.is_last(header):
             self._cast(VoteKind.NOTARIZE, parent[1])
@@ -384,12 +401,12 @@ class Core:
             return
         if not is_repeated:
             parent = self.tree.header(header.parent)
-            if not self._is_ready(header.parent) or parent is None:
+            if not self._execution.is_ready(header.parent) or parent is None:
                 return
             if misfits_parent(header, parent, self.epoch.settings):
                 self._cast(VoteKind.NULLIFY, NO_BLOCK)
                 return
-        if self._is_ready(name) and not self._is_early(header):
+        if self._execution.is_ready(name) and not self._is_early(header):
             self._cast(VoteKind.NOTARIZE, name)
 
     def _is_early(self, header: Header) -> bool:
@@ -402,30 +419,11 @@ class Core:
             self._out.report(Skew(self.epoch.leader(self.view), ahead_ms + self.epoch.settings.delta_ms))
         return True
 
-    def _is_ready(self, name: BlockHash) -> bool:
-        """Whether a block is executed; if not, one step towards it is taken."""
-        if self.tree.is_executed(name):
-            return True
-        step = self.tree.step_towards(name)
-        if isinstance(step, Block):
-            step_name = block_hash(step.header)
-            if self._verifying is None and step_name not in self._unable:
-                self._verifying = step_name
-                self._out.add(Persist(step), Verify(self.epoch.index, step))
-        elif step is not None:
-            self._out.fetch(step, self.tree.tip.height)
-        return False
-
     def _verified(self, name: BlockHash, verdict: Verdict) -> None:
-        self._verifying = None
-        if verdict == Verdict.VALID:
-            self.tree.mark_executed(name)
-        elif verdict == Verdict.UNABLE:
-            self._unable.add(name)
-        else:
-            self.tree.bad.add(name)
+        self._execution.verified(name, verdict)
+        if verdict == Verdict.INVALID:
             for certificate in self.views.certifying(name):
-                self._disagree(certificate)
+                self._mute(Disagreement(certificate))
 
     # Messages
 
@@ -488,11 +486,11 @@ class Core:
     def _is_leader(self) -> bool:
         return self.ballot.me == self.epoch.leader(self.view)
 
-    def _disagree(self, certificate: Certificate) -> None:
-        if not self._has_disagreed:
-            self._has_disagreed = True
-            self._mute(Disagreement(certificate))
-
-    def _mute(self, finding: Finding) -> None:
-        self.ballot.is_muted = True
-        self._out.report(finding)
+    def _mute(self, finding: Fork | Disagreement | ForeignVote) -> None:
+        """Sign nothing more. Each reason is told once: it may come up with every message."""
+        if not self.ballot.is_muted:
+            self.ballot.is_muted = True
+            self._out.add(Persist(stop_of(finding)))
+        if type(finding) not in self._told:
+            self._told.add(type(finding))
+            self._out.report(finding)

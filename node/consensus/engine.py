@@ -12,6 +12,7 @@ from node.consensus.interface import Build, Finding, Peer, Position, Verdict
 from primitives.block import Block
 from primitives.certificate import Certificate
 from primitives.types import BlockHash, BlockNumber, EpochIndex
+from primitives.vote import Vote
 
 
 class ConsensusEngine(Protocol):
@@ -22,6 +23,10 @@ class ConsensusEngine(Protocol):
 
     async def advance(self) -> None:
         """The finalized chain moved by other means, such as sync: go on from where the host stands now."""
+
+    async def disagree(self, certificate: Certificate) -> None:
+        """A block that `certificate` makes final, of which the engine may not know, is invalid on this node:
+        stop voting, for good."""
 
 
 class ConsensusHost(Protocol):
@@ -52,6 +57,12 @@ class ConsensusHost(Protocol):
 
     def report(self, finding: Finding) -> None:
         """Tell the operator and the peer scores. Does not wait."""
+
+    def heard(self, vote: Vote) -> None:
+        """Write a verified vote down soon. Does not wait."""
+
+    def votes_heard(self, epoch: EpochIndex) -> Sequence[Vote]:
+        """What was written down of an epoch, before the process started too; the last of it is enough."""
 
 
 class Transport(Protocol):

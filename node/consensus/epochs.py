@@ -20,6 +20,7 @@ from node.consensus.interface import (
     Started,
 )
 from node.consensus.messages import MESSAGE, MESSAGE_BYTES_MAX, Ask, AskBlock
+from primitives.certificate import Certificate
 from primitives.types import PublicKey, TimestampMs
 
 BUFFERED_PER_PEER: Final = 16
@@ -91,6 +92,10 @@ class Epochs:
         for received in (received for messages in buffered.values() for received in messages):
             actions += self.handle(Received(now_ms, received.peer, received.message))
         return actions
+
+    def disagree(self, certificate: Certificate) -> list[Action]:
+        """The host found a block invalid that `certificate` makes final, in whatever epoch."""
+        return self.core.disagree(certificate)
 
     def handle(self, observed: Input) -> list[Action]:
         """The actions that one input calls for."""

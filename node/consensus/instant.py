@@ -50,6 +50,10 @@ class InstantEngine:
         """Every block is built from the host's position: nothing to do."""
         await trio.lowlevel.checkpoint()
 
+    async def disagree(self, certificate: Certificate) -> None:
+        """There is nobody to disagree with."""
+        await trio.lowlevel.checkpoint()
+
     async def _seal(self) -> None:
         position = await self._host.position()
         tip, epoch = position.tip, position.epoch

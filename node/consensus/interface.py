@@ -5,12 +5,13 @@ performed in order. Nothing that follows a `Persist` may happen before it is dur
 """
 
 from dataclasses import dataclass
-from enum import Enum, auto
+from enum import Enum, IntEnum, auto
 from typing import NewType, Protocol
 
 from node.consensus.messages import AskBlock, Message
 from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
+from primitives.codec import Record
 from primitives.committee import Committee
 from primitives.types import (
     AuthorityIndex,
@@ -21,7 +22,7 @@ from primitives.types import (
     TimestampMs,
     View,
 )
-from primitives.vote import Evidence, Vote
+from primitives.vote import Evidence, MaybeBlockHash, Vote
 
 Peer = NewType("Peer", bytes)
 """Who a message comes from or goes to: an authority's session key, or any other name that the host gives."""
@@ -110,14 +111,39 @@ class Position:
     """Persisted blocks that are not committed."""
 
 
+class StopReason(IntEnum):
+    """Why a session key signs nothing more."""
+
+    FORK = 0
+    DISAGREEMENT = 1
+    FOREIGN_VOTE = 2
+
+
+class Stop(Record, frozen=True):
+    """The end of a session key: it signs nothing more, whatever epoch it is and however often the process
+    starts."""
+
+    reason: StopReason
+    epoch: EpochIndex
+    view: View
+    block: MaybeBlockHash
+    """What the certificate or vote that was the reason is for."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Memory:
-    """What the vote journal knows of the epoch."""
+    """What the disk knows of the epoch besides the chain."""
 
     votes: tuple[Vote, ...] = ()
     """Every vote that this node's key cast."""
 
     certificates: tuple[Certificate, ...] = ()
+
+    heard: tuple[Vote, ...] = ()
+    """Votes of anybody that were verified before; some may be missing."""
+
+    stop: Stop | None = None
+    """Why the key must not sign."""
 
 
 class Verdict(Enum):
@@ -192,7 +218,7 @@ Input = Started | Received | TimedOut | Woken | Built | Verified
 class Persist:
     """Make durable; everything that follows waits for it."""
 
-    item: Vote | Certificate | Block
+    item: Vote | Certificate | Block | Stop
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,12 +286,20 @@ class Verify:
 @dataclass(frozen=True, slots=True)
 class Commit:
     """Make blocks final, lowest first, and the certificate of the last with it. Ends the engine if that is
-    the epoch's last block; then it is the last action that ever comes out of it, reports of misdeeds
-    excepted."""
+    the epoch's last block; then it is the last action that ever comes out of it, but for what a witness of
+    misdeeds has to say."""
 
     epoch: EpochIndex
     blocks: tuple[Block, ...]
     certificate: Certificate
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """Write down a verified vote, so that a later one that contradicts it convicts its signer after a restart
+    too. Nothing waits for it, and it may be lost."""
+
+    vote: Vote
 
 
 @dataclass(frozen=True, slots=True)
@@ -317,4 +351,10 @@ class Report:
     finding: Finding
 
 
-Action = Persist | Send | Serve | ServeFinal | Timer | Wake | Build | Verify | Commit | Report
+Action = Persist | Send | Serve | ServeFinal | Timer | Wake | Build | Verify | Commit | Report | Heard
+
+
+def is_testimony(action: Action) -> bool:
+    """Whether an engine that is at its end still has to say this."""
+    is_stop = isinstance(action, Persist) and isinstance(action.item, Stop)
+    return is_stop or isinstance(action, Report | Heard)

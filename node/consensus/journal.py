@@ -14,6 +14,9 @@ the file only of an append whose vote nobody has seen. Such a tail is a record t
 or nothing but zero bytes, where the file grew before it was written. It is cut off before the next append. A
 record of full length with a wrong checksum may have been acknowledged: that is damage.
 
+A key that must never sign again for another reason, a fork for example, has that in its journal as a record
+of its own, which is never dropped.
+
 Old epochs are dropped by writing a new file and renaming it over the old one. The new file says from which
 epoch on it is complete; below that, after a database was restored for example, the key does not sign.
 """
@@ -25,7 +28,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Final
 
-from node.consensus.interface import Memory
+from node.consensus.interface import Memory, Stop
 from primitives.certificate import Certificate
 from primitives.codec import Codec, CodecError, Record
 from primitives.hashing import blake2b_256, domain
@@ -66,7 +69,12 @@ class _CertificateEntry(Record, frozen=True, tag=2):
     certificate: Certificate
 
 
-_Entry = _Begin | _VoteEntry | _CertificateEntry
+class _StopEntry(Record, frozen=True, tag=3):
+    stop: Stop
+
+
+_Entry = _Begin | _VoteEntry | _CertificateEntry | _StopEntry
+Item = Vote | Certificate | Stop
 _ENTRY: Final = Codec[_Entry](_Entry)
 
 
@@ -113,21 +121,27 @@ class Journal:
         assert isinstance(begin, _Begin)
         return begin.complete_from
 
+    @property
+    def stop(self) -> Stop | None:
+        """Why the key must not sign, if there is a reason."""
+        return next((entry.stop for entry in self._entries if isinstance(entry, _StopEntry)), None)
+
     def memory(self, epoch: EpochIndex) -> Memory:
-        """What was cast and accepted in an epoch."""
+        """What was cast and accepted in an epoch, and why the key must not sign."""
         votes = [entry.vote for entry in self._entries if isinstance(entry, _VoteEntry)]
         certificates = [entry.certificate for entry in self._entries if isinstance(entry, _CertificateEntry)]
         return Memory(
             votes=tuple(vote for vote in votes if vote.epoch == epoch),
             certificates=tuple(held for held in certificates if held.epoch == epoch),
+            stop=self.stop,
         )
 
-    def append(self, items: Sequence[Vote | Certificate]) -> None:
-        """Make votes and certificates durable; they are when this returns.
+    def append(self, items: Sequence[Item]) -> None:
+        """Make items durable; they are when this returns.
 
         Raises JournalError if the disk takes no more; then the journal is not to be used any longer.
         """
-        entries = [_VoteEntry(item) if isinstance(item, Vote) else _CertificateEntry(item) for item in items]
+        entries = [_entry_of(item) for item in items]
         data, self._checksum = _frames(entries, self._checksum)
         with _explained(self._path):
             _write(self._file, data)
@@ -144,7 +158,7 @@ class Journal:
         assert isinstance(begin, _Begin)
         floor = EpochIndex(max(begin.complete_from, epoch + 1 - EPOCHS_KEPT))
         entries: list[_Entry] = [_Begin(begin.key, floor)]
-        entries += [entry for entry in self._entries[1:] if _epoch(entry) >= floor]
+        entries += [entry for entry in self._entries[1:] if _is_kept(entry, floor)]
         data, checksum = _frames(entries, b"")
         with _explained(self._path):
             self._replace(data)
@@ -167,14 +181,27 @@ class Journal:
         self._lock.close()
 
 
-def _epoch(entry: _Entry) -> int:
+def _entry_of(item: Item) -> _Entry:
+    match item:
+        case Vote():
+            return _VoteEntry(item)
+        case Certificate():
+            return _CertificateEntry(item)
+        case Stop():
+            return _StopEntry(item)
+
+
+def _is_kept(entry: _Entry, floor: EpochIndex) -> bool:
+    """Whether a compacted journal holds an entry that is not the first."""
     match entry:
         case _VoteEntry(vote=vote):
-            return vote.epoch
+            return vote.epoch >= floor
         case _CertificateEntry(certificate=certificate):
-            return certificate.epoch
-        case _Begin(complete_from=epoch):
-            return epoch
+            return certificate.epoch >= floor
+        case _StopEntry():
+            return True
+        case _Begin():
+            return False
 
 
 def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
@@ -182,7 +209,10 @@ def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise JournalError(f"{path} is missing: rotate the session key") from None
+        raise JournalError(
+            f"{path} is missing, so that nobody knows what the key signed: rotate the session key, "
+            f"or on a test network remove {path.parent.parent} and start anew"
+        ) from None
     entries: list[_Entry] = []
     checksum, start, bytes_left = b"", 0, memoryview(data)
     while any(bytes_left[start:]):

@@ -3,10 +3,11 @@
 from collections.abc import Iterable
 from typing import Final
 
-from node.consensus.interface import Action, Epoch, Finding, Peer, Report, Send, Timer, Wake
+from node.consensus.interface import Action, Epoch, Finding, Heard, Peer, Report, Send, Timer, Wake
 from node.consensus.messages import Ask, AskBlock, Bundle, Message, certificates_within
 from primitives.certificate import Certificate
 from primitives.types import AuthorityIndex, BlockHash, BlockNumber, TimestampMs, View
+from primitives.vote import Vote
 
 ASKED_AT_ONCE: Final = 3
 """Peers asked for what is missing; doubled with each expiry in one view."""
@@ -24,6 +25,7 @@ class Outbox:
         self._others = [epoch.peer(AuthorityIndex(index)) for index in members if index != me]
         self._turn = 0
         self._actions: list[Action] = []
+        self._heard: list[Action] = []
         self._asked: set[str] = set()
         self._answered: set[Peer] = set()
         self._fetched: set[BlockHash] = set()
@@ -35,9 +37,14 @@ class Outbox:
         self._actions += actions
 
     def drain(self) -> list[Action]:
-        """All actions since the last call."""
-        actions, self._actions = self._actions, []
+        """All actions since the last call. The record of votes comes last: what is to become durable stays
+        together, and no vote of this node is there before it is in the journal."""
+        actions, self._actions, self._heard = [*self._actions, *self._heard], [], []
         return actions
+
+    def hear(self, vote: Vote) -> None:
+        """Have a verified vote written down."""
+        self._heard.append(Heard(vote))
 
     def set_timer(self, view: View, delay_ms: int) -> None:
         """Set the timer; what was tried before may be tried again."""

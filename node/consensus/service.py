@@ -6,6 +6,7 @@ durable. Building, verifying and serving run beside it and come back as inputs.
 
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from typing import Final, assert_never
 
@@ -19,6 +20,7 @@ from node.consensus.interface import (
     Build,
     Built,
     Commit,
+    Heard,
     Input,
     Key,
     Memory,
@@ -31,6 +33,7 @@ from node.consensus.interface import (
     Send,
     Serve,
     ServeFinal,
+    Stop,
     TimedOut,
     Timer,
     Verified,
@@ -63,6 +66,13 @@ class _Moved:
     """The finalized chain moved without the engine."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Disagreed:
+    """A final block is invalid here, says the host."""
+
+    certificate: Certificate
+
+
 class SimplexService:
     """The `simplex` engine."""
 
@@ -87,7 +97,7 @@ class SimplexService:
         self._epochs = Epochs(self._start_core)
         self._has_moved = False
         """That the chain moved waits to be looked at; more of it changes nothing."""
-        self._send_input, self._inputs = trio.open_memory_channel[Input | _Moved](INPUTS_MAX)
+        self._send_input, self._inputs = trio.open_memory_channel[Input | _Moved | _Disagreed](INPUTS_MAX)
         self._timer: Timer | None = None
         self._timer_at = self._wake_at = float("inf")
         self._wake: Wake | None = None
@@ -117,6 +127,8 @@ class SimplexService:
                 if isinstance(observed, _Moved):
                     self._has_moved = False
                     await self._follow()
+                elif isinstance(observed, _Disagreed):
+                    await self._perform(self._epochs.disagree(observed.certificate))
                 else:
                     await self._perform(self._epochs.handle(observed))
 
@@ -126,9 +138,13 @@ class SimplexService:
             self._has_moved = True
             await self._send_input.send(_Moved())
 
+    async def disagree(self, certificate: Certificate) -> None:
+        """A block that `certificate` makes final is invalid on this node: stop voting, for good."""
+        await self._send_input.send(_Disagreed(certificate))
+
     # Inputs
 
-    async def _next(self) -> Input | _Moved:
+    async def _next(self) -> Input | _Moved | _Disagreed:
         """The next input: an alarm that is due, or whatever comes first."""
         with trio.move_on_at(min(self._timer_at, self._wake_at)):
             return await self._inputs.receive()
@@ -165,9 +181,10 @@ class SimplexService:
 
     def _start_core(self, position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
         epoch = position.epoch.index
+        memory = self._journal.memory(epoch) if self._journal else Memory()
         return Core(
             position,
-            self._journal.memory(epoch) if self._journal else Memory(),
+            replace(memory, heard=tuple(self._host.votes_heard(epoch))),
             key=self._key if self._may_sign(epoch) else None,
             verifier=self._verifier,
             silent=silent,
@@ -202,8 +219,8 @@ class SimplexService:
                 self._nursery.start_soon(self._verify, action)
             case Commit():
                 await self._commit(action)
-            case Report(finding=finding):
-                self._host.report(finding)
+            case Report() | Heard():
+                self._tell(action)
             case Serve() | ServeFinal():
                 self._start_serving(action)
             case Persist():
@@ -211,7 +228,13 @@ class SimplexService:
             case _:
                 assert_never(action)
 
-    async def _persist(self, items: list[Vote | Certificate | Block]) -> None:
+    def _tell(self, action: Report | Heard) -> None:
+        if isinstance(action, Report):
+            self._host.report(action.finding)
+        else:
+            self._host.heard(action.vote)
+
+    async def _persist(self, items: list[Vote | Certificate | Block | Stop]) -> None:
         """Make durable whatever stands together, with one fsync of the journal."""
         words = [item for item in items if not isinstance(item, Block)]
         for item in items:

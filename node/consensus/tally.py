@@ -5,7 +5,7 @@ from typing import Final
 from primitives.certificate import Certificate, certificate_of
 from primitives.committee import Committee
 from primitives.types import AuthorityIndex, View
-from primitives.vote import Vote, VoteKind, conflict
+from primitives.vote import Vote, VoteKind, conflict, is_conflict
 
 BLOCKS_PER_SIGNER_MAX: Final = 2
 """Blocks for which one signer's votes of one kind and view are kept: two convict, a third adds nothing."""
@@ -39,6 +39,20 @@ class Tally:
         earlier = [votes[vote.signer] for votes in subjects.values() if vote.signer in votes]
         subjects.setdefault((vote.kind, vote.block), {})[vote.signer] = vote
         return [other for other in earlier if conflict(other, vote)]
+
+    def convicts(self, certificate: Certificate) -> bool:
+        """Whether the votes in `certificate` would convict anybody who is not convicted of them yet."""
+        subjects = self._views.get(certificate.view, {})
+        subject = certificate.kind, certificate.block
+        spoken = subjects.get(subject, {})
+        suspects = {
+            signer
+            for other, votes in subjects.items()
+            if is_conflict(subject, other)
+            for signer in votes
+            if signer not in spoken
+        }
+        return not suspects.isdisjoint(certificate.signers())
 
     def certificate(self, vote: Vote) -> Certificate | None:
         """The certificate of all votes equal to `vote`, once they are a quorum."""

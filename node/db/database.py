@@ -31,12 +31,13 @@ from node.db.schema import (
     Head,
     Table,
     journal_item,
+    journal_name,
     journal_row,
     number_key,
 )
 from node.db.store import MAP_BYTES_MIN, Store, Transaction
 from node.db.tree import Layer, StateTree, levels_for
-from primitives.block import Block, block_hash
+from primitives.block import BLOCK, Block, block_hash
 from primitives.certificate import Certificate
 from primitives.outcome import BlockOutcome
 from primitives.state_proof import StateProof, state_path
@@ -197,6 +198,16 @@ class Database:
                 return [journal_item(key, row) for key, row in snapshot.rows_from(Table.JOURNAL, b"")]
             except ValueError as error:
                 raise DatabaseCorrupt(f"the journal in {self._store.path} is damaged ({error})") from error
+
+    def journal_block(self, block: BlockHash) -> Block | None:
+        """A block that is not final, if it is kept."""
+        name = journal_name(block)
+        with self._store.read() as snapshot:
+            cursor = snapshot.cursor(Table.JOURNAL)
+            found = cursor.first()
+            while found and not cursor.key().endswith(name):
+                found = cursor.next()
+            return decoded(BLOCK, cursor.value()) if found else None
 
     @contextmanager
     def _exclusive(self) -> Iterator[None]:

@@ -7,7 +7,7 @@ from typing import Final
 import msgspec
 
 from frame.state import Changes
-from primitives.block import BLOCK, Block
+from primitives.block import BLOCK, Block, Header, block_hash
 from primitives.certificate import CERTIFICATE, Certificate
 from primitives.codec import Codec, Record, spell
 from primitives.committee import Committee
@@ -53,7 +53,7 @@ class Table(Enum):
     """epoch -> its end, once it has one."""
 
     JOURNAL = b"journal"
-    """epoch, view, kind in 1 byte, hash of the row -> block or certificate that is not final."""
+    """epoch, view, kind in 1 byte, hash of the block or the row -> block or certificate that is not final."""
 
     HOLDS = b"holds"
     """height of a state that is kept whole for new nodes -> the nodes of its tree at `HOLD_LEVELS`."""
@@ -158,10 +158,16 @@ def row_value(row: bytes) -> bytes:
 def journal_row(item: Block | Certificate) -> tuple[bytes, bytes]:
     """Key and row of something that is not final, in the order of views."""
     if isinstance(item, Block):
-        row, kind, at = BLOCK.encode(item), JournalKind.BLOCK, (item.header.epoch, item.header.view)
+        row, name, at = BLOCK.encode(item), journal_name(item.header), (item.header.epoch, item.header.view)
     else:
-        row, kind, at = CERTIFICATE.encode(item), JournalKind.CERTIFICATE, (item.epoch, item.view)
-    return number_key(at[0]) + number_key(at[1]) + bytes([kind]) + blake2b_256(row), row
+        row, at = CERTIFICATE.encode(item), (item.epoch, item.view)
+        name = bytes([JournalKind.CERTIFICATE]) + blake2b_256(row)
+    return number_key(at[0]) + number_key(at[1]) + name, row
+
+
+def journal_name(block: Header | BlockHash) -> bytes:
+    """How the key of a block that is not final ends."""
+    return bytes([JournalKind.BLOCK]) + (block_hash(block) if isinstance(block, Header) else block)
 
 
 def journal_item(key: bytes, row: bytes) -> Block | Certificate:

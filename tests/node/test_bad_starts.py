@@ -168,7 +168,7 @@ async def test_a_busy_port_for_metrics_frees_what_was_bound_before(home: Home) -
 
 async def test_a_missing_vote_journal(home: Home) -> None:
     home.journal.unlink()
-    assert "is missing: rotate the session key" in await refused(home)
+    assert "is missing, so that nobody knows what the key signed" in await refused(home)
 
 
 async def test_a_damaged_vote_journal_stays_as_it_is(home: Home) -> None:

@@ -13,6 +13,7 @@ from node.chain import Chain
 from node.consensus.interface import Build, Verdict
 from node.consensus_host import ConsensusHost
 from node.db.database import Database
+from node.evidence.votes import VoteRecord
 from node.node import genesis_of
 from primitives.block import Block, block_hash
 from primitives.types import BlockHash, BlockNumber, EpochIndex, Hash, TimestampMs, View
@@ -44,8 +45,10 @@ def chain(tmp_path: Path) -> Iterator[Failing]:
 
 
 @pytest.fixture
-def host(chain: Chain) -> ConsensusHost:
-    return ConsensusHost(chain, cast(Author, FailingAuthor()), lambda *_: None)
+def host(chain: Chain, tmp_path: Path) -> ConsensusHost:
+    return ConsensusHost(
+        chain, cast(Author, FailingAuthor()), lambda *_: None, VoteRecord(tmp_path / "votes")
+    )
 
 
 async def test_a_block_is_valid_invalid_or_not_to_be_judged_here(host: ConsensusHost, chain: Chain) -> None:

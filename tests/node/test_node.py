@@ -11,8 +11,9 @@ import trio
 from chainspec.presets import dev, local
 from frame.metadata import decode_fields
 from node.config import NodeConfig, StartError
+from node.identity import begin_journal
 from node.network.identity import parse_address
-from node.node import DATABASE_DIRECTORY, Started, run
+from node.node import DATABASE_DIRECTORY, KEYSTORE_DIRECTORY, Started, run
 from primitives.extrinsic import EXTRINSIC
 from primitives.mnemonic import seed_from_uri
 from primitives.types import BlockHash
@@ -171,6 +172,7 @@ async def test_a_chain_that_stands_still_is_still_followed(tmp_path: Path, nurse
         await run(given, task_status.started)
 
     lonely = config(tmp_path / "validator", spec=local())
+    begin_journal(lonely.directory / KEYSTORE_DIRECTORY, ALICE.public_key)
     chain = open_chain(lonely.directory / DATABASE_DIRECTORY)
     block = await build(chain)
     await chain.commit([block], await finalize(chain, block))
@@ -182,3 +184,11 @@ async def test_a_chain_that_stands_still_is_still_followed(tmp_path: Path, nurse
         with trio.fail_after(20):
             while (await Client(http).ask("chain_getHeader"))["height"] != 1:
                 pass
+
+
+async def test_a_known_key_without_its_journal_never_signs_beside_a_chain(tmp_path: Path) -> None:
+    lonely = config(tmp_path, spec=local())
+    open_chain(lonely.directory / DATABASE_DIRECTORY).database.close()
+    with pytest.raises(StartError, match="is missing, so that nobody knows what the key signed"):
+        await run(lonely, lambda _: None)
+    assert not list(lonely.directory.rglob("*.votes"))

@@ -11,7 +11,7 @@ from multiprocessing import get_context
 from typing import Any
 
 from node.consensus.core import Core
-from node.consensus.interface import Action, Input, Persist, Send, TimedOut, Verdict
+from node.consensus.interface import Action, Heard, Input, Persist, Send, TimedOut, Verdict
 from node.consensus.messages import Cast, Propose
 from primitives.certificate import Certificate, Verifier
 from primitives.committee import Committee
@@ -56,7 +56,7 @@ class ForgetsVotes(Core):
     """Votes do not survive a restart."""
 
     def __init__(self, position: Any, memory: Any, **rest: Any) -> None:
-        super().__init__(position, replace(memory, votes=()), **rest)
+        super().__init__(position, replace(memory, votes=(), heard=()), **rest)
 
 
 class ForgetsCertificates(Core):
@@ -161,6 +161,7 @@ class PersistsNoVotes(Core):
             action
             for action in super().handle(observed)
             if not (isinstance(action, Persist) and isinstance(action.item, Vote))
+            and not isinstance(action, Heard)
         ]
 
 

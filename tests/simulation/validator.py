@@ -11,6 +11,7 @@ from node.consensus.interface import (
     Build,
     Built,
     Commit,
+    Heard,
     Input,
     Memory,
     Peer,
@@ -21,6 +22,7 @@ from node.consensus.interface import (
     Send,
     Serve,
     ServeFinal,
+    Stop,
     TimedOut,
     Timer,
     Verdict,
@@ -46,6 +48,8 @@ class Disk:
 
     votes: list[Vote] = field(default_factory=list)
     certificates: list[Certificate] = field(default_factory=list)
+    heard: list[Vote] = field(default_factory=list)
+    stop: Stop | None = None
     blocks: dict[BlockHash, Block] = field(default_factory=dict)
     committed: list[Block] = field(default_factory=list)
     finals: dict[EpochIndex, Certificate] = field(default_factory=dict)
@@ -119,6 +123,8 @@ class Validator:
         memory = Memory(
             votes=tuple(vote for vote in self.disk.votes if vote.epoch == index),
             certificates=tuple(cert for cert in self.disk.certificates if cert.epoch == index),
+            heard=tuple(vote for vote in self.disk.heard if vote.epoch == index),
+            stop=self.disk.stop,
         )
         return self._setting.core(
             position,
@@ -205,10 +211,12 @@ class Validator:
             case Report(finding=finding):
                 self._world.note(self.name, finding)
                 self._setting.judge.on_report(finding, self._setting.honest)
+            case Heard(vote=vote):
+                self.disk.heard.append(vote)
             case _:
                 assert_never(action)
 
-    def _persist(self, item: Vote | Certificate | Block) -> None:
+    def _persist(self, item: Vote | Certificate | Block | Stop) -> None:
         if isinstance(item, Vote):
             self._world.note(
                 self.name, f"votes {item.kind.name} {item.epoch}/{item.view} {item.block.hex()[:6]}"
@@ -220,6 +228,8 @@ class Validator:
                 self.name, f"holds {item.kind.name} {item.epoch}/{item.view} {item.block.hex()[:6]}"
             )
             self.disk.certificates.append(item)
+        elif isinstance(item, Stop):
+            self.disk.stop = item
         else:
             self.disk.blocks[block_hash(item.header)] = item
 

@@ -8,6 +8,7 @@ from node.consensus.core import Core
 from node.consensus.interface import (
     Action,
     Build,
+    Heard,
     Memory,
     Peer,
     Persist,
@@ -50,7 +51,11 @@ class Engine:
 
     def hear(self, *messages: Message, peer: Peer = PEER) -> list[Action]:
         """What comes out after some messages."""
-        return [action for m in messages for action in self.core.handle(Received(self.now, peer, m))]
+        return [
+            action
+            for message in messages
+            for action in without_record(self.core.handle(Received(self.now, peer, message)))
+        ]
 
     def expire(self) -> list[Action]:
         """What comes out when the timer runs out."""
@@ -61,7 +66,12 @@ class Engine:
 
     def verdict(self, block: Block, verdict: Verdict = Verdict.VALID) -> list[Action]:
         name = block_hash(block.header)
-        return self.core.handle(Verified(self.now, EPOCH.index, name, verdict))
+        return without_record(self.core.handle(Verified(self.now, EPOCH.index, name, verdict)))
+
+
+def without_record(actions: Sequence[Action]) -> list[Action]:
+    """What an engine wants besides that votes are written down."""
+    return [action for action in actions if not isinstance(action, Heard)]
 
 
 def not_leader(view: int = 1) -> int:

@@ -10,6 +10,7 @@ from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
 from primitives.committee import Committee, Member
 from primitives.types import BlockHash, BlockNumber, EpochIndex, PublicKey, SpecVersion, Stake
+from primitives.vote import Vote
 from tests.simulation.chain import Chain
 
 SETTINGS = Settings(block_time_ms=500, delta_ms=200)
@@ -39,6 +40,7 @@ class MemoryHost:
         self.committed: list[Block] = []
         self.certificates: dict[EpochIndex, Certificate] = {}
         self.findings: list[Finding] = []
+        self.votes: dict[Vote, None] = {}
         self.blocks: dict[BlockHash, Block] = {}
         self._key = key
         self._grew = trio.Event()
@@ -101,6 +103,12 @@ class MemoryHost:
 
     def report(self, finding: Finding) -> None:
         self.findings.append(finding)
+
+    def heard(self, vote: Vote) -> None:
+        self.votes[vote] = None
+
+    def votes_heard(self, epoch: EpochIndex) -> Sequence[Vote]:
+        return [vote for vote in self.votes if vote.epoch == epoch]
 
 
 class MemoryNetwork:

@@ -10,11 +10,15 @@ from node.consensus.interface import (
     Disagreement,
     ForeignVote,
     Fork,
+    Heard,
     Memory,
     Misbehaviour,
     Persist,
+    Report,
     Send,
     Skew,
+    Stop,
+    StopReason,
     Timer,
     Verdict,
     Verify,
@@ -72,7 +76,8 @@ def test_leader_proposes_what_it_built() -> None:
     assert Build(EPOCH.index, View(1), GENESIS, engine.now, is_empty=False) in engine.first
     built = engine.core.handle(Built(engine.now, EPOCH.index, View(1), FIRST))
     own = vote(NOTARIZE, 1, name_of(FIRST), LEADER)
-    assert built == [Persist(FIRST), Persist(own), Send(None, Propose(EPOCH.index, View(1), FIRST, own, ()))]
+    sent = Send(None, Propose(EPOCH.index, View(1), FIRST, own, ()))
+    assert built == [Persist(FIRST), Persist(own), sent, Heard(own)]
 
 
 def test_leader_that_is_unable_to_build_tries_again_at_the_next_expiry() -> None:
@@ -339,9 +344,76 @@ def test_finalization_that_contradicts_the_chain_is_a_fork_and_stops_voting() ->
     engine.hear(Bundle(EPOCH.index, (final,)))
     other = quorum(FINALIZE, 1, name_of(block_on(GENESIS, 1, salt=b"fork")), without=ME)
     actions = engine.hear(Bundle(EPOCH.index, (other,)))
-    assert findings_in(actions) == [Fork(final, other)]
+    convicted = [evidence_of(*pair) for pair in zip(final.votes(), other.votes(), strict=True)]
+    assert findings_in(actions) == [*convicted, Fork(final, other)]
     assert Persist(other) in actions
+    assert Persist(Stop(StopReason.FORK, EPOCH.index, View(1), other.block)) in actions
     assert votes_in(engine.expire()) == []
+
+
+def test_a_second_notarization_of_a_view_convicts_whoever_signed_both() -> None:
+    engine = Engine(ME)
+    first = quorum(NOTARIZE, 1, name_of(FIRST), without=ME)
+    second = quorum(NOTARIZE, 1, name_of(block_on(GENESIS, 1, salt=b"second")), without=ME)
+    engine.hear(Bundle(EPOCH.index, (first,)))
+    findings = findings_in(engine.hear(Bundle(EPOCH.index, (second,))))
+    assert findings == [evidence_of(*pair) for pair in zip(first.votes(), second.votes(), strict=True)]
+    assert len(findings) == 3
+    assert findings_in(engine.hear(Bundle(EPOCH.index, (second,)))) == []
+
+
+def test_a_forged_second_notarization_costs_its_sender_and_convicts_nobody() -> None:
+    engine = Engine(ME)
+    engine.hear(Bundle(EPOCH.index, (quorum(NOTARIZE, 1, name_of(FIRST), without=ME),)))
+    second = quorum(NOTARIZE, 1, bytes(32), without=ME)
+    forged = replace(second, signatures=(Signature(bytes(64)), *second.signatures[1:]))
+    [finding] = findings_in(engine.hear(Bundle(EPOCH.index, (forged,))))
+    assert isinstance(finding, Misbehaviour)
+
+
+def test_a_vote_heard_before_a_restart_convicts_and_counts_after_it() -> None:
+    before = [vote(NULLIFY, 1, NO_BLOCK, (ME + 1) % 4), vote(NULLIFY, 1, NO_BLOCK, (ME + 2) % 4)]
+    engine = Engine(ME, Memory(heard=tuple(before)))
+    other = vote(FINALIZE, 1, name_of(FIRST), before[0].signer)
+    assert findings_in(engine.hear(Cast(other))) == [evidence_of(before[0], other)]
+    engine.hear(Cast(vote(NULLIFY, 1, NO_BLOCK, (ME + 3) % 4)))
+    assert engine.core.view == 2
+
+
+def test_an_own_vote_that_was_heard_and_is_not_in_the_journal_stops_the_key() -> None:
+    foreign = vote(NULLIFY, 1, NO_BLOCK, ME)
+    engine = Engine(ME, Memory(heard=(foreign,)))
+    assert findings_in(engine.first) == [ForeignVote(foreign)]
+    assert Persist(Stop(StopReason.FOREIGN_VOTE, EPOCH.index, View(1), NO_BLOCK)) in engine.first
+
+
+def test_a_stopped_key_signs_nothing_after_a_restart() -> None:
+    stop = Stop(StopReason.FORK, EpochIndex(1), View(1), bytes(32))
+    engine = Engine(LEADER, Memory(stop=stop))
+    assert not any(isinstance(action, Build) for action in engine.first)
+    assert votes_in([*engine.expire(), *engine.expire(), *engine.expire()]) == []
+
+
+def test_what_the_host_found_invalid_stops_the_key_once() -> None:
+    engine = Engine(ME)
+    final = quorum(FINALIZE, 9, bytes(32), without=ME)
+    stop = Stop(StopReason.DISAGREEMENT, EPOCH.index, View(9), bytes(32))
+    assert engine.core.disagree(final) == [Persist(stop), Report(Disagreement(final))]
+    assert engine.core.disagree(final) == []
+    engine.hear(propose(FIRST))
+    assert votes_in(engine.verdict(FIRST)) == []
+
+
+def test_a_finalization_off_the_committed_branch_is_a_fork() -> None:
+    engine = Engine(ME)
+    engine.hear(propose(FIRST))
+    engine.verdict(FIRST)
+    final = quorum(FINALIZE, 1, name_of(FIRST), without=ME)
+    engine.hear(Bundle(EPOCH.index, (final,)))
+    rival = block_on(GENESIS, 2, salt=b"rival")
+    later = quorum(FINALIZE, 2, name_of(rival), without=ME)
+    engine.hear(Bundle(EPOCH.index, (later,)))
+    assert findings_in(engine.hear(Bundle(EPOCH.index, (), (rival,)))) == [Fork(final, later)]
 
 
 def test_finalization_of_an_ancestor_is_no_fork() -> None:
@@ -363,11 +435,15 @@ def test_last_block_ends_the_engine_which_goes_on_as_a_witness() -> None:
     blocks = chain_to_the_end()
     final = quorum(FINALIZE, 3, name_of(blocks[-1]), without=ME)
     engine.hear(Bundle(EPOCH.index, (final,)), Bundle(EPOCH.index, (), tuple(reversed(blocks))))
-    assert [engine.verdict(block) for block in blocks][-1][-1] == Commit(EPOCH.index, tuple(blocks), final)
+    assert [engine.verdict(block) for block in blocks][-1] == [Commit(EPOCH.index, tuple(blocks), final)]
     assert engine.core.ended
     assert engine.expire() == []
     other = quorum(FINALIZE, 4, name_of(block_on(blocks[1].header, 4)), without=ME)
-    assert findings_in(engine.hear(Bundle(EPOCH.index, (other,)))) == [Fork(final, other)]
+    said = engine.hear(Bundle(EPOCH.index, (other,)))
+    assert said == [
+        Persist(Stop(StopReason.FORK, EPOCH.index, View(4), other.block)),
+        Report(Fork(final, other)),
+    ]
 
 
 def test_last_block_of_the_epoch_is_proposed_again_until_it_is_final() -> None:

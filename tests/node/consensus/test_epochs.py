@@ -8,6 +8,7 @@ from node.consensus.interface import (
     Fork,
     Input,
     Memory,
+    Persist,
     Position,
     Received,
     Report,
@@ -19,6 +20,7 @@ from node.consensus.interface import (
     Verified,
 )
 from node.consensus.messages import MESSAGE_BYTES_MAX, Ask, AskBlock, Bundle, Cast, Message
+from node.consensus.stop import stop_of
 from primitives.certificate import certificate_of
 from primitives.types import AuthorityIndex, BlockHash, BlockNumber, EpochIndex, PublicKey, TimestampMs, View
 from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
@@ -36,6 +38,7 @@ from tests.node.consensus.engine import (
     not_leader,
     quorum,
     vote,
+    without_record,
 )
 
 ME = not_leader()
@@ -58,7 +61,7 @@ def started(kind: type[Core] = Core) -> Epochs:
 
 
 def hear(epochs: Epochs, message: Message, now: int = NOW) -> list[Action]:
-    return epochs.handle(Received(TimestampMs(now), PEER, message))
+    return without_record(epochs.handle(Received(TimestampMs(now), PEER, message)))
 
 
 def ended(kind: type[Core] = Core) -> Epochs:
@@ -154,7 +157,7 @@ def test_fork_of_the_last_epoch_is_still_seen_and_stops_voting() -> None:
     epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
     other = quorum(FINALIZE, 4, name_of(block_on(BLOCKS[1].header, 4)), without=ME)
     actions = hear(epochs, Bundle(EPOCH.index, (other,)))
-    assert actions == [Report(Fork(FINAL, other))]
+    assert actions == [Persist(stop_of(Fork(FINAL, other))), Report(Fork(FINAL, other))]
     assert epochs.core.ballot.is_muted
 
 
@@ -162,7 +165,8 @@ def test_own_key_heard_elsewhere_in_the_last_epoch_stops_voting() -> None:
     epochs = ended()
     epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
     foreign = vote(NULLIFY, 3, NO_BLOCK, ME)
-    assert hear(epochs, Cast(foreign)) == [Report(ForeignVote(foreign))]
+    found = ForeignVote(foreign)
+    assert hear(epochs, Cast(foreign)) == [Persist(stop_of(found)), Report(found)]
     assert epochs.core.ballot.is_muted
 
 

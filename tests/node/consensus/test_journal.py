@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from node.consensus.interface import Memory
+from node.consensus.interface import Memory, Stop, StopReason
 from node.consensus.journal import Journal, JournalError, create_journal
 from primitives.certificate import Certificate, certificate_of
 from primitives.types import AuthorityIndex, EpochIndex, PublicKey, Signature, View
@@ -59,6 +59,19 @@ def test_what_was_appended_is_read_again_by_epoch(path: Path) -> None:
     assert reopened(path) == Memory(votes=(vote(1),), certificates=(certificate(1),))
 
 
+def test_a_stop_holds_for_every_epoch_and_is_never_dropped(path: Path) -> None:
+    stop = Stop(StopReason.FORK, FIRST, View(7), bytes(32))
+    journal = Journal(path, KEY)
+    journal.append([vote(1), stop])
+    assert journal.memory(FIRST) == Memory(votes=(vote(1),), stop=stop)
+    journal.compact(EpochIndex(9), above_bytes=0)
+    assert journal.memory(EpochIndex(9)) == Memory(stop=stop)
+    journal.close()
+    again = Journal(path, KEY)
+    assert again.stop == stop
+    again.close()
+
+
 def test_existing_journal_is_never_created_again(path: Path) -> None:
     before = written(path)
     with pytest.raises(FileExistsError):
@@ -67,7 +80,7 @@ def test_existing_journal_is_never_created_again(path: Path) -> None:
 
 
 def test_key_without_journal_never_signs(tmp_path: Path) -> None:
-    with pytest.raises(JournalError, match="missing: rotate"):
+    with pytest.raises(JournalError, match="is missing, so that"):
         Journal(tmp_path / "votes.journal", KEY)
 
 

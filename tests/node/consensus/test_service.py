@@ -4,7 +4,7 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.consensus.interface import Misbehaviour, Peer
+from node.consensus.interface import Disagreement, Misbehaviour, Peer
 from node.consensus.journal import Journal, create_journal
 from node.consensus.messages import MESSAGE, Cast, Propose
 from node.consensus.service import SimplexService
@@ -39,16 +39,17 @@ class Node:
         self._network = network
         self._path = folder / f"{key.public_key.hex()[:8]}.journal"
         self._scope = trio.CancelScope()
+        self.service: SimplexService
         create_journal(self._path, key.public_key)
 
     async def run(self) -> None:
         self._scope = trio.CancelScope()
         journal = Journal(self._path, self.key.public_key)
         transport = self._network.attach(Peer(self.key.public_key))
-        service = SimplexService(self.host, transport, key=self.key, journal=journal, clock=clock)
+        self.service = SimplexService(self.host, transport, key=self.key, journal=journal, clock=clock)
         try:
             with self._scope:
-                await service.run()
+                await self.service.run()
         finally:
             journal.close()
 
@@ -113,9 +114,29 @@ async def test_three_go_on_and_the_fourth_catches_up(
         nursery.cancel_scope.cancel()
     votes = votes_in(network)
     assert not any(conflict(vote, other) for vote in votes for other in votes)
-    assert block_hash(nodes[3].host.committed[-1].header) in {
-        block_hash(block.header) for node in nodes[:3] for block in node.host.committed
-    }
+    pairs = zip(nodes[3].host.committed, nodes[0].host.committed, strict=False)
+    assert all(ours == theirs for ours, theirs in pairs)
+
+
+async def test_a_stop_outlives_the_process_and_the_epoch(
+    nodes: list[Node], network: MemoryNetwork, autojump_clock: MockClock
+) -> None:
+    async with trio.open_nursery() as nursery:
+        for node in nodes:
+            nursery.start_soon(node.run)
+        await nodes[3].host.reach(2)
+        certificate = nodes[3].host.certificates[EpochIndex(1)]
+        await nodes[3].service.disagree(certificate)
+        await nodes[3].host.reach(nodes[3].host.tip.height + 3)
+        nodes[3].stop()
+        assert nodes[3].host.findings == [Disagreement(certificate)]
+        await trio.testing.wait_all_tasks_blocked()
+        signed = nodes[3].journaled()
+        nursery.start_soon(nodes[3].run)
+        await nodes[3].host.reach(nodes[3].host.tip.height + 8)
+        nursery.cancel_scope.cancel()
+    assert nodes[3].journaled() == signed
+    assert not nodes[3].service.is_voting
 
 
 async def test_power_cut_of_everybody_takes_nothing_back(

@@ -124,3 +124,12 @@ def test_a_block_certified_in_a_later_view_clears_up_to_that_view(database: Data
     database.journal_put(rival)
     database.commit([finalized(block)], certificate(block, View(6)))
     assert database.journal() == []
+
+
+def test_a_block_of_the_journal_is_found_by_its_hash(database: Database) -> None:
+    block, other = lay(database, {b"one": b"1"}, view=1), lay(database, {b"one": b"2"}, view=2)
+    for item in (block, certificate(block), other):
+        database.journal_put(item)
+    assert database.journal_block(block_hash(block.header)) == block
+    assert database.journal_block(block_hash(other.header)) == other
+    assert database.journal_block(BlockHash(bytes(32))) is None
