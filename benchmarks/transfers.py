@@ -133,6 +133,7 @@ def genesis_state(runtime: Runtime, keys: list[SigningKey], others: list[Account
         session=session.Genesis(
             consensus, (Validator(AccountId(keys[0].public_key), keys[0].public_key, Stake(1)),)
         ),
+        sudo=None,
     )
     account = msgpack.encode(Account(Nonce(0), 0, rich, Balance(0), Balance(0)))
     more = ((System.accounts.prefix + msgpack.encode((who,)), account) for who in others)

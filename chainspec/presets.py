@@ -17,6 +17,7 @@ from chainspec.spec import (
     Properties,
     RuntimeGenesis,
     SessionConfig,
+    SudoConfig,
     TimestampConfig,
     parse_spec,
     spec_text,
@@ -54,6 +55,9 @@ class Network:
     endowments: Mapping[AccountId, int]
     """Whole tokens."""
 
+    sudo: AccountId | None = None
+    """Who may call as root; nobody, if left out."""
+
     genesis_ms: int = 0
     """Timestamp of block 0; a light client of a live chain needs the real one."""
 
@@ -74,6 +78,7 @@ def build_spec(network: Network) -> ChainSpec:
         balances=BalancesConfig(endowments=endowments),
         session=SessionConfig(validators=authorities),
         timestamp=TimestampConfig(now_ms=network.genesis_ms),
+        sudo=None if network.sudo is None else SudoConfig(key=Address(network.sudo)),
     )
     spec = ChainSpec(
         name=network.name,
@@ -89,12 +94,12 @@ def build_spec(network: Network) -> ChainSpec:
 
 
 def dev() -> ChainSpec:
-    """One validator, //Alice."""
+    """One validator, //Alice, who is root too."""
     return _development_chain("Development", "dev", "Development", INSTANT, validators=1)
 
 
 def local() -> ChainSpec:
-    """Four validators, //Alice to //Dave, on one machine."""
+    """Four validators, //Alice to //Dave, on one machine; //Alice is root."""
     return _development_chain("Local network", "local", "Local", LOCAL, validators=4)
 
 
@@ -114,6 +119,7 @@ def _development_chain(
             consensus=consensus,
             validators=[_seat(key) for key in keys[:validators]],
             endowments={AccountId(key): DEVELOPMENT_TOKENS for key in keys},
+            sudo=AccountId(keys[0]),
         )
     )
 

@@ -12,7 +12,7 @@ import msgspec
 from frame.state import Changes, DictState
 from frame.validators import Validator
 from pallets import session, system
-from pallets.session.pallet import EPOCH_LENGTH_MAX, MILLISECONDS_MAX
+from pallets.session import EPOCH_LENGTH_MAX, MILLISECONDS_MAX
 from primitives.block import GENESIS_PARENT, Body, Header, body_root
 from primitives.committee import MEMBERS_MAX, Committee, committee_root
 from primitives.outcome import BlockOutcome, events_root
@@ -107,6 +107,13 @@ class SessionConfig(_Part, frozen=True):
     validators: Annotated[tuple[Authority, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
 
 
+class SudoConfig(_Part, frozen=True):
+    """Pallet sudo."""
+
+    key: Address
+    """The account that may call as root."""
+
+
 class TimestampConfig(_Part, frozen=True):
     """Pallet timestamp."""
 
@@ -120,6 +127,8 @@ class PalletsConfig(_Part, frozen=True):
     balances: BalancesConfig
     session: SessionConfig
     timestamp: TimestampConfig
+    sudo: SudoConfig | None = None
+    """Left out, nobody is root."""
 
 
 class RuntimeGenesis(_Part, frozen=True):
@@ -197,6 +206,7 @@ def genesis_config(spec: ChainSpec) -> GenesisConfig:
             for one in config.balances.endowments
         ),
         session=session.Genesis(consensus, validators),
+        sudo=None if config.sudo is None else AccountId(bytes(config.sudo.key)),
     )
 
 

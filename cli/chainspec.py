@@ -54,6 +54,7 @@ def build(
     boot_node: Annotated[
         list[str] | None, typer.Option(metavar="MULTIADDR", help="Where nodes find peers.")
     ] = None,
+    sudo: Annotated[str, typer.Option(metavar="ACCOUNT", help="May call as root; nobody if left out.")] = "",
     fork_id: Annotated[str, typer.Option(help="Tells forks of one genesis apart.")] = "",
     keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
     as_json: Json = False,
@@ -71,6 +72,7 @@ def build(
         endowments=dict(_endowment(text, store) for text in endow or []),
         genesis_ms=time.time_ns() // 1_000_000,
         boot_nodes=boot_node or [],
+        sudo=account_of(sudo, store) if sudo else None,
         fork_id=fork_id,
     )
     try:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from cli.errors import UserError
+from cli.node_check import EPILOG, check
 from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json
 from cli.specs import load_spec
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     from node.node import Started
 
 app = command_group()
+app.command(epilog=EPILOG)(check)
 
 DEFAULT_BASE_PATH: Final = Path("~/.consilience")
 DEFAULT_LISTEN: Final = "/ip4/0.0.0.0/tcp/30333"
@@ -78,6 +80,7 @@ def run(
         ),
     ] = STATE_HISTORY,
     log: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
+    faults: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
 ) -> None:
     """Run a node until Ctrl-C.
@@ -105,6 +108,7 @@ def run(
             rpc_port=rpc_port,
             prometheus_port=None if no_prometheus else prometheus_port,
             undo_blocks=_history(state_history),
+            faults=faults,
         )
         _serve(config, lambda started: _show(config, started, as_json))
 

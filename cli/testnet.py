@@ -2,32 +2,31 @@
 
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from types import FrameType
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Final
 
 import typer
+from msgspec import to_builtins
 
+from cli import testnet_break
 from cli.errors import UserError
 from cli.options import Json, command_group, examples
 from cli.output import print_json, print_line, print_table, progress
-from cli.testnet_processes import DEFAULT_DIRECTORY, Testnet, TestnetError
+from cli.testnet_commands import Directory, Node, attempt, open_network, say
+from cli.testnet_faults import NetworkFaults
+from cli.testnet_plan import DEFAULT_DIRECTORY, TestnetError
+from cli.testnet_processes import Testnet
 
 app = command_group()
-
-T = TypeVar("T")
 
 START_TIMEOUT_S: Final = 60.0
 """How long the first finalized block may take on a machine that is busy with other things."""
 
 _FOLLOW_POLL_S: Final = 0.2
 _LOG_LINES: Final = 20
-
-Directory = Annotated[Path, typer.Option("--dir", metavar="DIR", help="Everything of the network is in it.")]
-Node = Annotated[str, typer.Argument(metavar="NODE", help="A name from `consil testnet status`.")]
 
 
 @app.command(
@@ -76,8 +75,8 @@ def up(
 
 @app.command(epilog=examples("consil testnet status", "consil testnet status --json"))
 def status(directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
-    """Show height, finalized height, peers, process and memory of every node."""
-    _print_status(_open(directory), as_json)
+    """Show finalized height, peers, process and memory of every node, and what is wrong on purpose."""
+    _print_status(open_network(directory), as_json)
 
 
 @app.command(epilog=examples("consil testnet logs", "consil testnet logs validator-2 -f"))
@@ -89,7 +88,7 @@ def logs(
     as_json: Json = False,
 ) -> None:
     """Show what the nodes print."""
-    network = _open(directory)
+    network = open_network(directory)
     names = [plan.name for plan in network.nodes] if node is None else [_checked(network, node)]
     ends = {name: network.log_file(name) for name in names if network.log_file(name).exists()}
     shown = {name: path.read_bytes() for name, path in ends.items()}
@@ -116,18 +115,18 @@ def logs(
 @app.command(epilog=examples("consil testnet kill validator-2"))
 def kill(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
     """End a node at once with SIGKILL, as a power cut would."""
-    network = _open(directory)
-    _do(lambda: network.kill(node))
-    _say({"killed": node}, f"killed {node}; `{network.command('restart', node)}` starts it again", as_json)
+    network = open_network(directory)
+    attempt(lambda: network.kill(node))
+    say({"killed": node}, f"killed {node}; `{network.command('restart', node)}` starts it again", as_json)
 
 
 @app.command(epilog=examples("consil testnet restart validator-2"))
 def restart(node: Node, directory: Directory = DEFAULT_DIRECTORY, as_json: Json = False) -> None:
     """Start a node again on the data that it has, and see it answer; stop it first if it runs."""
-    network = _open(directory)
-    _do(lambda: network.restart(node))
-    _do(lambda: network.wait_finalized(1, START_TIMEOUT_S, [node]))
-    _say({"restarted": node}, f"restarted {node}; `{network.command('status')}` shows it catch up", as_json)
+    network = open_network(directory)
+    attempt(lambda: network.restart(node))
+    attempt(lambda: network.wait_finalized(1, START_TIMEOUT_S, [node]))
+    say({"restarted": node}, f"restarted {node}; `{network.command('status')}` shows it catch up", as_json)
 
 
 @app.command(epilog=examples("consil testnet down", "consil testnet down --purge"))
@@ -139,7 +138,7 @@ def down(
     as_json: Json = False,
 ) -> None:
     """Stop every node of the network."""
-    network = _open(directory)
+    network = open_network(directory)
     network.stop()
     if purge:
         import shutil
@@ -147,14 +146,17 @@ def down(
         shutil.rmtree(network.directory)
     goes_on = f"stopped; `{network.command('up')}` goes on with the same chain"
     text = "stopped and removed" if purge else goes_on
-    _say({"stopped": [plan.name for plan in network.nodes], "purged": purge}, text, as_json)
+    say({"stopped": [plan.name for plan in network.nodes], "purged": purge}, text, as_json)
+
+
+testnet_break.add_to(app)
 
 
 def _find_or_create(directory: Path, validators: int | None, nodes: int | None) -> Testnet:
     """The network in `directory`, if it is as asked; otherwise a new one."""
     if not Testnet.exists(directory):
-        return _do(lambda: Testnet.create(directory, 4 if validators is None else validators, nodes or 0))
-    network = _open(directory)
+        return attempt(lambda: Testnet.create(directory, 4 if validators is None else validators, nodes or 0))
+    network = open_network(directory)
     voting = sum(plan.validator for plan in network.nodes)
     others = len(network.nodes) - voting
     if validators not in (None, voting) or nodes not in (None, others):
@@ -191,44 +193,28 @@ def _stop_on_signals() -> None:
 
 
 def _print_status(network: Testnet, as_json: bool) -> None:
-    found = network.status()
+    found = attempt(network.status)
     if as_json:
-        print_json([asdict(node) for node in found])
+        print_json([asdict(node) | {"faults": to_builtins(node.faults)} for node in found])
         return
     rows = [
         (
             node.name,
             node.role,
-            *("-" if value is None else value for value in (node.finalized, node.peers, node.pid)),
+            *("-" if value is None else value for value in (node.finalized, node.peers)),
+            "-" if node.pid is None else f"{node.pid} paused" if node.paused else node.pid,
             "-" if node.rss_bytes is None else f"{node.rss_bytes >> 20} MiB",
             node.rpc,
         )
         for node in found
     ]
     print_table(("node", "role", "finalized", "peers", "pid", "memory", "rpc"), rows, "no nodes")
-
-
-def _open(directory: Path) -> Testnet:
-    return _do(lambda: Testnet.open(directory))
+    for name, text in attempt(NetworkFaults(network).describe).items():
+        print_line(f"{name}: {text}")
 
 
 def _checked(network: Testnet, node: str) -> str:
-    return _do(lambda: network.plan(node)).name
-
-
-def _do(action: Callable[[], T]) -> T:
-    """The result of `action`; what the network refuses is told to the user."""
-    try:
-        return action()
-    except TestnetError as error:
-        raise UserError(str(error)) from None
-
-
-def _say(document: Any, text: str, as_json: bool) -> None:
-    if as_json:
-        print_json(document)
-    else:
-        print_line(text)
+    return attempt(lambda: network.plan(node)).name
 
 
 def _text(data: bytes) -> str:

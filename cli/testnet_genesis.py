@@ -1,4 +1,4 @@
-"""The chain of a new local network: fresh keys for its nodes, tokens for the well-known accounts."""
+"""The chain of a new local network: keys for its nodes, tokens for well-known accounts, //Alice as root."""
 
 import time
 from collections.abc import Sequence
@@ -37,6 +37,7 @@ def make_chain(
         consensus=LOCAL,
         validators=seats,
         endowments=dict.fromkeys(users, DEVELOPMENT_TOKENS),
+        sudo=users[0],
         genesis_ms=time.time_ns() // 1_000_000,
     )
     file.write_bytes(spec_text(build_spec(network)))

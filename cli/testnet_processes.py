@@ -8,41 +8,26 @@ was started, because the system gives the ids of dead processes to new ones.
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Final, Self
 
 import msgspec
 import psutil  # type: ignore[import-untyped]  # published without type information
 
+from cli.testnet_plan import NODES_MAX, NodePlan, TestnetError, first_ports, make_plans
 from node.keystore.store import KeystoreError
+from node.network.fault_plan import BadPlan, FaultPlan, read_plan, write_plan
 from node.rpc.client import ClientError, RpcClient
-from primitives.hashing import blake2b_256
-
-NODES_MAX: Final = 16
-"""More nodes than this do not run well on one machine."""
 
 STOP_TIMEOUT_S: Final = 10.0
 """How long a node may take to stop by itself before it is killed."""
-
-DEFAULT_DIRECTORY: Final = Path("~/.consilience/testnet")
-"""The network that has the well-known ports, so that other commands find it without being told."""
-
-WELL_KNOWN_PORTS: Final = (30333, 9944, 9615)
-"""Where the search for free ports starts in the default directory: peers, RPC, metrics."""
-
-OWN_PORTS: Final = 10_000
-"""Any other directory has ports of its own, from here on, so that networks that are made at the same time do
-not take each other's, nor that of a node that is down for a while. They stay below those of outgoing
-connections."""
-
-OWN_PORTS_BLOCKS: Final = 350
 
 _SAME_START_S: Final = 1.0
 """Two readings of a process's start differ by less than this, even if the clock was adjusted between them."""
@@ -56,34 +41,6 @@ _NETWORK_FILE: Final = "testnet.json"
 _CHAIN_FILE: Final = "chain.json"
 
 
-class TestnetError(Exception):
-    """The network cannot do that; the text says why and what to do."""
-
-    __test__ = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NodePlan:
-    """One node of the network, as it is started every time."""
-
-    name: str
-    validator: bool
-    p2p_port: int
-    rpc_port: int
-    metrics_port: int
-    peer_id: str
-
-    @property
-    def rpc_url(self) -> str:
-        """Where the node answers."""
-        return f"http://127.0.0.1:{self.rpc_port}"
-
-    @property
-    def address(self) -> str:
-        """Where its peers reach it."""
-        return f"/ip4/127.0.0.1/tcp/{self.p2p_port}/p2p/{self.peer_id}"
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeStatus:
     """What a node says about itself; None where it does not answer or does not run."""
@@ -95,6 +52,8 @@ class NodeStatus:
     peers: int | None
     rss_bytes: int | None
     rpc: str
+    paused: bool
+    faults: FaultPlan
 
 
 class Testnet:
@@ -120,9 +79,17 @@ class Testnet:
 
     @classmethod
     def create(
-        cls, directory: Path, validators: int = 4, full_nodes: int = 0, program: Sequence[str] = CONSIL
+        cls,
+        directory: Path,
+        validators: int = 4,
+        full_nodes: int = 0,
+        program: Sequence[str] = CONSIL,
+        programs: Mapping[str, str] = MappingProxyType({}),
     ) -> Self:
-        """A new network: keys, ports, chain specification. Raises TestnetError if there is one already."""
+        """A new network: keys, ports, chain specification. Raises TestnetError if there is one already.
+
+        `programs`: by node name, a module to run in the place of `program`.
+        """
         from cli.testnet_genesis import make_chain
 
         directory = directory.expanduser().absolute()
@@ -136,7 +103,7 @@ class Testnet:
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             peer_ids = make_chain(directory, directory / _CHAIN_FILE, names[:validators], names[validators:])
-            plans = _plan(names, validators, peer_ids, first_ports(directory))
+            plans = make_plans(names, validators, peer_ids, first_ports(directory), programs)
             document = json.dumps([asdict(plan) for plan in plans], indent=2)
             (directory / _NETWORK_FILE).write_text(document + "\n", encoding="utf-8")
         except OSError as error:
@@ -166,15 +133,44 @@ class Testnet:
     def start(self) -> None:
         """Start every node that does not run. Raises TestnetError."""
         for plan in self.nodes:
-            if self.process(plan.name) is None:
-                self._spawn(plan)
+            self.start_node(plan.name)
 
     def kill(self, name: str) -> None:
         """End a node at once, as a power cut would. Raises TestnetError if it does not run."""
+        self._end(name, self._running(name), signal.SIGKILL)
+
+    def pause(self, name: str) -> None:
+        """Stop a node in the middle of what it does. Raises TestnetError if it does not run."""
+        self._signal_running(name, signal.SIGSTOP)
+
+    def resume(self, name: str) -> None:
+        """Let a paused node go on. Raises TestnetError if it does not run."""
+        self._signal_running(name, signal.SIGCONT)
+
+    def is_paused(self, name: str) -> bool:
+        """Whether a node runs and is paused."""
         process = self.process(name)
-        if process is None:
-            raise TestnetError(f"{name} does not run: `{self.command('restart', name)}` starts it")
-        self._end(name, process, signal.SIGKILL)
+        try:
+            return process is not None and process.status() == psutil.STATUS_STOPPED
+        except psutil.Error:
+            return False
+
+    def faults(self, name: str) -> FaultPlan:
+        """What is wrong on purpose with a node, whether it runs or not. Raises TestnetError."""
+        try:
+            return read_plan(self._faults_file(name))
+        except BadPlan as error:
+            raise TestnetError(f"{error}: remove it") from None
+
+    def set_faults(self, name: str, plan: FaultPlan) -> None:
+        """Put other faults in force at a node, from now on and after each start. Raises TestnetError."""
+        try:
+            write_plan(self._faults_file(name), plan)
+        except OSError as error:
+            raise TestnetError(f"cannot write to {self.directory} ({error.strerror}): make room") from None
+        process = self.process(name)
+        if process is not None:
+            _signal_one(process, signal.SIGHUP)
 
     def restart(self, name: str) -> None:
         """Start a node again, on the data that it has; one that runs is stopped first."""
@@ -183,6 +179,16 @@ class Testnet:
         if process is not None:
             self._end(name, process, signal.SIGTERM)
         self._spawn(plan)
+
+    def start_node(self, name: str) -> None:
+        """Start a node, unless it runs. Raises TestnetError."""
+        plan = self.plan(name)
+        if self.process(name) is None:
+            self._spawn(plan)
+
+    def stop_node(self, name: str) -> None:
+        """Ask a node to stop, and see that it does. Raises TestnetError if it does not run."""
+        self._end(name, self._running(name), signal.SIGTERM)
 
     def stop(self) -> None:
         """Stop every node, all at the same time; those that do not stop in time are killed."""
@@ -263,15 +269,17 @@ class Testnet:
 
     def _spawn(self, plan: NodePlan) -> None:
         """Raises TestnetError."""
-        command = [*self._program, "node", "run", "--chain", str(self.directory / _CHAIN_FILE)]
+        program = self._program if plan.program is None else (sys.executable, "-m", plan.program)
+        command = [*program, "node", "run", "--chain", str(self.directory / _CHAIN_FILE)]
         command += ["--name", plan.name, "--base-path", str(self.directory / plan.name)]
         command += ["--listen", f"/ip4/127.0.0.1/tcp/{plan.p2p_port}", "--rpc-port", str(plan.rpc_port)]
         command += ["--prometheus-port", str(plan.metrics_port)]
+        command += ["--faults", str(self._faults_file(plan.name))]
         command += ["--validator"] if plan.validator else []
         for other in self.nodes:
             command += ["--bootnode", other.address] if other.name != plan.name else []
         try:
-            with uninterrupted(), self.log_file(plan.name).open("ab") as log:
+            with uninterrupted(), _hangup_ignored(), self.log_file(plan.name).open("ab") as log:
                 child = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
                 )
@@ -280,6 +288,17 @@ class Testnet:
             self._pid_file(plan.name).write_text(json.dumps(noted), encoding="ascii")
         except OSError as error:
             raise TestnetError(f"cannot start {plan.name} ({error}): is the disk full?") from None
+
+    def _running(self, name: str) -> psutil.Process:
+        """Raises TestnetError."""
+        process = self.process(name)
+        if process is None:
+            raise TestnetError(f"{name} does not run: `{self.command('restart', name)}` starts it")
+        return process
+
+    def _signal_running(self, name: str, number: signal.Signals) -> None:
+        """Raises TestnetError."""
+        _signal(self._running(name), number)
 
     def _end(self, name: str, process: psutil.Process, number: signal.Signals) -> None:
         _signal(process, number)
@@ -299,7 +318,8 @@ class Testnet:
     def _status(self, plan: NodePlan) -> NodeStatus:
         process = self.process(plan.name)
         finalized = peers = rss = None
-        if process is not None:
+        paused = self.is_paused(plan.name)
+        if process is not None and not paused:
             try:
                 rss = process.memory_info().rss
                 with RpcClient(plan.rpc_url, timeout_s=2.0) as client:
@@ -315,7 +335,12 @@ class Testnet:
             peers=peers,
             rss_bytes=rss,
             rpc=plan.rpc_url,
+            paused=paused,
+            faults=self.faults(plan.name),
         )
+
+    def _faults_file(self, name: str) -> Path:
+        return self.directory / f"{self.plan(name).name}.faults"
 
     def _pid_file(self, name: str) -> Path:
         return self.directory / f"{name}.pid"
@@ -353,48 +378,26 @@ def _is_alive(process: psutil.Process) -> bool:
         return False
 
 
-def _signal(process: psutil.Process, number: signal.Signals) -> None:
-    """Signal the whole group of a node; one that is gone needs none."""
+@contextmanager
+def _hangup_ignored() -> Iterator[None]:
+    """A child that is born meanwhile ignores SIGHUP: a change of its faults must not end it before it listens
+    to them. Signals that are ignored stay so in a new program, other than those that are handled."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
     try:
+        yield
+    finally:
+        signal.signal(signal.SIGHUP, before)
+
+
+def _signal(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal the whole group of a node; one that is gone needs none. One that is paused hears SIGTERM too."""
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, number)
-    except ProcessLookupError:
-        return
+        if number == signal.SIGTERM:
+            os.killpg(process.pid, signal.SIGCONT)
 
 
-def first_ports(directory: Path) -> Sequence[int]:
-    """Where the search for the ports of a network begins: peers, RPC, metrics."""
-    if directory == DEFAULT_DIRECTORY.expanduser():
-        return WELL_KNOWN_PORTS
-    block = int.from_bytes(blake2b_256(bytes(directory))[:8], "big") % OWN_PORTS_BLOCKS
-    first = OWN_PORTS + block * 4 * NODES_MAX
-    return (first, first + NODES_MAX, first + 2 * NODES_MAX)
-
-
-def _plan(
-    names: Sequence[str], validators: int, peer_ids: dict[str, str], first_ports: Sequence[int]
-) -> list[NodePlan]:
-    p2p, rpc, metrics = (_free_ports(start) for start in first_ports)
-    return [
-        NodePlan(
-            name=name,
-            validator=index < validators,
-            p2p_port=next(p2p),
-            rpc_port=next(rpc),
-            metrics_port=next(metrics),
-            peer_id=peer_ids[name],
-        )
-        for index, name in enumerate(names)
-    ]
-
-
-def _free_ports(start: int) -> Iterator[int]:
-    """Ports from `start` upwards on which nobody listens now."""
-    for port in range(start, start + 2000):
-        with socket.socket() as attempt:
-            attempt.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                attempt.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        yield port
-    raise TestnetError(f"no free port between {start} and {start + 2000}: stop what uses them")
+def _signal_one(process: psutil.Process, number: signal.Signals) -> None:
+    """Signal a node without its worker."""
+    with suppress(ProcessLookupError):
+        os.kill(process.pid, number)

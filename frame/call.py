@@ -41,7 +41,7 @@ class CallDeclaration:
     """The canonical array of the arguments."""
 
     def weigh(self, arguments: Sequence[Any]) -> Weight:
-        """The weight of the call with these arguments."""
+        """The weight of the call with these arguments, without that of the calls among them."""
         return self.weight if isinstance(self.weight, Weight) else self.weight(*arguments)
 
 

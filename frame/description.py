@@ -18,6 +18,7 @@ from frame.metadata import (
     BoolType,
     BytesType,
     CallInfo,
+    CallType,
     ConstantInfo,
     EnumType,
     ErrorInfo,
@@ -39,6 +40,7 @@ from frame.pallet import Pallet
 from frame.storage import StorageItem
 from frame.weight import Weight
 from primitives.codec import Codec
+from primitives.extrinsic import Call
 from primitives.types import AccountId, Balance
 
 _NOTE = re.compile(r"^`(\w+)`: (.+?)(?=^`\w+`: |\Z)", re.MULTILINE | re.DOTALL)
@@ -50,6 +52,8 @@ def describe_type(annotation: Any) -> TypeInfo:
         return AccountType()
     if annotation is Balance:
         return BalanceType()
+    if annotation is Call:
+        return CallType()
     if hasattr(annotation, "__supertype__"):
         return describe_type(annotation.__supertype__)
     origin, arguments = get_origin(annotation), get_args(annotation)

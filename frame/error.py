@@ -16,14 +16,26 @@ class DispatchError(Exception):
     PALLET: ClassVar[str]
     """Name of the pallet that lists the error, set when that pallet is declared."""
 
-    @classmethod
-    def failure(cls) -> Failure:
+    def failure(self) -> Failure:
         """The error as an outcome records it."""
-        return Failure(cls.PALLET, cls.__name__)
+        return Failure(self.PALLET, type(self).__name__)
 
 
 class ValueOutOfRange(DispatchError):
     """A result does not fit its type."""
+
+
+class InnerFailure(DispatchError):
+    """A call that ran another one is refused with it, and for the same reason."""
+
+    def __init__(self, inner: Failure) -> None:
+        """`inner`: what became of the other call."""
+        super().__init__()
+        self._inner = inner
+
+    def failure(self) -> Failure:
+        """That of the other call."""
+        return self._inner
 
 
 def ensure(holds: bool, error: type[DispatchError]) -> None:

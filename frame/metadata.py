@@ -5,7 +5,7 @@ member names, amounts in smallest units. The wire form is the canonical MessageP
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 from msgspec import msgpack
@@ -64,6 +64,10 @@ class ListType(msgspec.Struct, frozen=True, tag="list"):
     max_length: int | None
 
 
+class CallType(msgspec.Struct, frozen=True, tag="call"):
+    """A call of any pallet: an object of indices `pallet` and `function`, and `arguments`, encoded."""
+
+
 class FieldInfo(msgspec.Struct, frozen=True):
     """A field of a record or event, or a parameter of a call or view."""
 
@@ -98,7 +102,15 @@ TypeInfo = (
     | ListType
     | RecordType
     | EnumType
+    | CallType
 )
+
+CALL_FIELDS: Final = (
+    FieldInfo("pallet", IntType(0, 255), ""),
+    FieldInfo("function", IntType(0, 255), ""),
+    FieldInfo("arguments", BytesType(0, None), ""),
+)
+"""Of a call as an argument of another call."""
 
 
 class StorageInfo(msgspec.Struct, frozen=True):
@@ -227,6 +239,8 @@ def _to_wire(type_: TypeInfo, value: Any, path: str) -> Any:
             return None if value is None else _to_wire(inner, value, path)
         case RecordType(_, fields):
             return _record_to_wire(fields, value, path)
+        case CallType():
+            return _record_to_wire(CALL_FIELDS, value, path)
         case EnumType(_, members):
             return members[_checked(value in list(members), value, path, f"one of {', '.join(members)}")]
         case TupleType(items):
@@ -290,10 +304,9 @@ def _from_wire(type_: TypeInfo, wire: Any) -> Any:
         case OptionalType(inner):
             return None if wire is None else _from_wire(inner, wire)
         case RecordType(_, fields):
-            parts = _parts(wire, len(fields), len(fields))
-            return {
-                field.name: _from_wire(field.type, part) for field, part in zip(fields, parts, strict=True)
-            }
+            return _record_from_wire(fields, wire)
+        case CallType():
+            return _record_from_wire(CALL_FIELDS, wire)
         case TupleType(items):
             parts = _parts(wire, len(items), len(items))
             return [_from_wire(inner, part) for inner, part in zip(items, parts, strict=True)]
@@ -308,6 +321,11 @@ def _from_wire(type_: TypeInfo, wire: Any) -> Any:
             value = f"0x{wire.hex()}" if isinstance(wire, bytes) else wire
             _scalar_to_wire(type_, value, "value")
             return value
+
+
+def _record_from_wire(fields: Sequence[FieldInfo], wire: Any) -> dict[str, Any]:
+    parts = _parts(wire, len(fields), len(fields))
+    return {field.name: _from_wire(field.type, part) for field, part in zip(fields, parts, strict=True)}
 
 
 def _parts(wire: Any, low: int, high: int | None) -> list[Any]:

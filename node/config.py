@@ -44,6 +44,9 @@ class NodeConfig:
     undo_blocks: int | None
     """Blocks whose old state is kept; None: all."""
 
+    faults: Path | None = None
+    """A plan of what is wrong on purpose, for test networks; None: nothing."""
+
     @property
     def directory(self) -> Path:
         """Everything of this node on this chain."""

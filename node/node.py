@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import ExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
+from ipaddress import ip_address
 from typing import Final, Protocol
 
 import msgspec
@@ -40,6 +41,8 @@ from node.evidence.votes import VoteRecord
 from node.identity import begin_journal, journal_path, node_seed, session_seed
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import metrics_route
+from node.network.fault_plan import BadPlan
+from node.network.faults import Faults
 from node.network.hello import Role
 from node.network.host import ListenFailed, Network, NetworkConfig
 from node.observer import Observer
@@ -61,6 +64,7 @@ DATABASE_DIRECTORY: Final = "db"
 KEYSTORE_DIRECTORY: Final = "keystore"
 BLOBS_DIRECTORY: Final = "blobs"
 ATTESTATION_DIRECTORY: Final = "attestation"
+PEERSTORE: Final = "peers.sqlite"
 VOTES_DIRECTORY: Final = "votes"
 
 IDLE_BLOCK_MS: Final = 1_000
@@ -78,6 +82,7 @@ TROUBLE: Final = (
     JournalError,
     attestation.JournalError,
     BlobError,
+    BadPlan,
     PortInUse,
     ListenFailed,
 )
@@ -135,6 +140,7 @@ class Node:
         self._config = config
         self._opened = opened
         self._keys = config.directory / KEYSTORE_DIRECTORY
+        self._faults = _faults(config)
         self._session_seed = self._find_session_seed()
         self._session = None if self._session_seed is None else SigningKey(self._session_seed)
         self._verdicts = Verdicts()
@@ -190,6 +196,8 @@ class Node:
             role=Role.FULL if self._session is None else Role.AUTHORITY,
             bootnodes=config.bootnodes,
             signer=self._session,
+            faults=self._faults,
+            peerstore=config.directory / PEERSTORE,
         )
         return Network(network)
 
@@ -228,7 +236,7 @@ class Node:
             return None
         if self._is_alone:
             return InstantEngine(
-                self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=clock_ms
+                self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=self._clock_ms
             )
         journal = Journal(journal_path(self._keys, self._session.public_key), self._session.public_key)
         self._opened.callback(journal.close)
@@ -237,7 +245,7 @@ class Node:
             ConsensusTransport(self._network),
             key=self._session,
             journal=journal,
-            clock=clock_ms,
+            clock=self._clock_ms,
         )
 
     def _make_attestation(self) -> AttestationService:
@@ -324,6 +332,11 @@ class Node:
         methods = Methods(about, observer.live(), self._chain, self._pool).table()
         return {**methods, "consensus_votes": observer.recent_votes}
 
+    def _clock_ms(self) -> TimestampMs:
+        """What this node takes for the time."""
+        true_ms = clock_ms()
+        return true_ms if self._faults is None else TimestampMs(self._faults.clock_ms(true_ms))
+
     def _is_voting(self) -> bool:
         engine = self._engine
         if isinstance(engine, SimplexService):
@@ -341,6 +354,17 @@ async def _database(config: NodeConfig) -> AsyncIterator[Database]:
         yield database
     finally:
         database.close()
+
+
+def _faults(config: NodeConfig) -> Faults | None:
+    """What is wrong on purpose. Raises StartError where that could harm anybody, BadPlan."""
+    if config.faults is None:
+        return None
+    if config.spec.chain_type == "Live":
+        raise StartError("--faults is for test networks, and this chain is live: start without it")
+    if not ip_address(config.listen.host).is_loopback:
+        raise StartError("--faults is for networks on one machine: pass --listen /ip4/127.0.0.1/tcp/PORT")
+    return Faults(config.faults)
 
 
 def genesis_of(spec: ChainSpec) -> Genesis:

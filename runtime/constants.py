@@ -5,7 +5,7 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
-from pallets import balances, fees, inference, jobs, models
+from pallets import balances, fees, inference, jobs, models, offences, session
 from primitives.block import BODY_BYTES_MAX
 from primitives.types import Balance, SpecVersion
 
@@ -41,6 +41,9 @@ SHARES: Final[Mapping[CallClass, Share]] = {
 EXTRINSIC_WEIGHT: Final = Weight(60_000_000, 1_000)
 """What every extrinsic costs before its call: signature, nonce, fee."""
 
+CALL_DEPTH_MAX: Final = 4
+"""How many calls may stand inside one another: batches of a multisig of a proxy, and one more."""
+
 FUTURE_NONCES_MAX: Final = 64
 """How far ahead of its account an extrinsic may wait in the pool."""
 
@@ -75,3 +78,10 @@ MODELS: Final = models.Config(deposit=Balance(TOKEN), models_max=10_000)
 
 INFERENCE: Final = inference.Config(records_max=100_000)
 """About 100 MB of records of ten validators each."""
+
+SESSION: Final = session.Config(spec_version=SPEC_VERSION, key_deposit=Balance(TOKEN), history_epochs=144)
+"""A day of epochs of the wide network, at most 10 kB each."""
+
+OFFENCES: Final = offences.Config(reports_max=16, records_max=10_000)
+"""About 5 MB of records. Every member of a committee can be reported once for each kind and epoch, which only
+a chain of thousands of thieves would need."""

@@ -10,6 +10,8 @@ from runtime.constants import (
     INFERENCE,
     JOBS,
     MODELS,
+    OFFENCES,
+    SESSION,
     SPEC_NAME,
     SPEC_VERSION,
     TOKEN_DECIMALS,
@@ -22,6 +24,8 @@ _CONFIGS: dict[str, object] = {
     "jobs": JOBS,
     "models": MODELS,
     "inference": INFERENCE,
+    "session": SESSION,
+    "offences": OFFENCES,
 }
 
 

@@ -7,6 +7,7 @@ import msgspec
 from frame.context import BlockContext, Context
 from frame.host import HostFunctions
 from frame.state import Changes, DictState, Overlay
+from frame.validators import Candidate
 from pallets import session, system
 from primitives.block import GENESIS_PARENT
 from primitives.codec import Record
@@ -33,6 +34,8 @@ class GenesisConfig(Record, frozen=True):
 
     balances: Annotated[tuple[Endowment, ...], msgspec.Meta(max_length=ENDOWMENTS_MAX)]
     session: session.Genesis
+    sudo: AccountId | None
+    """Who may call as root."""
 
 
 def genesis_changes(config: GenesisConfig, host: HostFunctions) -> Changes:
@@ -46,4 +49,8 @@ def genesis_changes(config: GenesisConfig, host: HostFunctions) -> Changes:
     pallets.timestamp.build_genesis(config.timestamp_ms)
     pallets.balances.build_genesis({one.account: one.amount for one in config.balances})
     pallets.session.build_genesis(config.session)
+    pallets.validators.build_genesis(
+        tuple(Candidate(one.account, one.stake) for one in config.session.validators)
+    )
+    pallets.sudo.build_genesis(config.sudo)
     return overlay.changes()

@@ -19,13 +19,30 @@ from pallets.jobs import Jobs
 from pallets.jobs import Needs as JobsNeeds
 from pallets.models import Models
 from pallets.models import Needs as ModelsNeeds
-from pallets.session import CarryOver, Session
+from pallets.offences import Needs as OffencesNeeds
+from pallets.offences import Offences
+from pallets.session import Needs as SessionNeeds
+from pallets.session import Session
+from pallets.sudo import Needs as SudoNeeds
+from pallets.sudo import Sudo
 from pallets.system import System
 from pallets.timestamp import Timestamp
+from pallets.validators import Needs as ValidatorsNeeds
+from pallets.validators import Validators
 from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.outcome import Failure
-from runtime.constants import BALANCES, EXTRINSIC_WEIGHT, FEES, INFERENCE, JOBS, MODELS, SPEC_VERSION
+from runtime.constants import (
+    BALANCES,
+    CALL_DEPTH_MAX,
+    EXTRINSIC_WEIGHT,
+    FEES,
+    INFERENCE,
+    JOBS,
+    MODELS,
+    OFFENCES,
+    SESSION,
+)
 
 PALLETS: Final[dict[int, type[Pallet]]] = {
     0: System,
@@ -36,6 +53,9 @@ PALLETS: Final[dict[int, type[Pallet]]] = {
     5: Jobs,
     6: Models,
     7: Inference,
+    8: Validators,
+    9: Sudo,
+    10: Offences,
 }
 """By index, which is wire format. Hooks run in this order."""
 
@@ -47,19 +67,28 @@ class Pallets:
         """Connect them."""
         self.context = context
         self.system = System(context)
-        self.session = Session(context, SPEC_VERSION, validators=CarryOver(), on_new_epoch=())
-        self.timestamp = Timestamp(context, pace=self.session)
         self.balances = Balances(context, BALANCES, accounts=self.system)
+        self._connect_validators()
+        self.timestamp = Timestamp(context, pace=self.session)
         needs = FeesNeeds(
             accounts=self.system, currency=self.balances, authorship=self.session, call_weights=self
         )
         self.fees = Fees(context, FEES, needs)
         self._connect_jobs()
+        self.sudo = Sudo(context, SudoNeeds(dispatcher=self))
         everyone: tuple[Pallet, ...] = (
             *(self.system, self.timestamp, self.balances, self.fees, self.session),
-            *(self.jobs, self.models, self.inference),
+            *(self.jobs, self.models, self.inference, self.validators, self.sudo, self.offences),
         )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
+
+    def _connect_validators(self) -> None:
+        """Who votes, who decides that, and who remembers what they did."""
+        needs = SessionNeeds(currency=self.balances, identity=self.system)
+        self.session = Session(self.context, SESSION, needs)
+        self.validators = Validators(self.context, ValidatorsNeeds(seats=self.session))
+        self.offences = Offences(self.context, OFFENCES, OffencesNeeds(history=self.session))
+        self.session.bind(elector=self.validators, on_new_epoch=[self.offences])
 
     def _connect_jobs(self) -> None:
         """The attested jobs, and those who open them."""
@@ -86,10 +115,8 @@ class Pallets:
 
     def find_signed(self, call: Call) -> tuple[CallDeclaration, Sequence[Any], Weight]:
         """As `find`, for a call that may come in an extrinsic, with all that the extrinsic weighs."""
-        declaration, arguments = self.find(call)
-        if declaration.is_inherent:
-            raise InvalidTransaction(TransactionError.UNKNOWN_CALL)
-        return declaration, arguments, EXTRINSIC_WEIGHT + declaration.weigh(arguments)
+        declaration, arguments = self._find_call(call)
+        return declaration, arguments, EXTRINSIC_WEIGHT + self._weigh(declaration, arguments, depth=1)
 
     def run(
         self, origin: Origin, call: Call, declaration: CallDeclaration, arguments: Sequence[Any]
@@ -100,7 +127,7 @@ class Pallets:
         except DispatchError as error:
             return error.failure()
         except CodecError:
-            return ValueOutOfRange.failure()
+            return ValueOutOfRange().failure()
         return None
 
     def weight_of(self, call: Call) -> Weight:
@@ -109,5 +136,22 @@ class Pallets:
 
     def dispatch(self, origin: Origin, call: Call) -> Failure | None:
         """As in Dispatcher."""
-        declaration, arguments, _ = self.find_signed(call)
+        declaration, arguments = self._find_call(call)
         return self.run(origin, call, declaration, arguments)
+
+    def _find_call(self, call: Call) -> tuple[CallDeclaration, Sequence[Any]]:
+        """As `find`, for what is no inherent."""
+        declaration, arguments = self.find(call)
+        if declaration.is_inherent:
+            raise InvalidTransaction(TransactionError.UNKNOWN_CALL)
+        return declaration, arguments
+
+    def _weigh(self, declaration: CallDeclaration, arguments: Sequence[Any], depth: int) -> Weight:
+        """What a call and those among its arguments weigh. Raises InvalidTransaction if one is no call."""
+        weight = declaration.weigh(arguments)
+        for inner in arguments:
+            if isinstance(inner, Call):
+                if depth == CALL_DEPTH_MAX:
+                    raise InvalidTransaction(TransactionError.BAD_ARGUMENTS)
+                weight += self._weigh(*self._find_call(inner), depth + 1)
+        return weight

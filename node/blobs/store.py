@@ -290,6 +290,16 @@ class Incoming:
         self._store._release(self)
 
 
+def is_intact(file: Path) -> bool:
+    """Whether a file of a store holds, whole, the blob that it is named after. Raises OSError."""
+    stored = _stored_in(file)
+    if stored is None:
+        return False
+    with file.open("rb") as opened:
+        opened.seek(_header_bytes(stored.manifest))
+        return chunk_hashes(iter(lambda: opened.read(CHUNK_BYTES), b"")) == stored.hashes
+
+
 def _header_bytes(manifest: Manifest) -> int:
     return _LENGTH_BYTES + _HASH_BYTES * manifest.chunk_count
 

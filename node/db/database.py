@@ -52,7 +52,7 @@ PROVABLE_CHANGES_MAX: Final = 1 << 15
 CHECKPOINT_BLOCKS: Final = 128
 """A start replays at most so many undo rows into the tree, unless they are no longer kept."""
 
-_CHECKPOINT_FILE: Final = "tree.checkpoint"
+CHECKPOINT_FILE: Final = "tree.checkpoint"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,7 +92,7 @@ class Database:
         self._overlays: dict[BlockHash, Overlay] = {}
         self._draft: Overlay | None = None
         self._undone: dict[int, Undone] = {}
-        self._checkpoint = path / _CHECKPOINT_FILE
+        self._checkpoint = path / CHECKPOINT_FILE
         self._checkpoint_height = -1
         self._store = Store(path, self._settings.map_bytes)
         self.blocks: Final = BlockReader(self._store)

@@ -8,6 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
+from pathlib import Path
 from typing import Final
 
 import trio
@@ -15,10 +16,12 @@ import trio
 from node.network.channel import Channel, ChannelLimits
 from node.network.counters import Counters
 from node.network.dial import AddressBook, Dialer, jitter
+from node.network.faults import Faults
 from node.network.hello import LocalHello, Refusal, Role, SessionSigner
 from node.network.identity import Address, PeerId, network_of, peer_id_of
 from node.network.peering import PeerEvent, Peering
 from node.network.peers import Limits, PeerInfo, PeerTable, SocketGate
+from node.network.peerstore import Peerstore
 from node.network.requests import (
     RequestFailed,
     RequestFailure,
@@ -27,6 +30,7 @@ from node.network.requests import (
     ServiceLimits,
     request,
 )
+from node.network.scores import Standing
 from node.network.session import Session
 from node.network.transport import Socket, Upgrader, peer_id_of_connection
 from primitives.types import Bytes32, Seed
@@ -39,6 +43,7 @@ HANDSHAKE_S: Final = 5.0
 HANDSHAKE_FAILED: Final = "handshake failed"
 SESSION_FAILED: Final = "session failed"
 TOO_MANY_SOCKETS: Final = "too many sockets"
+BANNED_NETWORK: Final = "banned network"
 
 _FINAL_REFUSALS: Final = frozenset(
     {Refusal.WRONG_GENESIS, Refusal.WRONG_VERSION, Refusal.BAD_SESSION_PROOF, Refusal.BANNED, Refusal.FULL}
@@ -71,6 +76,10 @@ class NetworkConfig:
     """Signs for the session key; an authority must have one."""
 
     limits: Limits = field(default_factory=Limits)
+    faults: Faults | None = None
+    """What is wrong on purpose; in test networks only."""
+    peerstore: Path | None = None
+    """The file that remembers peers, scores and bans from one start to the next; None: nothing does."""
 
 
 class Network:
@@ -90,7 +99,11 @@ class Network:
         local = LocalHello(
             peer_id=self.peer_id, genesis=config.genesis, role=config.role, signer=config.signer
         )
-        self._peering = Peering(local, PeerTable(config.limits), self._dialer, self.counters)
+        table = PeerTable(config.limits)
+        self._peering = Peering(local, table, self._dialer, self.counters)
+        self._peerstore = None
+        if config.peerstore is not None:
+            self._peerstore = Peerstore(config.peerstore, self._dialer.book, table)
         for address in config.bootnodes:
             self._dialer.book.add(address, bootnode=True)
 
@@ -124,8 +137,15 @@ class Network:
         return self._peering.table.peer_of(session_key)
 
     def banned(self) -> tuple[PeerId, ...]:
-        """Everyone who is banned now."""
+        """Every peer that is banned now."""
         return self._peering.table.banned(trio.current_time())
+
+    def bans(self) -> tuple[Standing[str], ...]:
+        """The peers and then the networks that are banned now, with the seconds that are left."""
+        now, table = trio.current_time(), self._peering.table
+        everyone: list[Standing[str]] = [Standing(*peer) for peer in table.scores.standings(now)]
+        everyone += table.networks.standings(now)
+        return tuple(one for one in everyone if one.ban_left_s)
 
     def is_authority(self, peer: PeerInfo) -> bool:
         """Whether the peer proved a session key of the current committee."""
@@ -170,10 +190,16 @@ class Network:
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started once the port is bound. Raises ListenFailed."""
+        if self._peerstore is not None:
+            await self._peerstore.load()
         listeners = await self._listen()
         async with trio.open_nursery() as nursery:
+            if self._config.faults is not None:
+                await nursery.start(self._config.faults.run)
             if listeners:
                 nursery.start_soon(trio.serve_listeners, self._accept, listeners)
+            if self._peerstore is not None:
+                nursery.start_soon(self._peerstore.run)
             nursery.start_soon(self._dialer.run, self._dial, self._peering.connected)
             task_status.started()
 
@@ -199,10 +225,14 @@ class Network:
     async def _accept(self, stream: trio.SocketStream) -> None:
         """Own one inbound socket."""
         try:
-            socket = Socket(stream, self.counters)
+            socket = Socket(stream, self.counters, self._config.faults)
         except OSError:
             return
         network = network_of(socket.remote_host)
+        if self._peering.table.networks.is_banned(network, trio.current_time()):
+            self.counters.refused[BANNED_NETWORK] += 1
+            socket.close_now()
+            return
         if not self._gate.enter(network):
             self.counters.refused[TOO_MANY_SOCKETS] += 1
             socket.close_now()
@@ -236,9 +266,12 @@ class Network:
 
         reason = "unreachable"
         try:
+            faults = self._config.faults
             with trio.fail_after(HANDSHAKE_S):
+                if faults is not None:
+                    await faults.until_reachable(peer)
                 stream = await trio.open_tcp_stream(address.host, address.port)
-            reason = await self._connect(Socket(stream, self.counters), peer, ready)
+            reason = await self._connect(Socket(stream, self.counters, faults, peer), peer, ready)
         except (OSError, ValueError, trio.TooSlowError) as error:
             LOGGER.debug("cannot reach %s: %s", address, error)
         finally:
@@ -258,7 +291,8 @@ class Network:
                     muxer = await self._upgrader.inbound(socket)
                 else:
                     muxer = await self._upgrader.outbound(socket, expected)
-            session = Session(muxer, peer_id_of_connection(muxer), socket, outbound=expected is not None)
+            socket.peer = peer_id_of_connection(muxer)
+            session = Session(muxer, socket.peer, socket, outbound=expected is not None)
             await self._peering.run(session, deadline, ready)
             return session.reason
         except trio.TooSlowError:

@@ -6,6 +6,7 @@ Source: libp2p specifications, `peer-ids/peer-ids.md`; multiformats, `multiaddr`
 
 import ipaddress
 from dataclasses import dataclass, replace
+from enum import IntEnum
 from typing import Final, NewType
 
 from primitives.signing import SigningKey
@@ -21,6 +22,20 @@ _PEER_ID_LENGTH: Final = 52
 
 ADDRESS_LENGTH_MAX: Final = 320
 """Longest multiaddress that is read: a DNS name of 253 characters and the rest."""
+
+
+OWN_MACHINE: Final = frozenset({"127.0.0.1", "::1", "::/64"})
+"""The hosts and networks of this machine alone. Whoever runs programs here needs no network to do harm."""
+
+
+class Scope(IntEnum):
+    """From how far an address is reached."""
+
+    LOOPBACK = 0
+    PRIVATE = 1
+    """A local network: private, link-local and shared address space."""
+
+    GLOBAL = 2
 
 
 class AddressError(ValueError):
@@ -97,6 +112,20 @@ def network_of(host: str) -> str:
         mapped = address.ipv4_mapped
         return str(mapped or ipaddress.ip_network((int(address) >> 64 << 64, 64)))
     return str(address)
+
+
+def scope_of(host: str) -> Scope:
+    """From how far an IP address is reached. Raises AddressError for what nobody listens on."""
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        raise AddressError(f"not an IP address: {host[:80]!r}") from None
+    address = getattr(address, "ipv4_mapped", None) or address
+    if address.is_multicast or address.is_unspecified or int(address) == 0xFFFF_FFFF:
+        raise AddressError(f"nobody listens on {host}")
+    if address.is_loopback:
+        return Scope.LOOPBACK
+    return Scope.GLOBAL if address.is_global else Scope.PRIVATE
 
 
 def _host_protocol(host: str) -> str:

@@ -1,6 +1,5 @@
 """What happens on a connection after its handshake: hello, registration, heartbeats, streams, and its end."""
 
-import ipaddress
 import logging
 import random
 from collections.abc import Callable
@@ -11,11 +10,12 @@ from typing import Final, NoReturn
 import trio
 
 from node.network import hello, negotiation
+from node.network.budget import Budget
 from node.network.channel import Channel, Lanes
 from node.network.counters import Counters
-from node.network.dial import Dialer
+from node.network.dial import Dialer, credible
 from node.network.hello import LocalHello, Refusal, Refused, Status, verify_hello
-from node.network.identity import Address, PeerId, parse_address
+from node.network.identity import Address, AddressError, PeerId, network_of, parse_address, scope_of
 from node.network.muxer import MuxerViolation
 from node.network.peers import PeerInfo, PeerTable
 from node.network.session import NEGOTIATION_S, Session, receive, send
@@ -38,7 +38,9 @@ MESSAGES_PER_HEARTBEAT_MAX: Final = 20
 """Status messages within a second; one is sent, but several arrive together after a pause."""
 
 HEARSAY_MAX: Final = 64
-"""New addresses of others that are believed from one connection."""
+"""New addresses of others that are believed from one network within HEARSAY_S."""
+
+HEARSAY_S: Final = 600.0
 
 SUBSCRIBER_QUEUE_MAX: Final = 256
 REFUSED_BY_PEER: Final = "refused by the peer"
@@ -84,6 +86,7 @@ class Peering:
 
         self._local = local
         self._dialer = dialer
+        self._hearsay = Budget(HEARSAY_MAX, HEARSAY_S)
         self._counters = counters
         self._subscribers: list[trio.MemorySendChannel[PeerEvent]] = []
 
@@ -97,10 +100,16 @@ class Peering:
         """Every connected peer, and whether this node dialed it."""
         return {peer: session.outbound for peer, session in self.sessions.items()}
 
-    def penalize(self, peer: PeerId, reason: str, cost: int) -> None:
-        """Lower a peer's score, and tell it goodbye if that is a ban."""
+    def penalize(self, peer: PeerId, reason: str, cost: int, host: str | None = None) -> None:
+        """Lower a peer's score, and tell it goodbye if that is a ban.
+
+        `host`: where it is, if it is not connected yet.
+        """
         LOGGER.info("peer %s loses %d points: %s", peer, cost, reason)
-        if self.table.adjust(peer, -cost, trio.current_time()):
+        session = self.sessions.get(peer)
+        host = session.remote_host if session else host
+        network = None if host is None else network_of(host)
+        if self.table.adjust(peer, -cost, trio.current_time(), network):
             self._counters.bans += 1
             self.disconnect(peer, f"{Refusal.BANNED}: {reason}")
 
@@ -132,7 +141,7 @@ class Peering:
             await session.run()
         except MuxerViolation as violation:
             session.reason = f"broke the multiplexer: {violation}"
-            self.penalize(session.peer, session.reason, VIOLATION_COST)
+            self.penalize(session.peer, session.reason, VIOLATION_COST, session.remote_host)
         finally:
             scope.cancel()
 
@@ -147,7 +156,7 @@ class Peering:
         try:
             self._register(session, await receive(stream))
         except ProtocolViolation as violation:
-            self.penalize(session.peer, violation.reason, VIOLATION_COST)
+            self.penalize(session.peer, violation.reason, VIOLATION_COST, session.remote_host)
             await self._refuse(session, stream, Refused(Refusal.MALFORMED))
         except Refused as refused:
             await self._refuse(session, stream, refused)
@@ -222,6 +231,7 @@ class Peering:
         if self.sessions.get(session.peer) is session:
             del self.sessions[session.peer]
             self.table.remove(session.peer)
+            self._dialer.book.left(session.peer, trio.current_time())
             LOGGER.info("peer %s disconnected: %s", session.peer, session.reason)
             self._publish(PeerDisconnected(session.peer, session.reason))
             self._changed()
@@ -275,7 +285,7 @@ class Peering:
 
     async def _listen_to(self, session: Session, stream: Stream) -> str:
         """Why the peer is to be dropped. Raises ProtocolViolation, StreamClosed."""
-        window_ends, messages, hearsay = 0.0, 0, 0
+        window_ends, messages = 0.0, 0
         while True:
             message = await receive(stream)
             now = session.heard_at = trio.current_time()
@@ -287,29 +297,22 @@ class Peering:
             if not isinstance(message, Status) or messages > MESSAGES_PER_HEARTBEAT_MAX:
                 raise ProtocolViolation("hello protocol flooded or started again")
             self.table.set_height(session.peer, message.finalized_height)
-            if hearsay < HEARSAY_MAX:
-                hearsay += self._believe(session, message.addresses)
+            self._believe(session, message.addresses)
 
-    def _believe(self, session: Session, addresses: tuple[str, ...]) -> int:
-        """Note where others are said to be; how many addresses are new.
-
-        Raises ProtocolViolation for what no honest node says.
-        """
-        local = _is_loopback(session.remote_host)
+    def _believe(self, session: Session, addresses: tuple[str, ...]) -> None:
+        """Note where others are said to be. Raises ProtocolViolation for what no honest node says."""
         try:
-            places = [parse_address(text) for text in addresses]
-            honest = all(
-                place.peer_id and place.port and _is_loopback(place.host) <= local for place in places
-            )
-        except ValueError as error:
+            places = credible(addresses, session.remote_host)
+        except AddressError as error:
             raise ProtocolViolation(str(error)) from None
-        if not honest:
-            raise ProtocolViolation("an address that nobody can have seen")
-        now = trio.current_time()
-        new = sum(self._dialer.book.add(place, heard_at=now) for place in places)
+        network, now = network_of(session.remote_host), trio.current_time()
+        new = 0
+        for place in places:
+            if self._hearsay.allows(network, now) and self._dialer.book.add(place, heard_at=now):
+                self._hearsay.spend(network, now)
+                new += 1
         if new:
             self._dialer.wake()
-        return new
 
     def _changed(self) -> None:
         self._counters.peers = len(self.sessions)
@@ -340,15 +343,9 @@ async def _watch(session: Session) -> None:
 
 
 def _addresses_for(session: Session, listening: tuple[Address, ...]) -> tuple[str, ...]:
-    """Where the other peers listen; loopback addresses only for those on the same machine."""
-    local = _is_loopback(session.remote_host)
+    """Where the other peers listen, as far as the peer can reach them."""
+    scope = scope_of(session.remote_host)
     others = [
-        str(place)
-        for place in listening
-        if place.peer_id != session.peer and _is_loopback(place.host) <= local
+        str(place) for place in listening if place.peer_id != session.peer and scope_of(place.host) >= scope
     ]
     return tuple(random.sample(others, min(len(others), hello.ADDRESSES_MAX)))
-
-
-def _is_loopback(host: str) -> bool:
-    return ipaddress.ip_address(host.partition("%")[0]).is_loopback

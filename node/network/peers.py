@@ -1,25 +1,22 @@
 """The table of peers: who is connected, what each is worth, who is banned. Pure: time is an argument."""
 
-from collections import Counter, OrderedDict
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from typing import Final
 
 from node.network.hello import Refusal, Role
-from node.network.identity import PeerId
+from node.network.identity import OWN_MACHINE, PeerId
+from node.network.scores import Ledger
 
-SCORE_MAX: Final = 100
-"""No reward buys more goodwill than one ban costs."""
+PEER_HEALING_PER_S: Final = 0.1
+"""How fast a peer's score heals: small faults of a day do not add up to a ban."""
 
-BAN_SCORE: Final = -100
-"""A peer that falls to this is banned."""
+NETWORK_HEALING_PER_S: Final = 0.05
+"""How fast a network's score heals: a banned key costs it what heals in thirteen minutes."""
 
-BAN_S: Final = 600.0
-RECOVERY_PER_S: Final = 0.1
-"""How fast a negative score heals: small faults of a day do not add up to a ban."""
-
-RECORDS_MAX: Final = 1024
-"""Scores and bans that are remembered of peers no longer connected; the oldest go first."""
+BANNED_KEY_COST: Final = 40
+"""What a network pays for each of its peers that is banned: with the third key the network is banned."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,18 +50,20 @@ class Limits:
     outbound_max: int = 128
     """Connections that this node dials itself."""
 
-    sockets_per_network_max: int = 64
-    """Inbound sockets from one IPv4 address or IPv6 /64; a local network runs on one address."""
+    sockets_max: int = 512
+    """Inbound sockets in all: what any number of strangers can take of this process's file descriptors."""
 
-    silent_per_network_max: int = 16
+    silent_max: int = 128
     """Of these, how many may still be in their handshake."""
 
+    sockets_per_network_max: int = 16
+    """Inbound sockets from one IPv4 address or IPv6 /64: a quarter of the slots of strangers.
 
-@dataclass(slots=True)
-class _Record:
-    score: int = 0
-    at: float = 0.0
-    banned_until: float = 0.0
+    This machine's own address is only bounded in all: a local network runs on it.
+    """
+
+    silent_per_network_max: int = 8
+    """Of these, how many may still be in their handshake."""
 
 
 class SocketGate:
@@ -77,9 +76,13 @@ class SocketGate:
 
     def enter(self, network: str) -> bool:
         """Whether one more socket from `network` may start a handshake."""
-        if self._open[network] >= self._limits.sockets_per_network_max:
+        limits = self._limits
+        if self._open.total() >= limits.sockets_max or self._silent.total() >= limits.silent_max:
             return False
-        if self._silent[network] >= self._limits.silent_per_network_max:
+        if network not in OWN_MACHINE and (
+            self._open[network] >= limits.sockets_per_network_max
+            or self._silent[network] >= limits.silent_per_network_max
+        ):
             return False
         self._open[network] += 1
         self._silent[network] += 1
@@ -108,17 +111,28 @@ class PeerTable:
     authorities: frozenset[bytes] = frozenset()
     """Session keys of the current committee; whoever proves one has a reserved slot."""
 
+    scores: Ledger[PeerId] = field(default_factory=lambda: Ledger(PEER_HEALING_PER_S))
+    networks: Ledger[str] = field(default_factory=lambda: Ledger(NETWORK_HEALING_PER_S))
+    """What the owners of IPv4 addresses and IPv6 /64 networks are worth, whatever keys they use."""
+
     _peers: dict[PeerId, PeerInfo] = field(default_factory=dict)
-    _records: OrderedDict[PeerId, _Record] = field(default_factory=OrderedDict)
 
     def refusal(self, peer: PeerInfo, now: float) -> Refusal | None:
         """Why `peer` cannot be added, if there is a reason."""
-        if self.is_banned(peer.peer_id, now):
+        if self.scores.is_banned(peer.peer_id, now):
             return Refusal.BANNED
-        if peer.outbound or self.is_authority(peer) or peer.peer_id in self._peers:
+        if peer.outbound or self._has_reserved_slot(peer) or peer.peer_id in self._peers:
             return None
-        strangers = sum(not each.outbound and not self.is_authority(each) for each in self._peers.values())
+        strangers = sum(
+            not each.outbound and not self._has_reserved_slot(each) for each in self._peers.values()
+        )
         return Refusal.FULL if strangers >= self.limits.inbound_max else None
+
+    def _has_reserved_slot(self, peer: PeerInfo) -> bool:
+        """Whether it is the one peer for which a key of the committee vouches: one key, one slot."""
+        if peer.session_key is None or not self.is_authority(peer):
+            return False
+        return self.peer_of(peer.session_key) in (None, peer.peer_id)
 
     def add(self, peer: PeerInfo) -> None:
         """Add `peer`, or put it in the place of its older connection."""
@@ -160,34 +174,16 @@ class PeerTable:
         return found
 
     def score(self, peer_id: PeerId, now: float) -> int:
-        """From BAN_SCORE to SCORE_MAX; 0 for a stranger."""
-        record = self._records.get(peer_id)
-        return _healed(record, now) if record else 0
+        """From -100, which is a ban, to 100; 0 for a stranger."""
+        return self.scores.score(peer_id, now)
 
-    def adjust(self, peer_id: PeerId, change: int, now: float) -> bool:
-        """Raise or lower a score; True if the peer is banned by it."""
-        record = self._records.setdefault(peer_id, _Record(at=now))
-        self._records.move_to_end(peer_id)
-        record.score = max(BAN_SCORE, min(SCORE_MAX, _healed(record, now) + change))
-        record.at = now
-        banned = record.score <= BAN_SCORE
-        if banned:
-            record.score, record.banned_until = 0, now + BAN_S
-        if len(self._records) > RECORDS_MAX:
-            self._records.popitem(last=False)
+    def adjust(self, peer_id: PeerId, change: int, now: float, network: str | None = None) -> bool:
+        """Raise or lower a score; True if the peer is banned by it, for which its network pays too."""
+        banned = self.scores.adjust(peer_id, change, now)
+        if banned and network is not None and network not in OWN_MACHINE:
+            self.networks.adjust(network, -BANNED_KEY_COST, now)
         return banned
 
-    def is_banned(self, peer_id: PeerId, now: float) -> bool:
-        """Whether the peer is to be turned away now."""
-        record = self._records.get(peer_id)
-        return record is not None and now < record.banned_until
-
     def banned(self, now: float) -> tuple[PeerId, ...]:
-        """Everyone who is banned now, ordered by peer id."""
-        return tuple(sorted(peer for peer in self._records if self.is_banned(peer, now)))
-
-
-def _healed(record: _Record, now: float) -> int:
-    if record.score >= 0:
-        return record.score
-    return min(0, record.score + int((now - record.at) * RECOVERY_PER_S))
+        """Every peer that is banned now, ordered by peer id."""
+        return tuple(peer.key for peer in self.scores.standings(now) if peer.ban_left_s)

@@ -14,6 +14,7 @@ import trio
 
 from node.network import negotiation
 from node.network.counters import Counters
+from node.network.faults import Faults, FaultyWire, Wire
 from node.network.identity import PeerId, parse_peer_id
 from node.network.libp2p_parts import (
     ID,
@@ -43,18 +44,31 @@ class Socket(ReadWriteCloser):
     py-libp2p gives up on a message that arrives in more than a hundred pieces; whole reads avoid that.
     """
 
-    def __init__(self, stream: trio.SocketStream, counters: Counters) -> None:
-        self._stream = stream
+    def __init__(
+        self,
+        stream: trio.SocketStream,
+        counters: Counters,
+        faults: Faults | None = None,
+        peer: PeerId | None = None,
+    ) -> None:
+        self._wire: Wire = stream
+        self._close = stream.socket.close
         self._counters = counters
         self._unread = bytearray()
         self.remote_host: Final[str] = stream.socket.getpeername()[0]
+        self.peer = peer
+        """Who is at the other end, or is meant to be; None while that is not known."""
+
+        if faults is not None:
+            faulty = FaultyWire(stream, stream.socket.close, faults, lambda: self.peer)
+            self._wire, self._close = faulty, faulty.close
 
     async def read(self, n: int | None = None) -> bytes:
         """`n` bytes, fewer only at the end of the connection. Raises ConnectionClosedError."""
         wanted = READ_BYTES if n is None else n
         while len(self._unread) < wanted:
             try:
-                data = await self._stream.receive_some(READ_BYTES)
+                data = await self._wire.receive_some(READ_BYTES)
             except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
                 raise ConnectionClosedError(str(error)) from error
             if not data:
@@ -70,7 +84,7 @@ class Socket(ReadWriteCloser):
     async def write(self, data: bytes) -> None:
         """Raises ConnectionClosedError."""
         try:
-            await self._stream.send_all(data)
+            await self._wire.send_all(data)
         except (trio.BrokenResourceError, trio.ClosedResourceError) as error:
             raise ConnectionClosedError(str(error)) from error
         self._counters.bytes_out += len(data)
@@ -80,7 +94,7 @@ class Socket(ReadWriteCloser):
 
     def close_now(self) -> None:
         """Close without waiting; whoever reads or writes wakes with ConnectionClosedError."""
-        self._stream.socket.close()
+        self._close()
 
     def get_remote_address(self) -> tuple[str, int] | None:
         return None

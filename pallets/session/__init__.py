@@ -1,5 +1,15 @@
-"""Session: who votes in which epoch."""
+"""Session: who votes in which epoch, with which key."""
 
-from pallets.session.pallet import CarryOver, Consensus, Engine, Genesis, Session
+from pallets.session.pallet import Config, Needs, Session
+from pallets.session.types import EPOCH_LENGTH_MAX, MILLISECONDS_MAX, Consensus, Engine, Genesis
 
-__all__ = ["CarryOver", "Consensus", "Engine", "Genesis", "Session"]
+__all__ = [
+    "EPOCH_LENGTH_MAX",
+    "MILLISECONDS_MAX",
+    "Config",
+    "Consensus",
+    "Engine",
+    "Genesis",
+    "Needs",
+    "Session",
+]

@@ -14,15 +14,8 @@ import pytest
 from typer.testing import Result
 
 from chainspec.spec import parse_spec
-from cli.testnet_processes import (
-    CONSIL,
-    DEFAULT_DIRECTORY,
-    NODES_MAX,
-    Testnet,
-    TestnetError,
-    first_ports,
-    uninterrupted,
-)
+from cli.testnet_plan import DEFAULT_DIRECTORY, NODES_MAX, TestnetError, first_ports
+from cli.testnet_processes import CONSIL, Testnet, uninterrupted
 from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
 from primitives.signing import SigningKey

@@ -66,7 +66,7 @@ def test_an_inherent_refuses_other_origins(origin: Origin) -> None:
 
 
 def test_an_error_is_named_after_its_class_and_pallet() -> None:
-    assert Refused.failure() == Failure("probe", "Refused")
+    assert Refused().failure() == Failure("probe", "Refused")
 
 
 def test_an_undeclared_event_is_a_bug() -> None:

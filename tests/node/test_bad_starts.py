@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pytest
@@ -71,13 +71,13 @@ class Home:
         return NodeConfig(**{**given, **changes})
 
 
-def spec(genesis_ms: int = 1) -> ChainSpec:
+def spec(genesis_ms: int = 1, chain_type: Literal["Local", "Live"] = "Local") -> ChainSpec:
     key = KEY.public_key
     return build_spec(
         Network(
             name="One",
             id="one",
-            chain_type="Local",
+            chain_type=chain_type,
             consensus=LOCAL,
             validators=[Validator(AccountId(key), key, Stake(1))],
             endowments={AccountId(key): 1000},
@@ -231,3 +231,18 @@ async def test_another_genesis_leaves_the_database_to_its_own_chain(home: Home) 
 async def test_a_file_in_the_place_of_the_directory(home: Home, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     assert str(tmp_path / "file") in await refused(home, base_path=tmp_path / "file")
+
+
+async def test_faults_on_a_live_chain(tmp_path: Path) -> None:
+    live = spec(chain_type="Live")
+    assert "this chain is live" in await refused(Home(tmp_path), spec=live, faults=tmp_path / "faults")
+
+
+async def test_faults_beyond_this_machine(tmp_path: Path) -> None:
+    everywhere = parse_address("/ip4/0.0.0.0/tcp/0")
+    assert "--listen" in await refused(Home(tmp_path), listen=everywhere, faults=tmp_path / "faults")
+
+
+async def test_faults_that_cannot_be_read(tmp_path: Path) -> None:
+    (tmp_path / "faults").write_text("[]")
+    assert "is no plan of faults" in await refused(Home(tmp_path), faults=tmp_path / "faults")

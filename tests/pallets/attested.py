@@ -21,9 +21,8 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.signing import SigningKey
-from primitives.types import AccountId, Balance, Hash, PublicKey, Seed, Stake
+from primitives.types import AccountId, Balance, Hash, Seed, Stake
 from runtime.constants import TOKEN
-from runtime.pallets import Pallets
 from tests.pallets.world import ALICE, World
 
 GENESIS = GENESIS_PARENT
@@ -95,10 +94,6 @@ class Attested(World):
                 for account, key, stake in zip(SEATS, KEYS, stakes, strict=False)
             )
         )
-
-    def next_block(self, timestamp_ms: int | None = None, author: PublicKey = KEYS[0].public_key) -> Pallets:
-        """By the first validator."""
-        return super().next_block(timestamp_ms, author)
 
     def end_block(self) -> None:
         """Run the hooks, keep the block, begin the next."""

@@ -33,7 +33,7 @@ class World:
     """Alice, Bob and Charlie have 1,000 tokens each, and Alice validates."""
 
     def __init__(self, validators: Sequence[Validator] = (Validator(ALICE, AUTHOR_KEY, Stake(1)),)) -> None:
-        """At height 1, before any call."""
+        """At height 1, before any call; the first validator is the author, until another one is named."""
         config = GenesisConfig(
             system=system.Genesis(SPEC_VERSION, ""),
             timestamp_ms=TimestampMs(1000),
@@ -41,14 +41,17 @@ class World:
             session=session.Genesis(
                 session.Consensus(session.Engine.SIMPLEX, 500, 200, 10), tuple(validators)
             ),
+            sudo=ALICE,
         )
         self.state = DictState()
         self.state.apply(Runtime().build_genesis(config))
         self.height = 0
+        self.author = validators[0].key
         self.pallets = self.next_block()
 
-    def next_block(self, timestamp_ms: int | None = None, author: PublicKey = AUTHOR_KEY) -> Pallets:
+    def next_block(self, timestamp_ms: int | None = None, author: PublicKey | None = None) -> Pallets:
         """Keep what the last block wrote, and begin one more."""
+        self.author = author or self.author
         if self.height:
             self.state.apply(self.pallets.context.overlay.changes())
         self.height += 1
@@ -58,7 +61,7 @@ class World:
             height=BlockNumber(self.height),
             parent=parent,
             timestamp_ms=TimestampMs(1000 + 500 * self.height if timestamp_ms is None else timestamp_ms),
-            author=author,
+            author=self.author,
         )
         self.pallets = Pallets(Context(Overlay(self.state), block, NoHost()))
         for pallet in self.pallets.by_index.values():

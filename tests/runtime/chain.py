@@ -55,6 +55,7 @@ def genesis_config() -> GenesisConfig:
         timestamp_ms=START_MS,
         balances=tuple(Endowment(account(key), Balance(1000 * TOKEN)) for key in (ALICE, BOB)),
         session=session.Genesis(consensus, validators),
+        sudo=account(ALICE),
     )
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import trio
 
@@ -48,6 +49,7 @@ def config(
     genesis: Bytes32 = GENESIS,
     session: SigningKey | None = None,
     limits: Limits | None = None,
+    peerstore: Path | None = None,
 ) -> NetworkConfig:
     return NetworkConfig(
         listen=listen,
@@ -57,6 +59,7 @@ def config(
         bootnodes=tuple(node for node in bootnodes if node is not None),
         signer=session,
         limits=limits or Limits(),
+        peerstore=peerstore,
     )
 
 
@@ -99,20 +102,25 @@ class RawPeer:
         await self.stream.write(b"".join(frame(hello.MESSAGES.encode(message)) for message in messages))
 
 
-async def raw_muxer(target: Address, number: int) -> tuple[BoundedYamux, Socket]:
+async def raw_muxer(target: Address, number: int, source: str | None = None) -> tuple[BoundedYamux, Socket]:
     assert target.peer_id is not None
-    socket = Socket(await trio.open_tcp_stream(target.host, target.port), Counters())
+    stream = await trio.open_tcp_stream(target.host, target.port, local_address=source)
+    socket = Socket(stream, Counters())
     return await Upgrader(seed(number), Counters()).outbound(socket, target.peer_id), socket
 
 
 @asynccontextmanager
 async def raw_peer(
-    target: Address | None, number: int, message: hello.Message | bytes | None = None
+    target: Address | None,
+    number: int,
+    message: hello.Message | bytes | None = None,
+    *,
+    source: str | None = None,
 ) -> AsyncIterator[RawPeer]:
-    """Connect to `target` and say `message`, or a proper hello."""
+    """Connect to `target`, from address `source`, and say `message`, or a proper hello."""
     assert target is not None
     assert target.peer_id is not None
-    muxer, socket = await raw_muxer(target, number)
+    muxer, socket = await raw_muxer(target, number, source)
     async with trio.open_nursery() as nursery:
         session = Session(muxer, target.peer_id, socket, outbound=True)
         nursery.start_soon(session.run)

@@ -1,16 +1,22 @@
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from node.network.dial import (
     ADDRESSES_PER_PEER_MAX,
     FIRST_RETRY_S,
+    HEARSAY_FAILURES_MAX,
+    HEARSAY_PER_HOST_MAX,
     PEERS_MAX,
     STRANGER_RETRY_S,
     TRUSTED_RETRY_S,
     YIELD_S,
     AddressBook,
+    Known,
+    credible,
 )
-from node.network.identity import Address, PeerId
+from node.network.identity import Address, AddressError, PeerId, peer_id_of
+from primitives.types import Seed
 
 OWN, A, B = PeerId("own"), PeerId("a"), PeerId("b")
 
@@ -129,3 +135,102 @@ def test_a_known_peer_is_always_due_again_within_the_longest_pause(steps: list[s
             case _:
                 addresses.answered(A, now)
     assert addresses.due(len(steps) + STRANGER_RETRY_S, set(), 1)
+
+
+def test_rumours_send_us_to_one_host_for_few_peers() -> None:
+    """Whoever names a victim's address under many peer ids gets it dialed for a few of them only."""
+    addresses = book()
+    victim = [Address(host="10.0.0.9", port=port, peer_id=PeerId(f"p{port}")) for port in range(1, 50)]
+    assert sum(addresses.add(address, heard_at=0) for address in victim) == HEARSAY_PER_HOST_MAX
+    assert addresses.add(victim[-1])
+    assert addresses.add(Address(host="10.0.0.8", port=1, peer_id=A), heard_at=0)
+    assert all(addresses.add(at(PeerId(f"local {port}"), port), heard_at=0) for port in range(1, 50))
+
+
+def test_a_rumour_that_leads_nowhere_is_forgotten() -> None:
+    addresses = AddressBook(OWN)
+    addresses.add(at(A), heard_at=0)
+    addresses.add(at(B))
+    for turn in range(HEARSAY_FAILURES_MAX):
+        assert at(A) in addresses.due(1e9, set(), 9)
+        addresses.failed(A, turn, 0)
+        addresses.failed(B, turn, 0)
+    assert addresses.due(1e9, set(), 9) == [at(B)]
+
+
+def test_what_answered_is_no_rumour_any_more() -> None:
+    addresses = AddressBook(OWN)
+    addresses.add(at(A), heard_at=0)
+    addresses.answered(A, 0)
+    for turn in range(2 * HEARSAY_FAILURES_MAX):
+        addresses.failed(A, turn, 0)
+    assert addresses.due(1e9, set(), 9) == [at(A)]
+
+
+def test_a_restored_book_knows_the_same_and_trusts_who_answered() -> None:
+    addresses = book(at(A, 1), at(A, 2))
+    addresses.answered(A, 5)
+    addresses.add(at(B), heard_at=0)
+    restored = AddressBook(OWN)
+    for known in addresses.known(10):
+        restored.restore(known, 10)
+    assert (
+        list(restored.known(10))
+        == list(addresses.known(10))
+        == [
+            Known(A, (at(A, 2), at(A, 1)), 5.0),
+            Known(B, (at(B),), None),
+        ]
+    )
+    for turn in range(HEARSAY_FAILURES_MAX):
+        restored.failed(A, turn, 1.0)
+        restored.failed(B, turn, 1.0)
+    assert restored.wait_s(HEARSAY_FAILURES_MAX, set()) < TRUSTED_RETRY_S
+    assert [known.peer_id for known in restored.known(10)] == [A]
+
+
+def test_a_peer_was_last_connected_when_it_left() -> None:
+    addresses = book(at(A))
+    addresses.answered(A, 5)
+    addresses.left(A, 8)
+    assert [known.answered_age_s for known in addresses.known(10)] == [2.0]
+
+
+ANYBODY = peer_id_of(Seed(bytes(32)))
+
+
+@pytest.mark.parametrize(
+    ("speaker", "host", "believed"),
+    [
+        ("127.0.0.1", "127.0.0.1", True),
+        ("127.0.0.1", "10.0.0.1", True),
+        ("10.0.0.1", "192.168.0.1", True),
+        ("10.0.0.1", "8.8.8.8", True),
+        ("8.8.8.8", "9.9.9.9", True),
+        ("8.8.8.8", "192.168.0.1", False),
+        ("8.8.8.8", "169.254.169.254", False),
+        ("2a00::1", "fd00::1", False),
+        ("::ffff:8.8.8.8", "100.64.0.1", False),
+    ],
+)
+def test_nobody_is_believed_on_what_is_nearer_to_us_than_it_is(
+    speaker: str, host: str, believed: bool
+) -> None:
+    place = Address(host=host, port=1, peer_id=ANYBODY)
+    assert credible([str(place)], speaker) == ([place] if believed else [])
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"/ip4/127.0.0.1/tcp/1/p2p/{ANYBODY}",
+        f"/ip4/0.0.0.0/tcp/1/p2p/{ANYBODY}",
+        f"/ip4/224.0.0.1/tcp/1/p2p/{ANYBODY}",
+        f"/ip4/8.8.8.8/tcp/0/p2p/{ANYBODY}",
+        f"/dns/example.org/tcp/1/p2p/{ANYBODY}",
+        "/ip4/8.8.8.8/tcp/1",
+    ],
+)
+def test_some_things_no_honest_node_says(text: str) -> None:
+    with pytest.raises(AddressError):
+        credible([text], "10.0.0.1")

@@ -5,16 +5,8 @@ from hypothesis import strategies as st
 
 from node.network.hello import Refusal, Role
 from node.network.identity import PeerId
-from node.network.peers import (
-    BAN_S,
-    BAN_SCORE,
-    RECORDS_MAX,
-    SCORE_MAX,
-    Limits,
-    PeerInfo,
-    PeerTable,
-    SocketGate,
-)
+from node.network.peers import Limits, PeerInfo, PeerTable, SocketGate
+from node.network.scores import BAN_S, BAN_SCORE, RECORDS_MAX, SCORE_MAX
 
 LIMITS = Limits(inbound_max=2, outbound_max=2, sockets_per_network_max=3, silent_per_network_max=2)
 KEY = b"\x01" * 32
@@ -54,6 +46,41 @@ def test_authorities_and_own_dials_take_no_stranger_slot() -> None:
     table.add(peer("b", outbound=True))
     table.add(peer("c"))
     assert table.refusal(peer("d"), 0) is None
+
+
+def test_one_key_of_the_committee_reserves_one_slot() -> None:
+    """Its owner may sign for a thousand peer ids; all but one are strangers."""
+    table = PeerTable(LIMITS, authorities=frozenset({KEY}))
+    table.add(peer("a", session_key=KEY))
+    table.add(peer("b"))
+    assert table.refusal(peer("c", session_key=KEY), 0) is None
+    table.add(peer("c", session_key=KEY))
+    assert table.refusal(peer("d", session_key=KEY), 0) == Refusal.FULL
+    assert table.refusal(peer("d"), 0) == Refusal.FULL
+
+
+def test_the_third_banned_key_bans_its_network_for_a_time() -> None:
+    table = PeerTable(LIMITS)
+    for number in range(3):
+        assert not table.networks.is_banned("10.0.0.1", number)
+        assert table.adjust(PeerId(str(number)), -100, number, "10.0.0.1")
+    assert table.networks.is_banned("10.0.0.1", 3)
+    assert not table.networks.is_banned("10.0.0.2", 3)
+    assert not table.networks.is_banned("10.0.0.1", 3 + BAN_S)
+
+
+def test_the_network_of_this_machine_is_never_banned() -> None:
+    table = PeerTable(LIMITS)
+    for number in range(9):
+        table.adjust(PeerId(str(number)), -100, 0, "127.0.0.1")
+    assert not table.networks.is_banned("127.0.0.1", 0)
+
+
+def test_a_fault_that_is_no_ban_costs_the_network_nothing() -> None:
+    table = PeerTable(LIMITS)
+    for number in range(9):
+        table.adjust(PeerId(str(number)), -99, 0, "10.0.0.1")
+    assert table.networks.score("10.0.0.1", 0) == 0
 
 
 def test_a_low_score_bans_for_a_time() -> None:
@@ -135,3 +162,21 @@ def test_sockets_of_one_network_are_counted_until_they_close() -> None:
     assert not gate.enter("x")
     gate.leave("x")
     assert gate.enter("x")
+
+
+def test_sockets_are_bounded_in_all() -> None:
+    gate = SocketGate(Limits(sockets_max=3, silent_max=2))
+    assert [gate.enter(network) for network in ("a", "b", "c")] == [True, True, False]
+    gate.authenticated("a")
+    assert [gate.enter(network) for network in ("c", "d")] == [True, False]
+    gate.authenticated("b")
+    gate.authenticated("c")
+    assert not gate.enter("d")
+    gate.leave("a")
+    assert gate.enter("d")
+
+
+def test_this_machine_may_use_all_sockets() -> None:
+    gate = SocketGate(LIMITS)
+    assert all(gate.enter("127.0.0.1") for _ in range(LIMITS.silent_max))
+    assert not gate.enter("127.0.0.1")

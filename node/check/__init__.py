@@ -1,0 +1,1 @@
+"""Whether what a stopped node keeps on its disk is whole, in words for its operator; nothing is changed."""
