@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check demo sim bench lock clean
+.PHONY: help setup test check demo sim mutants bench lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -47,6 +47,9 @@ demo: setup ## four validators, one exact model, one answer that a light client 
 
 sim: setup ## simulate consensus: SEEDS=n runs, starting at seed FROM=s
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM)
+
+mutants: setup ## plant bugs in the consensus engine and see which oracle notices each: a quarter of an hour
+	$(BIN)/python -m tests.simulation.mutants
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run

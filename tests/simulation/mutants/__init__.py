@@ -1,0 +1,1 @@
+"""Planted bugs of the consensus engine, and the table of the oracles that notice them."""

@@ -1,0 +1,129 @@
+"""Which oracle notices which mutant, and after how many seeds."""
+
+import json
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from multiprocessing import get_context
+from pathlib import Path
+from typing import Final
+
+from tests.simulation.mutants import epochs, light, pace, persistence, proposals, quorum, signing, voting
+from tests.simulation.mutants.plant import Breaks, Mutant
+from tests.simulation.oracles import Oracle
+from tests.simulation.stage import run_seed
+
+SEEDS: Final = 400
+"""Seeds from 1 that a mutant is given to survive."""
+
+SAFETY_ORACLES: Final = frozenset(
+    {Oracle.AGREEMENT, Oracle.CERTIFICATES, Oracle.DOUBLE_VOTE, Oracle.AUDIT, Oracle.DURABILITY}
+)
+"""Who a mutant that breaks safety is to be noticed by."""
+
+HINTS_PATH: Final = Path(__file__).with_name("hints.json")
+"""For each mutant a seed in which it is noticed, found by `--renew-hints`."""
+
+FAMILIES: Final = tuple(
+    module.plant for module in (quorum, signing, voting, persistence, proposals, pace, epochs, light)
+)
+MUTANTS: Final = {name: mutant for family in FAMILIES for name, mutant in family.mutants.items()}
+"""All of them, by name."""
+
+SURVIVORS: Final[dict[str, str]] = {}
+"""Mutants that change no outcome, and why."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Kill:
+    """One line of the table."""
+
+    name: str
+    what: str
+    breaks: str
+    oracle: str
+    """Which one killed the mutant; empty if none did."""
+
+    said: str
+    seed: int
+    """In which it did, the first of those tried; 0 if none."""
+
+    seconds: float
+    """That the last run took, of this process's time."""
+
+
+def kill(name: str, seeds: Iterable[int]) -> Kill:
+    """The first run in which a mutant is noticed by an oracle that fits what it breaks."""
+    mutant, oracle, said, found, began = MUTANTS[name], "", "", 0, 0.0
+    with mutant.planted():
+        for seed in seeds:
+            began = time.process_time()
+            outcome = run_seed(seed)
+            if outcome.error and fits(mutant, outcome.oracle):
+                oracle, said, found = outcome.oracle, outcome.error, seed
+                break
+    return Kill(
+        name=name,
+        what=mutant.what,
+        breaks=mutant.breaks.value,
+        oracle=oracle,
+        said=said,
+        seed=found,
+        seconds=round(time.process_time() - began, 3),
+    )
+
+
+def fits(mutant: Mutant, oracle: str) -> bool:
+    """Whether an oracle kills a mutant, and not by luck: one that breaks safety is killed by an oracle of
+    safety, any other by all but a mere crash."""
+    if mutant.breaks == Breaks.SAFETY:
+        return Oracle(oracle) in SAFETY_ORACLES
+    return Oracle(oracle) != Oracle.ENGINE
+
+
+def kills(names: Sequence[str], seeds: Iterable[int], jobs: int) -> Iterator[Kill]:
+    """A line for each mutant, as they come."""
+    hunt = partial(kill, seeds=list(seeds))
+    if jobs == 1:
+        yield from map(hunt, names)
+        return
+    with get_context("spawn").Pool(jobs) as pool:
+        yield from pool.imap_unordered(hunt, names)
+
+
+def read_hints() -> dict[str, int]:
+    """The committed hints."""
+    hints: dict[str, int] = json.loads(HINTS_PATH.read_text())
+    return hints
+
+
+def write_hints(lines: Iterable[Kill]) -> None:
+    """Commit to the seeds of these lines; mutants that were not hunted keep theirs."""
+    hints = {**read_hints(), **{line.name: line.seed for line in lines if line.seed}}
+    hints = {name: hints[name] for name in sorted(hints) if name in MUTANTS}
+    HINTS_PATH.write_text(json.dumps(hints, indent=2) + "\n")
+
+
+def as_text(line: Kill) -> str:
+    """One line for a terminal."""
+    end = f"{line.oracle}: {line.said}" if line.oracle else "SURVIVED"
+    if not line.oracle and line.name in SURVIVORS:
+        end = "survived, as explained"
+    return f"{line.name:34} {line.breaks:8} {line.seed or '':>5} {end}"
+
+
+def as_markdown(lines: Iterable[Kill]) -> str:
+    """The tables of `docs/mutants.md`, one for each family."""
+    by_name = {line.name: line for line in lines}
+    parts = []
+    for family in FAMILIES:
+        rows = [_row(by_name[name]) for name in family.mutants if name in by_name]
+        head = ["| mutant | the engine ... | breaks | noticed by | seed |", "|---|---|---|---|---|"]
+        parts.append("\n".join([f"## {family.title}", "", *head, *rows]))
+    return "\n\n".join(parts) + "\n"
+
+
+def _row(line: Kill) -> str:
+    oracle, seed = line.oracle or "nobody", line.seed or "-"
+    return f"| `{line.name}` | {line.what} | {line.breaks} | {oracle} | {seed} |"
