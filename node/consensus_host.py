@@ -4,6 +4,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Final, assert_never
 
 from frame.error import InvalidBlock, Unable
@@ -39,16 +40,26 @@ FINALITY_SAMPLES: Final = 256
 _log = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reports:
+    """Who takes what an engine has to say of others."""
+
+    charge: Callable[[Peer, str], None]
+    """Lowers the score of a peer, with the reason."""
+
+    found: Callable[[Evidence | Fork], None]
+    """Puts misdeeds before the chain."""
+
+    votes: VoteRecord
+
+
 class ConsensusHost:
     """Implements node.consensus.engine.ConsensusHost on the chain of this node."""
 
-    def __init__(
-        self, chain: Chain, author: Author, charge: Callable[[Peer, str], None], votes: VoteRecord
-    ) -> None:
-        """`charge` lowers the score of a peer, with the reason."""
-        self._votes = votes
+    def __init__(self, chain: Chain, author: Author, reports: Reports) -> None:
+        """Stands where `chain` stands."""
+        self._reports = reports
         self._chain = chain
-        self._charge = charge
         self._author = author
         self._proposed: dict[BlockHash, float] = {}
         self.finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
@@ -113,25 +124,26 @@ class ConsensusHost:
 
     def heard(self, vote: Vote) -> None:
         """Write a verified vote down soon."""
-        self._votes.note(vote)
+        self._reports.votes.note(vote)
 
     def votes_heard(self, epoch: EpochIndex) -> Sequence[Vote]:
         """What was written down of an epoch, as far as it is remembered."""
-        return self._votes.of(epoch)
+        return self._reports.votes.of(epoch)
 
     def report(self, finding: Finding) -> None:
         """Tell the operator, and charge a peer that misbehaved."""
         match finding:
             case Misbehaviour(peer=peer, reason=reason):
-                self._charge(peer, reason)
-            case Evidence(first=vote):
-                _log.error("authority %d signed two conflicting votes in view %d", vote.signer, vote.view)
+                self._reports.charge(peer, reason)
+            case Evidence():
+                self._reports.found(finding)
             case Skew(leader=leader, ahead_ms=ahead_ms):
                 _log.warning("authority %d proposes %d ms ahead of this clock", leader, ahead_ms)
             case Fork(theirs=theirs):
+                self._reports.found(finding)
                 _log.critical(
                     "two blocks are final in epoch %d: more than a third of the stake is Byzantine; "
-                    "this node votes no more",
+                    "this node votes no more, and keeps both certificates",
                     theirs.epoch,
                 )
             case Disagreement(certificate=certificate):

@@ -32,13 +32,13 @@ from node.consensus.instant import InstantEngine
 from node.consensus.interface import Peer
 from node.consensus.journal import Journal, JournalError
 from node.consensus.service import SimplexService
-from node.consensus_host import ConsensusHost
+from node.consensus_host import ConsensusHost, Reports
 from node.consensus_transport import ConsensusTransport
 from node.db.database import Database, Settings
 from node.db.errors import DatabaseError
 from node.db.schema import Genesis
-from node.discovery.service import DiscoveryService
-from node.discovery.service import Settings as DiscoverySettings
+from node.evidence.service import EvidenceService, Views
+from node.evidence.store import EvidenceStore
 from node.evidence.votes import VoteRecord
 from node.identity import begin_journal, journal_path, node_seed, session_seed
 from node.keystore.store import KeystoreError
@@ -68,6 +68,7 @@ BLOBS_DIRECTORY: Final = "blobs"
 ATTESTATION_DIRECTORY: Final = "attestation"
 PEERSTORE: Final = "peers.sqlite"
 VOTES_DIRECTORY: Final = "votes"
+EVIDENCE_DIRECTORY: Final = "evidence"
 
 IDLE_BLOCK_MS: Final = 1_000
 """On a development chain, time between blocks when nothing happens: what waits for a height gets there."""
@@ -151,8 +152,8 @@ class Node:
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
         self._attestation = self._make_attestation()
-        self._discovery = self._make_discovery()
         self._votes = VoteRecord(config.directory / VOTES_DIRECTORY)
+        self._evidence = self._make_evidence()
         self._want, self._wanted = trio.open_memory_channel[None](1)
         self._host = self._make_host()
         self._engine = self._make_engine()
@@ -164,6 +165,7 @@ class Node:
             sync=self._sync,
             host=self._host,
             votes=self._votes,
+            evidence=self._evidence,
             is_voting=self._is_voting,
             database=config.directory / DATABASE_DIRECTORY,
         )
@@ -175,14 +177,8 @@ class Node:
         self._network.set_status(self._chain.finalized.height)
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
-            services: list[Service] = [
-                self._discovery,
-                self._pool,
-                self._sync,
-                self._attestation,
-                self._votes,
-                *self._servers,
-            ]
+            services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]
+            services += [self._votes, self._evidence]
             if self._engine is not None:
                 services.append(self._engine)
             for service in services:
@@ -235,8 +231,10 @@ class Node:
         """What an engine stands on; None on a node without a vote."""
         if self._session is None:
             return None
-        author = Author(self._chain, self._pool, self._session.public_key, (self._attestation,))
-        return ConsensusHost(self._chain, author, self._charge, self._votes)
+        sources = (self._evidence, self._attestation)
+        author = Author(self._chain, self._pool, self._session.public_key, sources)
+        reports = Reports(charge=self._charge, found=self._evidence.found, votes=self._votes)
+        return ConsensusHost(self._chain, author, reports)
 
     def _make_engine(self) -> ConsensusEngine | None:
         """What makes blocks final here; None on a node without a vote, which follows by sync."""
@@ -277,14 +275,20 @@ class Node:
         )
         return AttestationService(parts, seating)
 
-    def _make_discovery(self) -> DiscoveryService:
-        settings = DiscoverySettings(
-            genesis=self._chain.database.genesis_hash,
-            signer=self._session,
-            public_addresses=self._config.public_addresses,
-            clock_ms=self._clock_ms,
+    def _make_evidence(self) -> EvidenceService:
+        runtime = self._chain.runtime
+        return EvidenceService(
+            self._chain,
+            self._network,
+            self._chain.follow(),
+            Views(
+                epoch=lambda state: runtime.committee(state).epoch,
+                historical=lambda state, epoch: runtime.query(state, "session.historical", epoch),
+                wants=lambda state, evidence: runtime.query(state, "offences.wants", evidence),
+            ),
+            EvidenceStore(self._config.directory / EVIDENCE_DIRECTORY),
+            self._verdicts,
         )
-        return DiscoveryService(self._network, settings)
 
     def _make_sync(self) -> SyncService:
         return SyncService(
@@ -327,9 +331,7 @@ class Node:
 
     async def _admit_committee(self) -> None:
         committee = await self._chain.query(self._chain.runtime.committee)
-        keys = frozenset(member.key for member in committee.members)
-        self._network.set_authorities(keys)
-        self._discovery.set_committee(keys)
+        self._network.set_authorities(frozenset(member.key for member in committee.members))
 
     def _started(self) -> Started:
         listening = self._network.listening
@@ -351,7 +353,11 @@ class Node:
             peer_id=self._network.peer_id,
         )
         methods = Methods(about, observer.live(), self._chain, self._pool).table()
-        return {**methods, "consensus_votes": observer.recent_votes}
+        return {
+            **methods,
+            "consensus_votes": observer.recent_votes,
+            "consensus_evidence": self._evidence.shown,
+        }
 
     def _clock_ms(self) -> TimestampMs:
         """What this node takes for the time."""

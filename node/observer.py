@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from node.chain import Chain
 from node.consensus_host import ConsensusHost
+from node.evidence.service import EvidenceService
 from node.evidence.votes import VoteRecord
 from node.metrics.gauges import Reading
 from node.network.host import Network
@@ -31,6 +32,7 @@ class Observer:
     """None on a node without a vote."""
 
     votes: VoteRecord
+    evidence: EvidenceService
     is_voting: Callable[[], bool]
     database: Path
     """The directory of the database."""
@@ -89,6 +91,7 @@ class Observer:
             epoch=header.epoch,
             view=header.view,
             is_voting=self.is_voting(),
+            equivocations=self.evidence.seen,
             dropped_frames=counters.dropped_in.total() + counters.dropped_out.total(),
             database_bytes=_size_bytes(self.database),
         )

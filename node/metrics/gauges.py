@@ -1,4 +1,4 @@
-"""Ten gauges, read when Prometheus asks. Names are Substrate's where the meaning is the same."""
+"""Eleven gauges, read when Prometheus asks. Names are Substrate's where the meaning is the same."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -29,6 +29,9 @@ class Reading:
     epoch: int
     view: int
     is_voting: bool
+    equivocations: int
+    """Offences of validators that this node could prove since its start."""
+
     dropped_frames: int
     """Frames that full queues dropped since the start."""
 
@@ -71,6 +74,10 @@ class _Gauges(Collector):
             "consilience_epoch": ("Epoch of the consensus engine", now.epoch),
             "consilience_view": ("View of the consensus engine", now.view),
             "consilience_voting": ("1 if this node votes", now.is_voting),
+            "consilience_equivocations": (
+                "Offences of validators that were proved here since the start",
+                now.equivocations,
+            ),
             "consilience_dropped_frames": ("Network frames dropped by full queues", now.dropped_frames),
             "consilience_database_bytes": ("Bytes of the database in use", now.database_bytes),
         }

@@ -11,7 +11,7 @@ import pytest
 from node.authorship.author import Author
 from node.chain import Chain
 from node.consensus.interface import Build, Verdict
-from node.consensus_host import ConsensusHost
+from node.consensus_host import ConsensusHost, Reports
 from node.db.database import Database
 from node.evidence.votes import VoteRecord
 from node.node import genesis_of
@@ -46,9 +46,9 @@ def chain(tmp_path: Path) -> Iterator[Failing]:
 
 @pytest.fixture
 def host(chain: Chain, tmp_path: Path) -> ConsensusHost:
-    return ConsensusHost(
-        chain, cast(Author, FailingAuthor()), lambda *_: None, VoteRecord(tmp_path / "votes")
-    )
+    votes = VoteRecord(tmp_path / "votes")
+    reports = Reports(charge=lambda *_: None, found=lambda _: None, votes=votes)
+    return ConsensusHost(chain, cast(Author, FailingAuthor()), reports)
 
 
 async def test_a_block_is_valid_invalid_or_not_to_be_judged_here(host: ConsensusHost, chain: Chain) -> None:

@@ -17,6 +17,7 @@ async def test_prometheus_reads_the_node_at_the_moment_of_the_scrape() -> None:
             epoch=1,
             view=8,
             is_voting=True,
+            equivocations=2,
             dropped_frames=0,
             database_bytes=4096,
         )
@@ -29,5 +30,5 @@ async def test_prometheus_reads_the_node_at_the_moment_of_the_scrape() -> None:
         text = (await client.get("/metrics")).text
     assert 'substrate_block_height{status="finalized"} 8.0' in text
     samples = [line for line in text.splitlines() if not line.startswith("#")]
-    assert len(samples) == 10
-    assert "consilience_voting 1.0" in samples
+    assert len(samples) == 11
+    assert {"consilience_voting 1.0", "consilience_equivocations 2.0"} <= set(samples)
