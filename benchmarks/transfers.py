@@ -188,7 +188,7 @@ def extend(
     with watch("lay"):
         database.lay(block_hash(header), head.block, executed.changes)
     with watch("commit"):
-        database.commit([Finalized(block, executed.outcome)], None)
+        database.commit([Finalized(block, executed.outcome)])
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from primitives.block import Block, Body, Header, block_hash, body_root
 from primitives.certificate import Certificate
 from primitives.committee import Committee, committee_root
 from primitives.extrinsic import EXTRINSIC, Call, Extrinsic, extrinsic_hash
-from primitives.finality import FinalityProof, Trusted, verify_finality
+from primitives.finality import Trusted
 from primitives.outcome import events_root
 from primitives.types import BlockHash, BlockNumber, ExtrinsicHash, Hash, PublicKey, TimestampMs, View
 from runtime.executive import Executed
@@ -159,13 +159,14 @@ class Chain:
         """A new block, executed. Raises InvalidBlock if there can be none with this plan, Unable."""
         return await trio.to_thread.run_sync(self._build, plan, limiter=self._turn)
 
-    async def commit(self, blocks: Sequence[Block], certificate: Certificate | None) -> None:
-        """Make executed blocks final, lowest first; `certificate` is of the last. Durable on return.
+    async def commit(self, blocks: Sequence[Block], *certificates: Certificate) -> None:
+        """Make executed blocks final, lowest first, all at once. Durable on return.
 
-        Blocks that are final already are passed over. Raises DatabaseError.
+        Each of `certificates`, in order, is of one of the blocks. Blocks that are final already are passed
+        over, with theirs. Raises DatabaseError.
         """
         async with self._telling:  # or what is committed next could be told before
-            fresh = await trio.to_thread.run_sync(self._commit, blocks, certificate, limiter=self._turn)
+            fresh = await trio.to_thread.run_sync(self._commit, blocks, certificates, limiter=self._turn)
             for block in fresh:
                 for follower in self._followers:
                     await follower.send(block)
@@ -173,21 +174,6 @@ class Chain:
     async def keep(self, block: Block) -> None:
         """Store a block that is not final, until its view or a later one is; durable on return."""
         await trio.to_thread.run_sync(self.database.journal_put, block, limiter=self._turn)
-
-    async def import_run(self, blocks: Sequence[Block], certificate: Certificate) -> None:
-        """Take finalized blocks from a peer: verify, execute, commit; what is final here is passed over.
-
-        Raises BadProof if the certificate does not prove them, InvalidBlock if they are final for the network
-        and invalid here, Unable or DatabaseError if this node cannot tell now.
-        """
-        if blocks[-1].header.height <= self.finalized.height:
-            return  # its epoch may have ended meanwhile, and the committee of now proves nothing of it
-        proof = FinalityProof(tuple(block.header for block in blocks), certificate)
-        verify_finality(await self.trusted(), proof)
-        for block in blocks:
-            if block.header.height > self.finalized.height:
-                await self.execute(block)
-        await self.commit(blocks, certificate)
 
     async def trusted(self) -> Trusted:
         """The committee of the epoch that the next block belongs to, and its anchor."""
@@ -237,17 +223,20 @@ class Chain:
         self._executed[identity] = Finalized(block, executed.outcome, executed.next_committee)
         return block
 
-    def _commit(self, blocks: Sequence[Block], certificate: Certificate | None) -> list[Block]:
-        fresh = [block for block in blocks if block.header.height > self.finalized.height]
+    def _commit(self, blocks: Sequence[Block], certificates: Sequence[Certificate]) -> list[Block]:
+        fresh = {
+            block_hash(block.header): block for block in blocks if block.header.height > self.finalized.height
+        }
         if not fresh:
             return []
-        run = [self._executed[block_hash(block.header)] for block in fresh]
-        head = self.database.commit(run, certificate)
-        self.finalized = Tip(fresh[-1].header, head.block)
+        run = [self._executed[identity] for identity in fresh]
+        theirs = [certificate for certificate in certificates if certificate.block in fresh]
+        head = self.database.commit(run, *theirs)
+        self.finalized = Tip(fresh[head.block].header, head.block)
         for identity, executed in list(self._executed.items()):
             if executed.block.header.height <= head.height:
                 del self._executed[identity]
-        return fresh
+        return list(fresh.values())
 
 
 def _header(context: BlockContext, view: View, body: Body, executed: Executed, root: Hash) -> Header:

@@ -55,8 +55,9 @@ from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.methods import About, Methods
 from node.rpc.server import HttpServer, PortInUse, rpc_route
 from node.rpc.upload import upload_route
-from node.sync.service import SyncService
-from primitives.block import Block, Body, Header, block_hash
+from node.sync.importer import Importer
+from node.sync.service import Consensus, SyncService
+from primitives.block import Block, Body, block_hash
 from primitives.signing import SigningKey, verify
 from primitives.signing_verdicts import disagreements
 from primitives.types import Seed, TimestampMs
@@ -291,19 +292,16 @@ class Node:
         )
 
     def _make_sync(self) -> SyncService:
-        return SyncService(
-            self._chain,
-            self._chain.database.blocks,
-            self._network,
-            self._chain.follow(),
-            patience_blocks=0 if self._engine is None else CONSENSUS_GAP_BLOCKS,
-            on_advanced=self._advanced,
-        )
-
-    async def _advanced(self, _: Header) -> None:
-        """Sync moved the chain: the engine goes on from there."""
+        consensus = None
         if self._engine is not None:
-            await self._engine.advance()
+            consensus = Consensus(
+                patience_blocks=CONSENSUS_GAP_BLOCKS,
+                settle=self._engine.advance,
+                disagree=self._engine.disagree,
+            )
+        return SyncService(
+            self._chain, Importer(self._chain), self._chain.database.blocks, self._network, consensus
+        )
 
     def _charge(self, key: Peer, reason: str) -> None:
         """Lower the score of the peer that proved a session key."""

@@ -1,6 +1,6 @@
 """Reading finalized blocks, what they did, and what proves that they are final."""
 
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from node.db.errors import DatabaseCorrupt
 from node.db.schema import EPOCH_END, JOINED_KEY, PLACE, EpochEnd, Place, Table, number_key, number_of
@@ -15,6 +15,15 @@ from primitives.types import BlockHash, BlockNumber, EpochIndex, ExtrinsicHash
 T = TypeVar("T")
 At = BlockNumber | BlockHash
 """A finalized block, by height or by hash."""
+
+
+class BlockRows(NamedTuple):
+    """One block as it lies on the disk: canonical bytes, for who passes them on without a look inside."""
+
+    header: bytes
+    body: bytes
+    certificate: bytes | None
+    """As `BlockReader.certificate`."""
 
 
 class BlockReader:
@@ -56,6 +65,32 @@ class BlockReader:
             header = _row(snapshot, Table.BLOCKS, HEADER, at)
             body = _row(snapshot, Table.BODIES, BODY, at)
             return None if header is None or body is None else Block(header, body)
+
+    def rows(self, first: BlockNumber, last: BlockNumber, bytes_max: int) -> list[BlockRows]:
+        """Blocks from `first` to `last`, up to the first that is not here; no more than `bytes_max`, but one.
+
+        Empty if `first` is not here.
+        """
+        found: list[BlockRows] = []
+        with self._store.read() as snapshot:
+            for height in range(first, last + 1):
+                key = number_key(height)
+                header, body = snapshot.get(Table.BLOCKS, key), snapshot.get(Table.BODIES, key)
+                if header is None or body is None:
+                    break
+                row = BlockRows(header, body, snapshot.get(Table.CERTIFICATES, key))
+                bytes_max -= sum(len(part) for part in row if part is not None)
+                if found and bytes_max < 0:
+                    break
+                found.append(row)
+        return found
+
+    def held_from(self, height: BlockNumber) -> BlockNumber | None:
+        """The lowest block, not below `height`, of which the body is here."""
+        with self._store.read() as snapshot:
+            for key, _ in snapshot.rows_from(Table.BODIES, number_key(height)):
+                return BlockNumber(number_of(key))
+            return None
 
     def outcome(self, at: At) -> BlockOutcome | None:
         """Results and events of a block."""

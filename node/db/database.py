@@ -4,6 +4,7 @@ Every method is a whole piece of work for a worker thread; a thread that holds a
 What a commit acknowledges is on the disk. The tables rule: the tree in memory can always be made from them.
 """
 
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -148,17 +149,18 @@ class Database:
             self._overlays.pop(block, None)
             self._drop_orphans()
 
-    def commit(self, run: Sequence[Finalized], certificate: Certificate | None) -> Head:
-        """Make the blocks of `run`, which were laid, final in one transaction; `certificate` is of the last.
+    def commit(self, run: Sequence[Finalized], *certificates: Certificate) -> Head:
+        """Make the blocks of `run`, which were laid, final in one transaction.
 
-        Nothing is changed if this raises DatabaseFull.
+        Each of `certificates`, in the order of the blocks, is of one of them. Nothing is changed if this
+        raises DatabaseFull.
         """
         with self._exclusive():
             hashes = [block_hash(finalized.block.header) for finalized in run]
             overlays = [self._overlays[block] for block in hashes]
             self._ensure_continues(run, overlays, hashes)
             self._head = self._store.write(
-                lambda transaction: self._flush(transaction, run, overlays, certificate)
+                lambda transaction: self._flush(transaction, run, overlays, certificates)
             )
             for block in hashes:
                 del self._overlays[block]
@@ -318,23 +320,21 @@ class Database:
         transaction: Transaction,
         run: Sequence[Finalized],
         overlays: Sequence[Overlay],
-        certificate: Certificate | None,
+        certificates: Sequence[Certificate],
     ) -> Head:
-        head = self._head
+        head, left = self._head, deque(certificates)
         layers: list[Layer] = []
         for finalized, overlay in zip(run, overlays, strict=True):
             head = flush.write_block(transaction, finalized, overlay.placed)
+            if left and left[0].block == head.block:
+                flush.write_certificate(transaction, head.height, left.popleft())
             layers.insert(0, overlay.layer)
             following = finalized.next_committee
             if following is not None and holds.is_due(head.height, following):
                 holds.begin(transaction, head.height, self._tree.across(HOLD_LEVELS, layers))
-        last = run[-1].block.header
-        if certificate is None:
-            flush.clear_journal(transaction, last.epoch, last.view)
-        else:
-            assert certificate.block == head.block
-            flush.write_certificate(transaction, head.height, certificate)
-            flush.clear_journal(transaction, certificate.epoch, certificate.view)
+        assert not left
+        last = certificates[-1] if certificates else run[-1].block.header
+        flush.clear_journal(transaction, last.epoch, last.view)
         if self._settings.undo_blocks is not None:
             flush.prune_undo(transaction, head.height + 1 - self._settings.undo_blocks)
         holds.release(transaction, head.height)

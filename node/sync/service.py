@@ -3,38 +3,44 @@
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Final, Protocol, TypeVar, assert_never
 
 import trio
 
-from frame.error import InvalidBlock, Unable
+from frame.error import Unable
 from node.db.errors import DatabaseError
 from node.network.channel import ChannelLimits, Received
 from node.network.hello import Role
 from node.network.identity import PeerId
+from node.network.peering import PeerEvent
 from node.network.peers import PeerInfo
-from node.network.requests import RequestFailed, RequestHandler, ServiceLimits
+from node.network.requests import RequestFailed, RequestFailure, RequestHandler, ServiceLimits
+from node.network.scores import BAN_SCORE, SCORE_MAX
 from node.network.streams import ProtocolViolation
 from node.sync.core import (
     Advanced,
     Announced,
     Answered,
     Ask,
-    BlockSource,
     Failed,
     Import,
     Imported,
     Observed,
     Peers,
+    Premature,
+    Prove,
+    Proved,
     Refused,
+    Settle,
     SyncCore,
-    collect,
+    Unproved,
 )
+from node.sync.importer import Disagreed, TooEarly
 from node.sync.messages import (
     ANNOUNCE_PROTOCOL,
     ANNOUNCEMENT,
     ANNOUNCEMENT_BYTES_MAX,
-    ANSWER,
     ANSWER_BYTES_MAX,
     PROTOCOL,
     REQUEST,
@@ -42,10 +48,12 @@ from node.sync.messages import (
     Announcement,
     BadAnswer,
     Request,
+    Run,
     decode_announcement,
     decode_answer,
 )
-from primitives.block import Block, Header
+from node.sync.serving import BlockSource, Budget, collect
+from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
 from primitives.codec import CodecError
 from primitives.finality import BadProof
@@ -55,19 +63,22 @@ T = TypeVar("T")
 
 LOGGER: Final = logging.getLogger(__name__)
 
-TIMEOUT_S: Final = 30.0
-"""For one answer: 8 MiB at 2.3 Mbit/s."""
+TIMEOUT_S: Final = 10.0
+"""For one answer: 3 MiB at 2.5 Mbit/s."""
 
 PEERS_INTERVAL_S: Final = 1.0
 """Peers say once a second how far they have come."""
 
 INBOX_MAX: Final = 16
 LIE_COST: Final = 50
-FORGED_COST: Final = 100
-"""A false certificate cannot be a mistake: banned at once."""
+FORGED_COST: Final = SCORE_MAX - BAN_SCORE
+"""A false certificate cannot be a mistake: banned at once, whatever good was done before."""
 
 REWARD: Final = 1
-"""For a run of blocks that proved true."""
+"""For blocks that proved final."""
+
+STARVED_INTERVAL_S: Final = 60.0
+"""How often to say that nobody has what is needed."""
 
 SERVICE_LIMITS: Final = ServiceLimits(
     request_bytes_max=REQUEST_BYTES_MAX, response_bytes_max=ANSWER_BYTES_MAX, per_peer_max=1
@@ -97,16 +108,24 @@ class Chain(Protocol):
     @property
     def finalized(self) -> Tip: ...
 
+    def follow(self) -> trio.MemoryReceiveChannel[Block]:
+        """Every block from now on as it becomes final."""
+        ...
+
     async def read(self, reader: Callable[..., T], /, *args: Any) -> T:
         """Call `reader` in a worker thread in which the database may be read."""
         ...
 
-    async def import_run(self, blocks: Sequence[Block], certificate: Certificate, /) -> None:
-        """Verify, execute and commit finalized blocks, passing over what is final already.
 
-        Raises BadProof if the certificate does not prove them, InvalidBlock if they are proved and yet
-        invalid here, Unable or DatabaseError if this machine cannot tell.
-        """
+class Importer(Protocol):
+    """Brings finalized blocks into the chain."""
+
+    async def prove(self, runs: Sequence[Run], /) -> None:
+        """Raises BadProof if they are not final, TooEarly, DatabaseError."""
+        ...
+
+    async def take(self, runs: Sequence[Run], /) -> None:
+        """Execute and commit runs that were proved. Raises Disagreed, Unable or DatabaseError."""
         ...
 
 
@@ -140,9 +159,25 @@ class Network(Protocol):
 
     def peers(self) -> Sequence[PeerInfo]: ...
 
+    def subscribe(self) -> trio.MemoryReceiveChannel[PeerEvent]: ...
+
     def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None: ...
 
     def reward(self, peer: PeerId, gain: int, /) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Consensus:
+    """What sync tells the engine of this node, if it has one."""
+
+    patience_blocks: int
+    """See SyncCore."""
+
+    settle: Callable[[], Awaitable[None]]
+    """The chain moved by import: go on from where it stands."""
+
+    disagree: Callable[[Certificate], Awaitable[None]]
+    """A block that is final for the network is invalid here: vote no more."""
 
 
 class SyncService:
@@ -151,23 +186,22 @@ class SyncService:
     def __init__(
         self,
         chain: Chain,
+        importer: Importer,
         source: BlockSource,
         network: Network,
-        finalized: trio.MemoryReceiveChannel[Block],
-        *,
-        patience_blocks: int,
-        on_advanced: Callable[[Header], Awaitable[None]],
+        consensus: Consensus | None = None,
     ) -> None:
-        """`finalized`: every block from now on as it becomes final; `source` is read through `chain.read`.
-
-        `patience_blocks`: see SyncCore. `on_advanced` is told the newest header after each import.
-        """
-        self._core = SyncCore(chain.finalized.height, patience_blocks)
+        """`source` is read through `chain.read`. Without `consensus` every block comes by sync."""
+        self._core = SyncCore(chain.finalized.height, consensus.patience_blocks if consensus else 0)
         self._chain = chain
+        self._importer = importer
         self._source = source
         self._network = network
-        self._finalized = finalized
-        self._on_advanced = on_advanced
+        self._consensus = consensus
+        self._finalized = chain.follow()
+        self._events = network.subscribe()
+        self._budget = Budget()
+        self._starved_at = -STARVED_INTERVAL_S
         self._observe, self._observed = trio.open_memory_channel[Observed](INBOX_MAX)
         self._decoding = trio.CapacityLimiter(1)
         self._collecting = trio.CapacityLimiter(1)
@@ -195,30 +229,49 @@ class SyncService:
                     match action:
                         case Ask():
                             nursery.start_soon(self._ask, action)
+                        case Prove():
+                            nursery.start_soon(self._prove, action)
                         case Import():
                             nursery.start_soon(self._import, action)
+                        case Settle():
+                            if self._consensus is not None:
+                                nursery.start_soon(self._consensus.settle)
                         case _:
                             assert_never(action)
+                self._complain()
 
     async def answer(self, peer: PeerId, payload: bytes) -> bytes:
-        """Answer a peer's request for blocks. Raises ProtocolViolation."""
+        """Answer a peer's request for blocks, in its turn. Raises ProtocolViolation."""
         try:
             request = REQUEST.decode(payload)
         except CodecError:
             raise ProtocolViolation("malformed sync request") from None
-
-        def collected() -> bytes:
-            return ANSWER.encode(collect(self._source, request.first, self._chain.finalized.height))
-
+        await trio.sleep(self._budget.delay_s(peer, trio.current_time()))
         async with self._collecting:
-            return await self._chain.read(collected)
+            finalized = self._chain.finalized.height
+            data = await self._chain.read(collect, self._source, request, finalized)
+        self._budget.charge(peer, len(data), trio.current_time())
+        return data
+
+    def _complain(self) -> None:
+        """Tell the operator what only the operator can change."""
+        now = trio.current_time()
+        if self._core.is_starved and now >= self._starved_at + STARVED_INTERVAL_S:
+            self._starved_at = now
+            LOGGER.warning(
+                "no peer holds block %d any more: connect to an archive with --bootnode, "
+                "or start in a new directory with --sync snapshot",
+                self._core.height + 1,
+            )
 
     async def _watch_peers(self) -> None:
+        """Look at the peers when one comes or goes, and as often as they say how far they are."""
         while True:
             peers = sorted(self._network.peers(), key=lambda peer: -peer.score)
             heights = tuple((peer.peer_id, BlockNumber(peer.finalized_height)) for peer in peers)
             await self._observe.send(Peers(heights))
-            await trio.sleep(PEERS_INTERVAL_S)
+            with trio.move_on_after(PEERS_INTERVAL_S):
+                await self._events.receive()
 
     async def _watch_chain(self) -> None:
         """Follow the chain, and announce its newest block, unless that is old news."""
@@ -255,49 +308,75 @@ class SyncService:
     async def _ask(self, ask: Ask) -> None:
         """Put one question to a peer."""
         observed: Observed
+        request = Request(ask.first, ask.last)
         try:
             data = await self._network.request(
                 ask.peer,
                 PROTOCOL,
-                REQUEST.encode(Request(ask.first)),
+                REQUEST.encode(request),
                 timeout_s=TIMEOUT_S,
                 response_bytes_max=ANSWER_BYTES_MAX,
             )
-            answer = await trio.to_thread.run_sync(decode_answer, data, ask.first, limiter=self._decoding)
+            answer = await trio.to_thread.run_sync(decode_answer, data, request, limiter=self._decoding)
         except RequestFailed as failure:
             LOGGER.debug("no blocks from %s: %s", ask.peer, failure)
-            observed = Failed(lied=False)
+            too_long = failure.reason is RequestFailure.TOO_LONG
+            if too_long:
+                self._accuse(ask.peer, "a sync answer that is too long", LIE_COST)
+            observed = Failed(ask.peer, lied=too_long)
         except (CodecError, BadAnswer) as error:
-            self._network.penalize(ask.peer, f"bad sync answer: {error}", LIE_COST)
-            observed = Failed(lied=True)
+            self._accuse(ask.peer, f"bad sync answer: {error}", LIE_COST)
+            observed = Failed(ask.peer, lied=True)
         else:
-            observed = Answered(answer)
+            observed = Answered(ask.peer, answer, len(data))
         await self._observe.send(observed)
 
-    async def _import(self, run: Import) -> None:
-        """Have the chain import a run, and say what came of it."""
-        await self._observe.send(await self._outcome(run))
+    def _accuse(self, peer: PeerId, reason: str, cost: int) -> None:
+        LOGGER.warning("%s: %s", peer, reason)
+        self._network.penalize(peer, reason, cost)
 
-    async def _outcome(self, run: Import) -> Observed:
-        before = self._chain.finalized.height
+    async def _prove(self, prove: Prove) -> None:
+        """Find out whether what a peer sent is final."""
+        peer, first = prove.peer, prove.runs[0].first
+        observed: Observed
         try:
-            await self._chain.import_run(run.blocks, run.certificate)
+            await self._importer.prove(prove.runs)
+        except TooEarly as error:
+            observed = Premature(peer, first, error.until)
         except BadProof as error:
-            if self._chain.finalized.height != before:
-                return Imported(self._chain.finalized.height)
-            self._network.penalize(run.peer, f"false proof of finality: {error}", FORGED_COST)
-            return Refused(lied=True)
-        except InvalidBlock as error:
+            self._accuse(peer, f"false proof that block {first} is final: {error}", FORGED_COST)
+            observed = Unproved(peer, first, lied=True)
+        except DatabaseError as error:
+            LOGGER.error("cannot verify block %d: %s", first, error)
+            observed = Unproved(peer, first, lied=False)
+        else:
+            self._network.reward(peer, REWARD)
+            observed = Proved(peer, first)
+        await self._observe.send(observed)
+
+    async def _import(self, action: Import) -> None:
+        """Have the chain take runs, and say what came of it."""
+        await self._observe.send(await self._outcome(action.runs))
+
+    async def _outcome(self, runs: Sequence[Run]) -> Imported | Refused:
+        try:
+            await self._importer.take(runs)
+        except Disagreed as error:
+            height, name = error.block.header.height, block_hash(error.block.header).hex()[:12]
             LOGGER.critical(
-                "block %d or one before it is final for the network and invalid for this node (%s): "
-                "it cannot follow the chain; upgrade it, or report this",
-                run.blocks[-1].header.height,
+                "block %d (%s) is final for the network and invalid for this node (%s): it cannot follow the "
+                "chain, and votes no more; upgrade it, or report this",
+                height,
+                name,
                 error,
             )
-            return Refused(lied=False)
+            if self._consensus is not None:
+                await self._consensus.disagree(error.certificate)
+            return Refused(for_ever=True)
         except (Unable, DatabaseError) as error:
-            LOGGER.error("cannot import block %d: %s", run.blocks[0].header.height, error)
-            return Refused(lied=False)
-        self._network.reward(run.peer, REWARD)
-        await self._on_advanced(self._chain.finalized.header)
-        return Imported(self._chain.finalized.height)
+            LOGGER.error("cannot import blocks from %d on: %s", runs[0].first, error)
+        except Exception:  # the boundary of what the network sent: it may cost these blocks, not the node
+            LOGGER.exception("importing blocks from %d on failed; report this", runs[0].first)
+        else:
+            return Imported(self._chain.finalized.height)
+        return Refused(for_ever=False)

@@ -16,7 +16,6 @@ from node.node import genesis_of
 from primitives.block import Block, block_hash
 from primitives.certificate import Certificate, certificate_of
 from primitives.extrinsic import EXTRINSIC, Extrinsic
-from primitives.finality import BadProof, Flaw
 from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
 from primitives.types import AuthorityIndex, BlockHash, BlockNumber, Hash, PublicKey, TimestampMs, View
@@ -107,21 +106,16 @@ async def test_blocks_are_built_on_blocks_that_are_not_final(chain: Chain) -> No
     assert proof.headers == (first.header, second.header)
 
 
-async def test_a_run_of_blocks_is_imported_from_a_peer(chain: Chain, other: Chain) -> None:
-    first = await build(chain, None, sent(chain))
+async def test_several_certificates_are_stored_with_their_blocks(chain: Chain, other: Chain) -> None:
+    first = await build(chain)
     second = await build(chain, first)
-    certificate = await finalize(chain, second)
-    await other.import_run([first, second], certificate)
-    await other.import_run([first, second], certificate)
-    assert other.finalized.hash == block_hash(second.header)
-
-
-async def test_a_run_that_is_not_final_is_refused(chain: Chain, other: Chain) -> None:
-    block = await build(chain)
-    with pytest.raises(BadProof) as refusal:
-        await other.import_run([block], await finalize(chain, block, signers=(0, 1)))
-    assert refusal.value.flaw == Flaw.BAD_CERTIFICATE
-    assert other.finalized.height == 0
+    third = await build(chain, second)
+    certificates = [await finalize(chain, block) for block in (first, third)]
+    for block in (first, second, third):
+        await other.execute(block)
+    await other.commit([first, second, third], *certificates)
+    stored = [other.database.blocks.certificate(BlockNumber(height)) for height in (1, 2, 3)]
+    assert stored == [certificates[0], None, certificates[1]]
 
 
 async def test_a_block_with_a_wrong_state_root_is_invalid_and_leaves_nothing(
@@ -208,9 +202,11 @@ async def test_a_block_that_became_final_meanwhile_is_neither_executed_nor_judge
     block = await build(chain)
     child = await build(chain, block)
     certificate = await finalize(chain, child)
-    await other.import_run([block, child], certificate)
+    for each in (block, child):
+        await other.execute(each)
+    await other.commit([block, child], certificate)
     await other.execute(block)
-    await other.import_run([block], await finalize(chain, child, signers=(0,)))
+    await other.commit([block, child], certificate)
     assert other.finalized.hash == block_hash(child.header)
     rival = msgspec.structs.replace(block.header, timestamp_ms=TimestampMs(block.header.timestamp_ms + 1))
     with pytest.raises(Unable):

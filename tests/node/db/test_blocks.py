@@ -2,7 +2,8 @@ from pathlib import Path
 
 from node.db.database import Database
 from node.db.schema import EpochEnd, Place
-from primitives.block import Block, block_hash
+from primitives.block import BODY, HEADER, Block, block_hash
+from primitives.certificate import CERTIFICATE
 from primitives.extrinsic import EXTRINSIC, extrinsic_hash
 from primitives.finality import EpochProof, FinalityProof
 from primitives.types import BlockHash, BlockNumber, EpochIndex, ExtrinsicHash, View
@@ -133,3 +134,29 @@ def test_a_block_of_the_journal_is_found_by_its_hash(database: Database) -> None
     assert database.journal_block(block_hash(block.header)) == block
     assert database.journal_block(block_hash(other.header)) == other
     assert database.journal_block(BlockHash(bytes(32))) is None
+
+
+def test_rows_are_blocks_as_they_are_on_the_wire(database: Database) -> None:
+    blocks = [extend(database, {}) for _ in range(3)]
+    rows = database.blocks.rows(BlockNumber(2), BlockNumber(9), 1 << 20)
+    assert [(row.header, row.body) for row in rows] == [
+        (HEADER.encode(block.header), BODY.encode(block.body)) for block in blocks[1:]
+    ]
+    assert [row.certificate for row in rows] == [
+        CERTIFICATE.encode(certificate(block)) for block in blocks[1:]
+    ]
+
+
+def test_rows_are_bounded_in_bytes_but_the_first_is_always_given(database: Database) -> None:
+    for _ in range(3):
+        extend(database, {})
+    (row,) = database.blocks.rows(BlockNumber(1), BlockNumber(3), 1)
+    size = sum(len(part or b"") for part in row)
+    assert len(database.blocks.rows(BlockNumber(1), BlockNumber(3), 2 * size)) == 2
+
+
+def test_blocks_that_are_not_here_have_no_rows(database: Database) -> None:
+    extend(database, {})
+    assert database.blocks.rows(BlockNumber(2), BlockNumber(9), 1 << 20) == []
+    assert database.blocks.held_from(BlockNumber(1)) == 1
+    assert database.blocks.held_from(BlockNumber(2)) is None

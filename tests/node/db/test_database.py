@@ -130,7 +130,7 @@ def test_a_block_that_does_not_continue_the_chain_is_not_committed(database: Dat
     first = lay(database, {b"one": b"2"})
     second = lay(database, {b"one": b"3"}, first)
     with pytest.raises(AssertionError):
-        database.commit([finalized(second)], None)
+        database.commit([finalized(second)])
     assert database.finalized().height == 0
     assert entries_of(database) == ENTRIES
 

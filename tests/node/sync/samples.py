@@ -6,18 +6,20 @@ from typing import Any, Final, TypeVar
 
 import trio
 
-from frame.error import InvalidBlock, Rejection, Unable
+from node.db.blocks import BlockRows
 from node.network.channel import ChannelLimits, Received
 from node.network.hello import Role
 from node.network.identity import PeerId
+from node.network.peering import PeerEvent
 from node.network.peers import PeerInfo
 from node.network.requests import RequestFailed, RequestFailure, RequestHandler, ServiceLimits
-from node.sync.core import collect
-from node.sync.messages import ANNOUNCE_PROTOCOL, ANSWER, PROTOCOL, REQUEST
-from primitives.block import GENESIS_PARENT, Block, Body, Header, block_hash, body_root
-from primitives.certificate import Certificate
+from node.sync.messages import ANNOUNCE_PROTOCOL, PROTOCOL, REQUEST, Run
+from node.sync.serving import collect
+from primitives.block import GENESIS_PARENT, HEADER, Block, Body, Header, block_hash, body_root
+from primitives.certificate import CERTIFICATE, Certificate
+from primitives.codec import spell
 from primitives.extrinsic import Call
-from primitives.finality import BadProof, Flaw
+from primitives.finality import BadProof, FinalityProof, Flaw
 from primitives.types import BlockNumber, EpochIndex, Hash, PublicKey, Signature, TimestampMs, View
 from primitives.vote import VoteKind
 
@@ -27,13 +29,13 @@ GOOD: Final = Signature(b"\x01" * 64)
 FORGED: Final = Signature(b"\x02" * 64)
 
 
-def chain_of(length: int, body_bytes: int = 0) -> list[Block]:
-    """Blocks 0 to `length`, the bodies of all but the first of about `body_bytes`."""
+def chain_of(length: int, body_bytes: int = 0, epoch_blocks: int = 1 << 20) -> list[Block]:
+    """Blocks 0 to `length`, with bodies of about `body_bytes`."""
     blocks: list[Block] = []
     for height in range(length + 1):
         body = Body(tuple(Call(0, 0, bytes(100_000)) for _ in range(body_bytes // 100_000)), ())
         header = Header(
-            epoch=EpochIndex(1),
+            epoch=EpochIndex(1 + max(0, height - 1) // epoch_blocks),
             view=View(height),
             height=BlockNumber(height),
             parent=block_hash(blocks[-1].header) if blocks else GENESIS_PARENT,
@@ -51,29 +53,65 @@ def chain_of(length: int, body_bytes: int = 0) -> list[Block]:
 def certificate_of(block: Block, signature: Signature = GOOD) -> Certificate:
     """FINALIZE for `block` by one signer."""
     return Certificate(
-        VoteKind.FINALIZE, EpochIndex(1), View(1), block_hash(block.header), b"\x01", (signature,)
+        VoteKind.FINALIZE, block.header.epoch, View(1), block_hash(block.header), b"\x01", (signature,)
     )
+
+
+def run_of(blocks: Sequence[Block], beyond: Sequence[Block] = (), signature: Signature = GOOD) -> Run:
+    """`blocks`, proved by the certificate of the last of them or of those beyond."""
+    headers = tuple(block.header for block in beyond)
+    return Run(tuple(blocks), headers, certificate_of((*blocks, *beyond)[-1], signature))
+
+
+def is_proved(runs: Sequence[Run]) -> bool:
+    """Whether these tests believe the certificates."""
+    return all(run.certificate.signatures == (GOOD,) for run in runs)
 
 
 @dataclass
 class Source:
-    """Blocks of which every `every`th, and the last, is certified."""
+    """Blocks of which every `every`th, and the last of an epoch and of all, is certified."""
 
     blocks: Sequence[Block]
     every: int = 1
     signature: Signature = GOOD
+    lowest: int = 0
+    """Those below are no longer here."""
 
-    def block(self, at: BlockNumber, /) -> Block | None:
-        return self.blocks[at] if at < len(self.blocks) else None
+    def rows(self, first: BlockNumber, last: BlockNumber, bytes_max: int, /) -> list[BlockRows]:
+        found: list[BlockRows] = []
+        for height in range(first, last + 1):
+            if not self.lowest <= height < len(self.blocks):
+                break
+            block, certificate = self.blocks[height], self.certificate(BlockNumber(height))
+            row = None if certificate is None else CERTIFICATE.encode(certificate)
+            found.append(BlockRows(HEADER.encode(block.header), spell(block.body), row))
+            bytes_max -= len(found[-1].header) + len(found[-1].body)
+            if bytes_max < 0 and len(found) > 1:
+                return found[:-1]
+        return found
+
+    def held_from(self, height: BlockNumber, /) -> BlockNumber | None:
+        lowest = max(height, self.lowest)
+        return BlockNumber(lowest) if lowest < len(self.blocks) else None
 
     def certificate(self, at: BlockNumber, /) -> Certificate | None:
-        certified = at % self.every == 0 or at == len(self.blocks) - 1
-        return certificate_of(self.blocks[at], self.signature) if certified else None
+        block = self.blocks[at]
+        is_last = block is self.blocks[-1] or self.blocks[at + 1].header.epoch > block.header.epoch
+        return certificate_of(block, self.signature) if at % self.every == 0 or is_last else None
+
+    def finality_proof(self, at: BlockNumber, /) -> FinalityProof | None:
+        headers: list[Header] = []
+        for height in range(at, len(self.blocks)):
+            headers.append(self.blocks[height].header)
+            certificate = self.certificate(BlockNumber(height))
+            if certificate is not None:
+                return FinalityProof(tuple(headers), certificate)
+        return None
 
     async def answer(self, peer: PeerId, payload: bytes) -> bytes:
         """What a node with these blocks answers."""
-        height = BlockNumber(len(self.blocks) - 1)
-        return ANSWER.encode(collect(self, REQUEST.decode(payload).first, height))
+        return collect(self, REQUEST.decode(payload), BlockNumber(len(self.blocks) - 1))
 
 
 @dataclass
@@ -87,11 +125,16 @@ class FakeTip:
 
 @dataclass
 class FakeChain:
-    """Believes certificates signed GOOD; how imports fail is up to the test."""
+    """Chain and importer: believes certificates signed GOOD; how imports fail is up to the test."""
 
     blocks: list[Block]
     imports: list[tuple[int, int]] = field(default_factory=list)
-    trouble: list[Unable | InvalidBlock] = field(default_factory=list)
+    trouble: list[Exception] = field(default_factory=list)
+    """What the next imports raise, the last first."""
+
+    puzzles: list[Exception] = field(default_factory=list)
+    """What the next proofs raise, the last first."""
+
     overtake: list[Block] = field(default_factory=list)
     """Blocks that consensus commits in the midst of the next import."""
 
@@ -111,19 +154,24 @@ class FakeChain:
         await trio.lowlevel.checkpoint()
         return reader(*args)
 
-    async def import_run(self, blocks: Sequence[Block], certificate: Certificate, /) -> None:
+    async def prove(self, runs: Sequence[Run], /) -> None:
+        await trio.lowlevel.checkpoint()
+        if self.puzzles:
+            raise self.puzzles.pop()
+        if not is_proved(runs):
+            raise BadProof(Flaw.BAD_CERTIFICATE)
+
+    async def take(self, runs: Sequence[Run], /) -> None:
         await trio.lowlevel.checkpoint()
         if self.overtake:
             await self.commit(self.overtake)
-            raise BadProof(Flaw.WRONG_EPOCH)
-        if certificate.signatures != (GOOD,):
-            raise BadProof(Flaw.BAD_CERTIFICATE)
         if self.trouble:
             raise self.trouble.pop()
-        assert blocks[0].header.height == len(self.blocks)
-        assert certificate.block == block_hash(blocks[-1].header)
-        self.imports.append((blocks[0].header.height, blocks[-1].header.height))
-        await self.commit(blocks)
+        self.imports.append((runs[0].first, runs[-1].last))
+        for run in runs:
+            blocks = [block for block in run.blocks if block.header.height >= len(self.blocks)]
+            assert not blocks or blocks[0].header.height == len(self.blocks)
+            await self.commit(blocks)
 
     async def commit(self, blocks: Sequence[Block]) -> None:
         """Make blocks final."""
@@ -140,9 +188,6 @@ class FakeChain:
         async with self.moved:
             while len(self.blocks) <= height:
                 await self.moved.wait()
-
-
-INVALID: Final = InvalidBlock(Rejection.BAD_INHERENT)
 
 
 @dataclass
@@ -176,6 +221,7 @@ class FakeNetwork:
         self.penalties: list[tuple[PeerId, int]] = []
         self.rewards: list[PeerId] = []
         self.lane = FakeChannel(self)
+        self.coming, self.events = trio.open_memory_channel[PeerEvent](10)
 
     def channel(self, protocol: str, limits: ChannelLimits, /) -> FakeChannel:
         assert protocol == ANNOUNCE_PROTOCOL
@@ -194,6 +240,9 @@ class FakeNetwork:
         answer = await self.connected[peer].answer(PeerId("me"), payload)
         assert len(answer) <= response_bytes_max
         return answer
+
+    def subscribe(self) -> trio.MemoryReceiveChannel[PeerEvent]:
+        return self.events
 
     def peers(self) -> Sequence[PeerInfo]:
         return [

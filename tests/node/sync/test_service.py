@@ -2,18 +2,21 @@
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pytest
 import trio
 from trio.testing import MockClock, wait_all_tasks_blocked
 
 from frame.error import Unable
+from node.db.errors import DatabaseError
 from node.network.channel import Received
 from node.network.hello import Role
 from node.network.identity import PeerId
+from node.network.peering import PeerDisconnected
 from node.network.requests import RequestFailed, RequestFailure
 from node.network.streams import ProtocolViolation
+from node.sync.importer import Disagreed, TooEarly
 from node.sync.messages import (
     ANNOUNCEMENT,
     REQUEST,
@@ -22,12 +25,12 @@ from node.sync.messages import (
     decode_announcement,
     decode_answer,
 )
-from node.sync.service import FORGED_COST, LIE_COST, SyncService
-from primitives.block import Header
+from node.sync.service import FORGED_COST, LIE_COST, Consensus, SyncService
+from node.sync.serving import BURST_BYTES, QUESTION_BYTES
+from primitives.certificate import Certificate
 from primitives.types import BlockNumber
 from tests.node.sync.samples import (
     FORGED,
-    INVALID,
     FakeChain,
     FakeNetwork,
     FakePeer,
@@ -57,23 +60,29 @@ class Setup:
     sync: SyncService
     chain: FakeChain
     network: FakeNetwork
-    advanced: list[int] = field(default_factory=list)
+    settled: list[int]
+    """Where the chain stood when the engine was told."""
+
+    disagreed: list[Certificate]
 
 
 @asynccontextmanager
 async def running(network: FakeNetwork, height: int = 0) -> AsyncIterator[Setup]:
     chain = FakeChain(BLOCKS[: height + 1])
-    advanced: list[int] = []
+    settled: list[int] = []
+    disagreed: list[Certificate] = []
 
-    async def on_advanced(header: Header) -> None:
-        advanced.append(header.height)
+    async def settle() -> None:
+        settled.append(chain.finalized.height)
 
-    sync = SyncService(
-        chain, Source(chain.blocks), network, chain.follow(), patience_blocks=0, on_advanced=on_advanced
-    )
+    async def disagree(certificate: Certificate) -> None:
+        disagreed.append(certificate)
+
+    consensus = Consensus(patience_blocks=0, settle=settle, disagree=disagree)
+    sync = SyncService(chain, chain, Source(chain.blocks), network, consensus)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sync.run)
-        yield Setup(sync, chain, network, advanced)
+        yield Setup(sync, chain, network, settled, disagreed)
         nursery.cancel_scope.cancel()
 
 
@@ -82,10 +91,11 @@ async def test_a_new_node_replays_everything_and_says_so() -> None:
         await setup.chain.reach(40)
         await wait_all_tasks_blocked()
         assert setup.chain.blocks == BLOCKS
-        assert setup.advanced == [*range(3, 40, 3), 40]
+        assert setup.settled == [40]
         assert (setup.sync.is_syncing, setup.sync.target) == (False, 40)
         assert setup.network.penalties == []
         assert set(setup.network.rewards) == {"peer"}
+        assert setup.disagreed == []
 
 
 async def test_a_level_node_asks_nobody() -> None:
@@ -107,7 +117,7 @@ async def test_a_silent_peer_is_left_for_another() -> None:
 )
 async def test_a_lying_peer_is_charged_once_and_left_for_another(lie: object, cost: int) -> None:
     assert callable(lie)
-    async with running(FakeNetwork(liar=FakePeer(lie, 60, score=9), peer=honest())) as setup:
+    async with running(FakeNetwork(liar=FakePeer(lie, 40, score=9), peer=honest())) as setup:
         await setup.chain.reach(40)
         assert setup.network.penalties == [(LIAR, cost)]
         assert setup.chain.blocks == BLOCKS
@@ -120,24 +130,88 @@ async def test_trouble_of_this_machine_is_waited_out(
         setup.chain.trouble = [Unable("no memory")]
         await setup.chain.reach(40)
         assert setup.network.penalties == []
-        assert "cannot import block 1: no memory" in caplog.text
+        assert "cannot import blocks from 1 on: no memory" in caplog.text
 
 
-async def test_a_certified_block_that_is_invalid_here_is_our_fault_and_said_loudly(
+async def test_a_bug_costs_an_import_and_not_the_node(
     autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     async with running(FakeNetwork(peer=honest())) as setup:
-        setup.chain.trouble = [INVALID]
+        setup.chain.trouble = [ZeroDivisionError("a bug")]
         await setup.chain.reach(40)
         assert setup.network.penalties == []
-        assert "final for the network and invalid for this node (BAD_INHERENT)" in caplog.text
+        assert "importing blocks from 1 on failed; report this" in caplog.text
+        assert "ZeroDivisionError: a bug" in caplog.text
 
 
-async def test_a_proof_that_consensus_outran_is_no_lie() -> None:
+async def test_a_final_block_that_is_invalid_here_ends_the_vote_and_the_sync(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with running(FakeNetwork(peer=honest())) as setup:
+        certificate = certificate_of(BLOCKS[3])
+        setup.chain.trouble = [Disagreed(BLOCKS[2], certificate, "BAD_INHERENT")]
+        await trio.sleep(3600)
+        assert setup.disagreed == [certificate]
+        assert (setup.chain.imports, setup.network.penalties) == ([], [])
+        (line,) = (record for record in caplog.records if record.levelname == "CRITICAL")
+        assert "block 2 (" in line.getMessage()
+        assert "final for the network and invalid for this node (BAD_INHERENT)" in line.getMessage()
+
+
+async def test_a_proof_that_comes_too_early_is_tried_again_in_time(autojump_clock: MockClock) -> None:
+    async with running(FakeNetwork(peer=honest())) as setup:
+        setup.chain.puzzles = [TooEarly(BlockNumber(0)), DatabaseError("busy")]
+        await setup.chain.reach(40)
+        assert setup.network.penalties == []
+
+
+async def test_blocks_that_consensus_committed_meanwhile_are_passed_over() -> None:
     async with running(FakeNetwork(peer=honest())) as setup:
         setup.chain.overtake = BLOCKS[1:20]
         await setup.chain.reach(40)
         assert setup.network.penalties == []
+
+
+async def test_a_peer_without_old_blocks_is_no_liar_and_the_operator_is_told(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    network = FakeNetwork(pruned=FakePeer(Source(BLOCKS, lowest=20).answer, 40))
+    async with running(network) as setup:
+        await trio.sleep(90)
+        assert network.asked == [("pruned", 1)]
+        assert caplog.text.count("no peer holds block 1 any more") == 2
+        network.connected[PeerId("archive")] = honest()
+        await setup.chain.reach(40)
+        assert network.penalties == []
+
+
+async def test_a_peer_that_comes_is_asked_at_once() -> None:
+    network = FakeNetwork()
+    async with running(network) as setup:
+        await wait_all_tasks_blocked()
+        network.connected[PeerId("peer")] = honest()
+        await network.coming.send(PeerDisconnected(PeerId("peer"), "gone"))
+        await setup.chain.reach(40)
+
+
+async def test_an_answer_without_end_is_charged() -> None:
+    async def endless(peer: PeerId, payload: bytes) -> bytes:
+        raise RequestFailed(RequestFailure.TOO_LONG)
+
+    async with running(FakeNetwork(liar=FakePeer(endless, 60, score=9), peer=honest())) as setup:
+        await setup.chain.reach(40)
+        assert setup.network.penalties == [(LIAR, LIE_COST)]
+
+
+async def test_who_asks_too_much_waits(autojump_clock: MockClock) -> None:
+    async with running(FakeNetwork(), height=10) as setup:
+        request = REQUEST.encode(Request(BlockNumber(5), BlockNumber(5)))
+        began = trio.current_time()
+        for _ in range(BURST_BYTES // QUESTION_BYTES + 1):
+            await setup.sync.answer(LIAR, request)
+        assert trio.current_time() == began
+        await setup.sync.answer(LIAR, request)
+        assert trio.current_time() > began
 
 
 async def test_a_full_node_follows_what_is_announced() -> None:
@@ -181,8 +255,8 @@ async def test_old_news_is_not_announced() -> None:
 
 async def test_a_node_answers_others() -> None:
     async with running(FakeNetwork(), height=10) as setup:
-        data = await setup.sync.answer(LIAR, REQUEST.encode(Request(BlockNumber(5))))
-        answer = decode_answer(data, BlockNumber(5))
+        request = Request(BlockNumber(5), BlockNumber(50))
+        answer = decode_answer(await setup.sync.answer(LIAR, REQUEST.encode(request)), request)
         assert [block for run in answer.runs for block in run.blocks] == BLOCKS[5:11]
         with pytest.raises(ProtocolViolation):
             await setup.sync.answer(LIAR, b"nonsense")
