@@ -35,6 +35,9 @@ STATE_HISTORY: Final = "256"
 STATE_HISTORY_MIN: Final = 32
 """Light clients are answered about that many blocks."""
 
+PUBLIC_ADDRESSES_MAX: Final = 4
+"""As many as fit into a validator's record of itself."""
+
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _PERSON: Final = "Vote with the well-known key of this name, on a development chain."
@@ -70,6 +73,10 @@ def run(
     listen: Annotated[
         str, typer.Option(metavar="MULTIADDR", help="Where peers reach this node.")
     ] = DEFAULT_LISTEN,
+    public_address: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MULTIADDR", help="Where others reach a validator, if not where they see it."),
+    ] = None,
     rpc_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 9944,
     prometheus_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks one.", min=0, max=65535)] = 9615,
     no_prometheus: Annotated[bool, typer.Option("--no-prometheus", help="Serve no metrics.")] = False,
@@ -105,6 +112,7 @@ def run(
             node_seed=None,
             listen=_address(listen, "--listen"),
             bootnodes=(*_boot_nodes(spec), *(_address(text, "--bootnode") for text in bootnode or ())),
+            public_addresses=_public_addresses(public_address or []),
             rpc_port=rpc_port,
             prometheus_port=None if no_prometheus else prometheus_port,
             undo_blocks=_history(state_history),
@@ -184,6 +192,14 @@ def _address(text: str, option: str) -> Address:
     except AddressError as error:
         form = "write /ip4/ADDRESS/tcp/PORT, and /p2p/ID after it for a peer"
         raise typer.BadParameter(f"{error}; {form}", param_hint=option) from None
+
+
+def _public_addresses(texts: list[str]) -> tuple[Address, ...]:
+    addresses = tuple(_address(text, "--public-address") for text in texts)
+    if len(addresses) > PUBLIC_ADDRESSES_MAX or any(place.peer_id or not place.port for place in addresses):
+        problem = f"at most {PUBLIC_ADDRESSES_MAX}, each with its port and without /p2p/ID"
+        raise typer.BadParameter(problem, param_hint="--public-address")
+    return addresses
 
 
 def _boot_nodes(spec: "ChainSpec") -> list[Address]:

@@ -47,6 +47,9 @@ class NodeConfig:
     faults: Path | None = None
     """A plan of what is wrong on purpose, for test networks; None: nothing."""
 
+    public_addresses: tuple[Address, ...] = ()
+    """Where a validator says that others reach it; empty: where they say that they see it."""
+
     @property
     def directory(self) -> Path:
         """Everything of this node on this chain."""

@@ -37,6 +37,8 @@ from node.consensus_transport import ConsensusTransport
 from node.db.database import Database, Settings
 from node.db.errors import DatabaseError
 from node.db.schema import Genesis
+from node.discovery.service import DiscoveryService
+from node.discovery.service import Settings as DiscoverySettings
 from node.evidence.service import EvidenceService, Views
 from node.evidence.store import EvidenceStore
 from node.evidence.votes import VoteRecord
@@ -153,6 +155,7 @@ class Node:
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
         self._attestation = self._make_attestation()
+        self._discovery = self._make_discovery()
         self._votes = VoteRecord(config.directory / VOTES_DIRECTORY)
         self._evidence = self._make_evidence()
         self._want, self._wanted = trio.open_memory_channel[None](1)
@@ -179,7 +182,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
             services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]
-            services += [self._votes, self._evidence]
+            services += [self._votes, self._evidence, self._discovery]
             if self._engine is not None:
                 services.append(self._engine)
             for service in services:
@@ -276,6 +279,15 @@ class Node:
         )
         return AttestationService(parts, seating)
 
+    def _make_discovery(self) -> DiscoveryService:
+        settings = DiscoverySettings(
+            genesis=self._chain.database.genesis_hash,
+            signer=self._session,
+            public_addresses=self._config.public_addresses,
+            clock_ms=self._clock_ms,
+        )
+        return DiscoveryService(self._network, settings)
+
     def _make_evidence(self) -> EvidenceService:
         runtime = self._chain.runtime
         return EvidenceService(
@@ -329,7 +341,9 @@ class Node:
 
     async def _admit_committee(self) -> None:
         committee = await self._chain.query(self._chain.runtime.committee)
-        self._network.set_authorities(frozenset(member.key for member in committee.members))
+        keys = frozenset(member.key for member in committee.members)
+        self._network.set_authorities(keys)
+        self._discovery.set_committee(keys)
 
     def _started(self) -> Started:
         listening = self._network.listening

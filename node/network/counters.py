@@ -39,3 +39,5 @@ class Counters:
     """Connection events that a subscriber was too slow to take."""
 
     bans: int = 0
+    visits: int = 0
+    """Questions of nodes that are no peers."""

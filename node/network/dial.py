@@ -64,6 +64,8 @@ class AddressBook:
     def __init__(self, own: PeerId) -> None:
         self._own = own
         self._entries: dict[PeerId, _Entry] = {}
+        self.reserved: frozenset[PeerId] = frozenset()
+        """Nodes of the committee: dialed before others."""
 
     def add(self, address: Address, *, bootnode: bool = False, heard_at: float | None = None) -> bool:
         """Remember a place; True if it is new. Its `peer_id` must be set; our own is not kept.
@@ -87,18 +89,28 @@ class AddressBook:
         del entry.addresses[ADDRESSES_PER_PEER_MAX:]
         return True
 
-    def due(self, now: float, busy: Container[PeerId], count_max: int) -> list[Address]:
-        """The addresses to dial now, one for each peer that is not `busy`, those longest overdue first."""
-        waiting = [
-            (entry.next_at, peer_id)
+    def due(
+        self, now: float, busy: Container[PeerId], count_max: int, slots: int | None = None
+    ) -> list[Address]:
+        """The addresses to dial now, one for each peer that is not `busy`: the committee's, then the others,
+        those longest overdue first. `slots`: how many of the others there is room for.
+        """
+        waiting = sorted(
+            (peer_id not in self.reserved, entry.next_at, peer_id)
             for peer_id, entry in self._entries.items()
             if peer_id not in busy and entry.next_at <= now
-        ]
-        return [self._next_address(peer_id) for _, peer_id in sorted(waiting)[: max(0, count_max)]]
+        )
+        first = sum(not is_stranger for is_stranger, _, _ in waiting)
+        room = count_max if slots is None else min(count_max, max(first, slots))
+        return [self._next_address(peer_id) for _, _, peer_id in waiting[: max(0, room)]]
 
-    def wait_s(self, now: float, busy: Container[PeerId]) -> float:
-        """Seconds until somebody not `busy` is due."""
-        times = [entry.next_at for peer_id, entry in self._entries.items() if peer_id not in busy]
+    def wait_s(self, now: float, busy: Container[PeerId], *, only_reserved: bool = False) -> float:
+        """Seconds until somebody not `busy` is due, of the committee's nodes or of all."""
+        times = [
+            entry.next_at
+            for peer_id, entry in self._entries.items()
+            if peer_id not in busy and (peer_id in self.reserved or not only_reserved)
+        ]
         return max(0.0, min(times) - now) if times else STRANGER_RETRY_S
 
     def answered(self, peer_id: PeerId, now: float) -> None:
@@ -219,14 +231,17 @@ class Dialer:
                 now = trio.current_time()
                 peers = connected()
                 dialing = len(self._dialing)
-                free = min(DIALS_MAX - dialing, self._peers_max - dialing - sum(peers.values()))
-                due = self.book.due(now, peers.keys() | self._dialing, free)
+                free = DIALS_MAX - dialing
+                slots = self._peers_max - dialing - sum(peers.values())
+                due = self.book.due(now, peers.keys() | self._dialing, free, slots)
                 for address in due:
                     assert address.peer_id is not None
                     self._dialing.add(address.peer_id)
                     nursery.start_soon(dial, address)
-                full = len(due) >= free
-                pause = STRANGER_RETRY_S if full else self.book.wait_s(now, peers.keys() | self._dialing)
+                busy = peers.keys() | self._dialing
+                pause = self.book.wait_s(now, busy, only_reserved=len(due) >= slots)
+                if len(due) >= free:
+                    pause = STRANGER_RETRY_S
                 self._changed = trio.Event()
                 with trio.move_on_after(pause):
                     await self._changed.wait()

@@ -33,6 +33,7 @@ from node.network.requests import (
 from node.network.scores import Standing
 from node.network.session import Session
 from node.network.transport import Socket, Upgrader, peer_id_of_connection
+from node.network.visits import question, visit
 from primitives.types import Bytes32, Seed
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -120,6 +121,11 @@ class Network:
         assert protocol not in self._peering.handlers
         self._peering.handlers[protocol] = Service(handler, limits).answer
 
+    def serve_visitors(self, protocol: str, handler: RequestHandler, limits: ServiceLimits) -> None:
+        """Declare that this node answers the questions of a protocol to everybody, peer or not."""
+        self.serve(protocol, handler, limits)
+        self._peering.visits[protocol] = self._peering.handlers[protocol]
+
     def subscribe(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         """Peers that come and go from now on; what a slow subscriber does not take is counted and lost."""
         return self._peering.subscribe()
@@ -159,6 +165,11 @@ class Network:
         """What the next heartbeats say of this node."""
         self._peering.finalized_height = finalized_height
 
+    def host_of(self, peer: PeerId) -> str | None:
+        """The IP address of a peer, or of a visitor that is here now."""
+        session = self._peering.sessions.get(peer)
+        return session.remote_host if session else self._peering.visitors.get(peer)
+
     def penalize(self, peer: PeerId, reason: str, cost: int) -> None:
         """Lower a peer's score; at -100 it is told, disconnected and banned for ten minutes."""
         assert cost >= 0
@@ -178,6 +189,15 @@ class Network:
         self._dialer.book.add(address)
         self._dialer.wake()
 
+    def hint(self, address: Address) -> None:
+        """Somebody says that a peer is there: worth a try, as what peers say of others is."""
+        if self._dialer.book.add(address, heard_at=trio.current_time()):
+            self._dialer.wake()
+
+    def reserve(self, peers: frozenset[PeerId]) -> None:
+        """Name the nodes of the committee, which are dialed first and beyond the limit of our own dials."""
+        self._dialer.book.reserved = peers
+
     async def request(
         self, peer: PeerId, protocol: str, payload: bytes, *, timeout_s: float, response_bytes_max: int
     ) -> bytes:
@@ -187,6 +207,34 @@ class Network:
             raise RequestFailed(RequestFailure.NOT_CONNECTED)
         opening = partial(session.open_stream, protocol)
         return await request(opening, payload, timeout_s, response_bytes_max)
+
+    async def visit(
+        self, address: Address, protocol: str, payload: bytes, *, timeout_s: float, response_bytes_max: int
+    ) -> bytes:
+        """Ask a node that is no peer, at an address that names it; its answer. Raises RequestFailed."""
+        peer = address.peer_id
+        assert peer is not None
+        socket = None
+        try:
+            with trio.fail_after(timeout_s):
+                socket = await self._reach(address, peer)
+                asking = question(protocol, payload, timeout_s, response_bytes_max)
+                return await visit(socket, lambda raw: self._upgrader.outbound(raw, peer), peer, asking)
+        except (OSError, ValueError):
+            raise RequestFailed(RequestFailure.NOT_CONNECTED) from None
+        except trio.TooSlowError:
+            raise RequestFailed(RequestFailure.TIMED_OUT) from None
+        finally:
+            if socket is not None:
+                socket.close_now()
+
+    async def _reach(self, address: Address, peer: PeerId) -> Socket:
+        """Connect a socket. Raises OSError, ValueError."""
+        faults = self._config.faults
+        if faults is not None:
+            await faults.until_reachable(peer)
+        stream = await trio.open_tcp_stream(address.host, address.port)
+        return Socket(stream, self.counters, faults, peer)
 
     async def run(self, *, task_status: trio.TaskStatus[None] = trio.TASK_STATUS_IGNORED) -> None:
         """Serve until cancelled; started once the port is bound. Raises ListenFailed."""
@@ -266,12 +314,9 @@ class Network:
 
         reason = "unreachable"
         try:
-            faults = self._config.faults
             with trio.fail_after(HANDSHAKE_S):
-                if faults is not None:
-                    await faults.until_reachable(peer)
-                stream = await trio.open_tcp_stream(address.host, address.port)
-            reason = await self._connect(Socket(stream, self.counters, faults, peer), peer, ready)
+                socket = await self._reach(address, peer)
+            reason = await self._connect(socket, peer, ready)
         except (OSError, ValueError, trio.TooSlowError) as error:
             LOGGER.debug("cannot reach %s: %s", address, error)
         finally:

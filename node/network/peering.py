@@ -15,11 +15,20 @@ from node.network.channel import Channel, Lanes
 from node.network.counters import Counters
 from node.network.dial import Dialer, credible
 from node.network.hello import LocalHello, Refusal, Refused, Status, verify_hello
-from node.network.identity import Address, AddressError, PeerId, network_of, parse_address, scope_of
+from node.network.identity import (
+    OWN_MACHINE,
+    Address,
+    AddressError,
+    PeerId,
+    network_of,
+    parse_address,
+    scope_of,
+)
 from node.network.muxer import MuxerViolation
 from node.network.peers import PeerInfo, PeerTable
-from node.network.session import NEGOTIATION_S, Session, receive, send
+from node.network.session import GOODBYE_S, NEGOTIATION_S, Session, receive, send
 from node.network.streams import ProtocolViolation, Stream, StreamClosed, StreamHandler, supervise
+from node.network.visits import VISITS_MAX, VISITS_WINDOW_S
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -43,6 +52,7 @@ HEARSAY_MAX: Final = 64
 HEARSAY_S: Final = 600.0
 
 SUBSCRIBER_QUEUE_MAX: Final = 256
+REFUSED_VISIT: Final = "banned, or too many visits"
 REFUSED_BY_PEER: Final = "refused by the peer"
 VIOLATION_COST: Final = 50
 """For breaking the hello protocol or Yamux itself; the second time is a ban."""
@@ -76,6 +86,12 @@ class Peering:
         self.handlers: Final[dict[str, StreamHandler]] = {}
         """What answers each protocol's streams."""
 
+        self.visits: Final[dict[str, StreamHandler]] = {}
+        """Those that also answer nodes that are no peers."""
+
+        self.visitors: Final[dict[PeerId, str]] = {}
+        """Who visits now, and from where."""
+
         self.finalized_height = 0
         self.listen_port = 0
         self._listening: tuple[Address, ...] = ()
@@ -87,6 +103,7 @@ class Peering:
         self._local = local
         self._dialer = dialer
         self._hearsay = Budget(HEARSAY_MAX, HEARSAY_S)
+        self._visits_left = Budget(VISITS_MAX, VISITS_WINDOW_S)
         self._counters = counters
         self._subscribers: list[trio.MemorySendChannel[PeerEvent]] = []
 
@@ -152,7 +169,9 @@ class Peering:
             await send(stream, self._hello())
         else:
             stream = await session.accept_stream()
-            await negotiation.accept(stream, (hello.PROTOCOL,))
+            stream.protocol = await negotiation.accept(stream, (hello.PROTOCOL, *self.visits))
+            if stream.protocol != hello.PROTOCOL:
+                await self._receive_visit(session, stream)
         try:
             self._register(session, await receive(stream))
         except ProtocolViolation as violation:
@@ -163,6 +182,24 @@ class Peering:
         if not session.outbound:
             await send(stream, self._hello())
         return stream
+
+    async def _receive_visit(self, session: Session, stream: Stream) -> NoReturn:
+        """Answer one question of a node that is no peer. Raises StreamClosed, Refused."""
+        network, now = network_of(session.remote_host), trio.current_time()
+        if self.table.scores.is_banned(session.peer, now) or not self._visits_left.allows(network, now):
+            self._counters.refused[REFUSED_VISIT] += 1
+            raise Refused(REFUSED_VISIT)
+        if network not in OWN_MACHINE:
+            self._visits_left.spend(network, now)
+        self._counters.visits += 1
+        self.visitors[session.peer] = session.remote_host
+        try:
+            charge = partial(self.penalize, host=session.remote_host)
+            await supervise(stream, self.visits[stream.protocol], charge)
+        finally:
+            self.visitors.pop(session.peer, None)
+        await session.ended(GOODBYE_S)
+        raise StreamClosed("the visit is over")
 
     async def _refuse(self, session: Session, stream: Stream, refused: Refused) -> NoReturn:
         self._count_refusal(session, refused)

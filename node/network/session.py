@@ -96,6 +96,11 @@ class Session:
             raise
         return stream
 
+    async def ended(self, at_most_s: float) -> None:
+        """Give the peer a moment to close the connection itself."""
+        with trio.move_on_after(at_most_s):
+            await self._muxer.event_closed.wait()
+
     async def say_goodbye(self, stream: Stream, reason: str) -> None:
         """Best effort: the last frame on the hello stream, and a moment for it to arrive."""
         with trio.move_on_after(GOODBYE_S):

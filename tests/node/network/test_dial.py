@@ -196,6 +196,19 @@ def test_a_peer_was_last_connected_when_it_left() -> None:
     assert [known.answered_age_s for known in addresses.known(10)] == [2.0]
 
 
+def test_the_committee_is_dialed_first_and_though_there_is_no_slot() -> None:
+    addresses = book(at(A), at(B))
+    addresses.answered(B, 5)
+    addresses.reserved = frozenset({B})
+    assert addresses.due(9, set(), 9) == [at(B), at(A)]
+    assert addresses.due(9, set(), 9, slots=0) == [at(B)]
+    assert addresses.due(9, set(), 9, slots=2) == [at(B), at(A)]
+    assert addresses.due(9, {B}, 9, slots=0) == []
+    assert addresses.due(9, set(), 0, slots=9) == []
+    assert addresses.wait_s(1, set(), only_reserved=True) == 4.0
+    assert addresses.wait_s(1, set()) == 0.0
+
+
 ANYBODY = peer_id_of(Seed(bytes(32)))
 
 

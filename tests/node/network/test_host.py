@@ -196,7 +196,7 @@ async def test_an_oversized_frame_is_refused_and_charged(nursery: trio.Nursery) 
 async def test_a_banned_peer_is_told_and_stays_out(nursery: trio.Nursery) -> None:
     first = await start(nursery, config(1))
     second = await start(nursery, config(2, first.listening))
-    await eventually(lambda: knows(first, second))
+    await eventually(lambda: knows(first, second) and knows(second, first))
     events = second.subscribe()
     first.penalize(second.peer_id, "bad vote", 100)
     gone = await event(events)
@@ -381,7 +381,7 @@ async def test_a_name_that_is_none_does_no_harm(nursery: trio.Nursery) -> None:
 async def test_a_peer_is_told_why_it_is_disconnected(nursery: trio.Nursery) -> None:
     first = await start(nursery, config(1))
     second = await start(nursery, config(2, first.listening))
-    await eventually(lambda: knows(first, second))
+    await eventually(lambda: knows(first, second) and knows(second, first))
     events = second.subscribe()
     first.disconnect(second.peer_id, "maintenance")
     assert await event(events) == PeerDisconnected(first.peer_id, "the peer said: 'maintenance'")

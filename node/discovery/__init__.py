@@ -1,0 +1,1 @@
+"""Finding validators by their session key: signed records in a distributed table of Kademlia's kind."""
