@@ -7,6 +7,7 @@ from chainspec.spec import ChainSpec
 from node.check.database import check_database
 from node.check.files import check_blobs, check_keystore, check_words
 from node.check.report import Report
+from node.check.votes import check_votes
 from node.node import ATTESTATION_DIRECTORY, BLOBS_DIRECTORY, DATABASE_DIRECTORY, KEYSTORE_DIRECTORY
 from primitives.block import block_hash
 
@@ -14,6 +15,7 @@ from primitives.block import block_hash
 def check_node(directory: Path, spec: ChainSpec, report: Report) -> None:
     """Look at the `directory` of a node on the chain of `spec`; the longest part is the database."""
     check_keystore(directory / KEYSTORE_DIRECTORY, report)
+    check_votes(directory / KEYSTORE_DIRECTORY, report)
     check_words(directory / ATTESTATION_DIRECTORY, report)
     check_blobs(directory / BLOBS_DIRECTORY, report)
     check_database(directory / DATABASE_DIRECTORY, block_hash(genesis_block(spec).header), report)

@@ -25,6 +25,7 @@ import fcntl
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
@@ -181,6 +182,38 @@ class Journal:
         self._lock.close()
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Inspection:
+    """What a journal says, without being opened for signing."""
+
+    key: PublicKey
+    complete_from: EpochIndex
+    """The first epoch in which the key may sign."""
+
+    votes: int
+    certificates: int
+    last_vote: Vote | None
+    stop: Stop | None
+    """Why the key must not sign, if there is a reason."""
+
+
+def inspect_journal(path: Path) -> Inspection:
+    """Read a journal without changing or locking it. Raises JournalError if it is missing or damaged."""
+    with _explained(path):
+        entries, _, _ = _read(path, None)
+    begin = entries[0]
+    assert isinstance(begin, _Begin)
+    votes = [entry.vote for entry in entries if isinstance(entry, _VoteEntry)]
+    return Inspection(
+        key=begin.key,
+        complete_from=begin.complete_from,
+        votes=len(votes),
+        certificates=sum(isinstance(entry, _CertificateEntry) for entry in entries),
+        last_vote=votes[-1] if votes else None,
+        stop=next((entry.stop for entry in entries if isinstance(entry, _StopEntry)), None),
+    )
+
+
 def _entry_of(item: Item) -> _Entry:
     match item:
         case Vote():
@@ -204,8 +237,8 @@ def _is_kept(entry: _Entry, floor: EpochIndex) -> bool:
             return False
 
 
-def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
-    """Entries, last checksum, and how many bytes they take up."""
+def _read(path: Path, key: PublicKey | None) -> tuple[list[_Entry], bytes, int]:
+    """Entries, last checksum, and how many bytes they take up; `key`: whose it must be, if that is known."""
     try:
         data = path.read_bytes()
     except FileNotFoundError:
@@ -229,7 +262,7 @@ def _read(path: Path, key: PublicKey) -> tuple[list[_Entry], bytes, int]:
         start += len(frame)
     if not entries or not isinstance(entries[0], _Begin):
         raise _damaged(path, 0)
-    if entries[0].key != key:
+    if key is not None and entries[0].key != key:
         raise JournalError(f"{path} belongs to another session key")
     return entries, checksum, start
 

@@ -13,7 +13,7 @@ from node.chain import Chain
 from node.check.database import check_database
 from node.check.report import Report
 from node.db.database import CHECKPOINT_FILE
-from node.db.schema import EPOCH_END, HEAD, HEAD_KEY, SCHEMA_KEY, Table, number_key
+from node.db.schema import EPOCH_END, HEAD, HEAD_KEY, SCHEMA_KEY, SCHEMA_VERSION, Table, number_key
 from node.db.store import Store, Transaction
 from primitives.block import BODY, HEADER
 from primitives.certificate import CERTIFICATE
@@ -246,7 +246,7 @@ def _garble_journal(transaction: Transaction) -> None:
 
 PLANTED: list[tuple[Callable[[Transaction], None], str]] = [
     (_lose_schema, "database: it has no schema version"),
-    (_other_schema, "database: it has schema version 99, not 1"),
+    (_other_schema, f"database: it has schema version 99, not {SCHEMA_VERSION}"),
     (_lose_head, "database: it does not say which block is its newest"),
     (_old_head, "blocks: block 10: the newest block is not the one that the database names"),
     (_lose_block, "blocks: block 7: blocks are missing up to 7"),
