@@ -78,7 +78,7 @@ class Chain:
     @cached_property
     def values(self) -> Values:
         """Reads and shows this chain's values."""
-        return Values(self.token, self.properties["ss58Format"], self.account)
+        return Values(self.token, self.properties["ss58Format"], self.account, lambda: self.metadata)
 
     def account(self, text: str) -> AccountId:
         """The account of an address or name. Raises UserError."""

@@ -29,7 +29,6 @@ from cli.options import (
 )
 from cli.output import print_fields, print_json, progress, warn
 from cli.submission import prepare, submit, wait_finalized
-from cli.tx import encode_call
 from inference.certificate import ExactnessCertificate, decode_outputs, encode_inputs
 from primitives.types import Balance
 
@@ -91,7 +90,7 @@ def request(
             "input": f"0x{encode_inputs(certificate, encoded.tensors).hex()}",
             "max_fee": f"{most} plank",
         }
-        prepared = prepare(chain, key, encode_call(chain, "inference.request", arguments), Balance(0))
+        prepared = prepare(chain, key, chain.values.call("inference.request", arguments), Balance(0))
         with progress("sending the request", silent=as_json) as report:
             submit(chain, prepared)
             done = wait_finalized(chain, prepared, report.note)

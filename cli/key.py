@@ -7,18 +7,22 @@ from typing import Annotated, Final
 import typer
 
 from cli.accounts import account_of, bytes_of_hex, open_keystore, seed_of_secret, signing_key
+from cli.chain import Chain
 from cli.errors import UserError
 from cli.options import (
     ACCOUNT_HELP,
     DEFAULT_KEYSTORE,
+    DEFAULT_RPC,
     SIGNER_HELP,
     Json,
     KeystoreDirectory,
+    Rpc,
     Yes,
     command_group,
     examples,
 )
 from cli.output import print_fields, print_json, print_line, print_table
+from cli.tx import send, signed
 from node.identity import node_seed
 from node.keystore.store import Keystore, KeystoreError
 from node.network.identity import peer_id_of
@@ -198,6 +202,35 @@ def node_key(
     except KeystoreError as error:
         raise UserError(str(error), "choose a directory that you can write to") from None
     _show({"directory": str(directory), "peerId": peer_id_of(seed)}, as_json)
+
+
+@app.command(
+    "rotate-session",
+    epilog=examples(
+        "consil key rotate-session --from //validator-1 --rpc http://127.0.0.1:9944 --wait",
+        "consil key rotate-session --from anna --wait      the node on this machine",
+    ),
+)
+def rotate_session(
+    signer: Annotated[
+        str, typer.Option("--from", metavar="KEY", help=f"The account that validates. {SIGNER_HELP}")
+    ],
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return only when it is final; exit code 1 if it failed.")
+    ] = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Have a node make a new session key, and register it for the account that validates with that node.
+
+    The node votes with it from the next epoch on, and with its old key until then: leave it running.
+    """
+    with Chain(rpc, keystore) as chain:
+        account = signing_key(signer, chain.keystore).public_key
+        made = chain.ask("author_rotateKeys", f"0x{account.hex()}")
+        call = chain.values.call("session.set_key", {"key": made["key"], "proof": made["proof"]})
+        send(chain, signed(chain, signer, call), wait, as_json)
 
 
 def _describe(seed: Seed) -> dict[str, str]:

@@ -15,7 +15,8 @@ from chainspec.spec import ChainSpec
 from cli.accounts import account_of, open_keystore
 from cli.amounts import Token
 from cli.errors import UserError
-from cli.lookup import encode_key, find_storage
+from cli.lookup import find_storage
+from cli.offences import Count, print_offences, prove_offences
 from cli.options import (
     DEFAULT_BELIEFS,
     DEFAULT_KEYSTORE,
@@ -32,7 +33,7 @@ from cli.output import print_fields, print_json, print_line
 from cli.specs import load_spec
 from cli.values import Values
 from frame.metadata import decode_value
-from node.light.client import BeliefError, LightClient, load_belief, save_belief
+from node.light.client import Answer, BeliefError, LightClient, load_belief, save_belief
 from node.light.verify import Belief, believe_genesis
 from node.rpc.client import ClientError, RpcClient
 from primitives.block import block_hash
@@ -104,26 +105,39 @@ def read(
     file = belief_file(directory, spec)
     values = _values(spec, keystore)
     info = find_storage(describe_runtime(), item)
-    key = encode_key(values, info, keys or [])
+    key = values.key(info, keys or [])
     with asking(rpc, load(file, spec)) as client:
         answer = client.read([key])
     save(file, client.belief)
     data = answer.values[key]
     value = info.default if data is None else decode_value(info.value, data)
-    proved: dict[str, Any] = {
-        "height": answer.header.height,
-        "blockHash": f"0x{block_hash(answer.header).hex()}",
-        "proofBytes": answer.proof_bytes,
-        "certificateBytes": answer.certificate_bytes,
-    }
     if as_json:
-        print_json({"value": value, "stored": data is not None, **proved})
+        print_json({"value": value, "stored": data is not None, **_proved(answer)})
         return
     print_line("proved absent" if value is None else values.show(info.value, value))
-    print_line(
-        f"proved in final block {answer.header.height} "
-        f"({answer.proof_bytes} bytes, {answer.certificate_bytes} of them the proof of finality)"
-    )
+    _print_proved(answer)
+
+
+@app.command(epilog=examples("consil light offences --chain chain.json", "consil light offences --json"))
+def offences(
+    count: Count = 20,
+    chain: ChainOption = "local",
+    directory: BeliefDirectory = DEFAULT_BELIEFS,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Show the equivocations on record, each believed only with its proof, and judged again.
+
+    The state proof shows what is on record; the two signatures in a record convict the key in it.
+    """
+    spec = load_spec(chain)
+    file = belief_file(directory, spec)
+    with asking(rpc, load(file, spec)) as client:
+        found, answer = prove_offences(client, count)
+    save(file, client.belief)
+    print_offences(found, spec.properties.ss58_format, as_json, _proved(answer))
+    if not as_json:
+        _print_proved(answer)
 
 
 @contextmanager
@@ -139,11 +153,28 @@ def asking(url: str, belief: Belief) -> Iterator[LightClient]:
         raise UserError(str(error)) from None
 
 
+def _proved(answer: Answer) -> dict[str, Any]:
+    """Where an answer was proved, and what the proof took."""
+    return {
+        "height": answer.header.height,
+        "blockHash": f"0x{block_hash(answer.header).hex()}",
+        "proofBytes": answer.proof_bytes,
+        "certificateBytes": answer.certificate_bytes,
+    }
+
+
+def _print_proved(answer: Answer) -> None:
+    print_line(
+        f"proved in final block {answer.header.height} "
+        f"({answer.proof_bytes} bytes, {answer.certificate_bytes} of them the proof of finality)"
+    )
+
+
 def _values(spec: ChainSpec, keystore: Path) -> Values:
     properties, store = spec.properties, open_keystore(keystore)
     prefix = properties.ss58_format
     token = Token(properties.token_symbol, properties.token_decimals)
-    return Values(token, prefix, lambda text: account_of(text, store, prefix))
+    return Values(token, prefix, lambda text: account_of(text, store, prefix), describe_runtime)
 
 
 def belief_file(directory: Path, spec: ChainSpec) -> Path:

@@ -3,8 +3,7 @@
 from typing import TypeVar
 
 from cli.errors import UserError
-from cli.values import Values, describe
-from frame.metadata import CallInfo, Metadata, PalletInfo, StorageInfo, storage_key
+from frame.metadata import CallInfo, Metadata, PalletInfo, StorageInfo
 
 T = TypeVar("T")
 
@@ -24,23 +23,19 @@ def find_call(metadata: Metadata, name: str) -> tuple[PalletInfo, CallInfo]:
     return pallet, _find(calls, call, f"call of {pallet.name}")
 
 
+def name_call(metadata: Metadata, pallet: int, function: int) -> tuple[PalletInfo, CallInfo]:
+    """The call or inherent with these indices. Raises LookupError."""
+    for one in metadata.pallets:
+        for info in one.calls:
+            if (one.index, info.index) == (pallet, function):
+                return one, info
+    raise LookupError(f"no call is numbered {pallet}.{function}")
+
+
 def find_storage(metadata: Metadata, name: str) -> StorageInfo:
     """What `pallet.item` names. Raises UserError that lists those there are."""
     pallet, item = _split(metadata, name, "storage item")
     return _find({info.name: info for info in pallet.storage}, item, f"storage item of {pallet.name}")
-
-
-def encode_key(values: Values, info: StorageInfo, keys: list[str]) -> bytes:
-    """The storage key of an entry, from keys as a person types them. Raises UserError."""
-    wanted = ", ".join(map(describe, info.keys)) or "no key"
-    if len(keys) != len(info.keys):
-        raise UserError(f"{info.name} has {len(info.keys)} keys, not {len(keys)}", f"give {wanted}")
-    pairs = zip(info.keys, keys, strict=True)
-    parsed = [values.parse(type_, text, f"key {at}") for at, (type_, text) in enumerate(pairs, 1)]
-    try:
-        return storage_key(info, parsed)
-    except ValueError as error:
-        raise UserError(f"{info.name}: {error}", f"give {wanted}") from None
 
 
 def _split(metadata: Metadata, name: str, kind: str) -> tuple[PalletInfo, str]:

@@ -24,7 +24,6 @@ from cli.options import (
 )
 from cli.output import print_fields, print_json, print_line, print_table, progress, warn
 from cli.submission import prepare, submit, wait_finalized
-from cli.tx import encode_call
 from inference.graph import MODEL_BYTES_MAX
 from inference.refusal import Refused
 from primitives.types import Balance
@@ -178,7 +177,7 @@ def register(
     ):
         key = signing_key(signer, chain.keystore)
         arguments = {"blob": chain.upload(data), "size_bytes": str(len(data)), "name": name, "price": price}
-        prepared = prepare(chain, key, encode_call(chain, "models.register", arguments), Balance(0))
+        prepared = prepare(chain, key, chain.values.call("models.register", arguments), Balance(0))
         submit(chain, prepared)
         done = wait_finalized(chain, prepared, report.note)
         if "failure" in done:

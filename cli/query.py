@@ -9,7 +9,8 @@ import typer
 
 from cli.chain import Chain
 from cli.errors import UserError
-from cli.lookup import encode_key, find_pallet, find_storage
+from cli.lookup import find_pallet, find_storage
+from cli.offences import Count, decode_offences, newest, print_offences, state_key
 from cli.options import (
     ACCOUNT_HELP,
     DEFAULT_KEYSTORE,
@@ -126,7 +127,7 @@ def storage(
         if info.keys and not keys:
             _show_entries(chain, info, as_json)
             return
-        key = encode_key(chain.values, info, keys or [])
+        key = chain.values.key(info, keys or [])
         data = chain.ask("state_getStorage", f"0x{key.hex()}", *([chain.block_hash(at)] if at else []))
         value = info.default if data is None else _decode(info, data)
         if as_json:
@@ -171,7 +172,7 @@ def proof(
 ) -> None:
     """Show the node's proof of an entry, or of its absence, in wire form. `consil light` checks it."""
     with Chain(rpc, keystore) as chain:
-        key = encode_key(chain.values, find_storage(chain.metadata, item), keys or [])
+        key = chain.values.key(find_storage(chain.metadata, item), keys or [])
         document = {"key": f"0x{key.hex()}", "proof": chain.ask("light_readProof", [f"0x{key.hex()}"])}
         if as_json:
             print_json(document)
@@ -197,6 +198,54 @@ def receipt(
         readable = chain.values.readable(type_, record)
         seats = [" ".join(map(str, seat.values())) for seat in readable["attestations"]]
         print_fields(readable | {"attestations": "\n".join(seats)})
+
+
+@app.command(epilog=examples("consil query validators", "consil query validators --json"))
+def validators(rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """Show who votes in this epoch, and what changes with the next as things stand now."""
+    with Chain(rpc) as chain:
+        info = find_storage(chain.metadata, "session.committee")
+        committee = _decode(info, chain.ask("state_getStorage", f"0x{chain.values.key(info, []).hex()}"))
+        seats = {name: chain.view(f"session.{name}") for name in ("acting", "upcoming")}
+        for seat in [*seats["acting"], *seats["upcoming"]]:
+            seat["account"] = chain.address(bytes.fromhex(seat["account"][2:]))
+    span = {"epoch": committee["epoch"], "first": committee["first_height"], "last": committee["last_height"]}
+    if as_json:
+        print_json({**span, **seats})
+        return
+    print_line("epoch {epoch}, blocks {first} to {last}".format(**span))
+    rows = _seat_rows(seats["acting"], seats["upcoming"])
+    print_table(("account", "session key", "stake", "next epoch"), rows, "no validators")
+
+
+@app.command("offences", epilog=examples("consil query offences", "consil query offences --count 5 --json"))
+def list_offences(count: Count = 20, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """Show the equivocations on record, the newest first. `consil light offences` proves them."""
+    with Chain(rpc) as chain:
+        numbers = newest(_stored(chain, state_key("offences.count")), count)
+        found = decode_offences(numbers, {key: _stored(chain, key) for key in numbers})
+        print_offences(found, chain.properties["ss58Format"], as_json, {})
+
+
+def _seat_rows(acting: list[dict[str, Any]], upcoming: list[dict[str, Any]]) -> list[tuple[object, ...]]:
+    """Who votes and what becomes of them, then who joins."""
+    following = {seat["account"]: seat for seat in upcoming}
+    rows: list[tuple[object, ...]] = []
+    for seat in acting:
+        then = following.pop(seat["account"], None)
+        if then is None:
+            change = "leaves"
+        else:
+            changed = [f"{name} {then[name]}" for name in ("key", "stake") if then[name] != seat[name]]
+            change = ", ".join(changed) or "stays"
+        rows.append((seat["account"], seat["key"], seat["stake"], change))
+    joining = ((seat["account"], seat["key"], seat["stake"], "joins") for seat in following.values())
+    return [*rows, *joining]
+
+
+def _stored(chain: Chain, key: bytes) -> bytes | None:
+    data = chain.ask("state_getStorage", f"0x{key.hex()}")
+    return None if data is None else bytes.fromhex(data[2:])
 
 
 def _show_entries(chain: Chain, info: StorageInfo, as_json: bool) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 from cli.chain import Chain
 from cli.errors import UserError
-from cli.lookup import find_pallet
+from cli.lookup import find_pallet, name_call
 from frame.metadata import FieldInfo, TypeInfo, decode_fields
 from primitives.codec import CodecError
 from primitives.extrinsic import CALL, Call, Extrinsic, decode_extrinsic, extrinsic_hash
@@ -29,12 +29,12 @@ def show_event(chain: Chain, event: dict[str, Any]) -> str:
 
 def decode_call(chain: Chain, call: Call) -> dict[str, Any]:
     """Name and arguments of a call; the indices alone if the metadata has no such call."""
-    for pallet in chain.metadata.pallets:
-        for info in pallet.calls:
-            if (pallet.index, info.index) == (call.pallet, call.function):
-                fields = _decode(info.parameters, f"0x{call.arguments.hex()}")
-                return {"call": f"{pallet.name}.{info.name}", "arguments": fields}
-    return {"call": f"{call.pallet}.{call.function}", "arguments": f"0x{call.arguments.hex()}"}
+    data = f"0x{call.arguments.hex()}"
+    try:
+        pallet, info = name_call(chain.metadata, call.pallet, call.function)
+    except LookupError:
+        return {"call": f"{call.pallet}.{call.function}", "arguments": data}
+    return {"call": f"{pallet.name}.{info.name}", "arguments": _decode(info.parameters, data)}
 
 
 def show_call(chain: Chain, call: dict[str, Any]) -> str:

@@ -1,4 +1,7 @@
-"""The chain of a new local network: keys for its nodes, tokens for well-known accounts, //Alice as root."""
+"""The chain of a new local network: fresh session keys, and well-known accounts that have tokens.
+
+The account of node NAME is //NAME, so that its session key can be replaced, and //Alice is root.
+"""
 
 import time
 from collections.abc import Sequence
@@ -21,7 +24,7 @@ def make_chain(
     directory: Path, file: Path, validators: Sequence[str], full_nodes: Sequence[str]
 ) -> dict[str, str]:
     """Write the specification to `file`, and keys under `directory`/NAME; returns name to peer id."""
-    users = [AccountId(SigningKey(seed_from_uri(f"//{name}")).public_key) for name in DEVELOPMENT_NAMES]
+    users = {name: _account(name) for name in (*DEVELOPMENT_NAMES, *validators, *full_nodes)}
     peer_ids: dict[str, str] = {}
     seats: list[Validator] = []
     for name in [*validators, *full_nodes]:
@@ -29,16 +32,21 @@ def make_chain(
         peer_ids[name] = peer_id_of(node_seed(keystore))
         if name in validators:
             key = SigningKey(session_seed(keystore)).public_key
-            seats.append(Validator(AccountId(key), key, Stake(1)))
+            seats.append(Validator(users[name], key, Stake(1)))
     network = Network(
         name="Local test network",
         id=CHAIN_ID,
         chain_type="Local",
         consensus=LOCAL,
         validators=seats,
-        endowments=dict.fromkeys(users, DEVELOPMENT_TOKENS),
-        sudo=users[0],
+        endowments=dict.fromkeys(users.values(), DEVELOPMENT_TOKENS),
+        sudo=users[DEVELOPMENT_NAMES[0]],
         genesis_ms=time.time_ns() // 1_000_000,
     )
     file.write_bytes(spec_text(build_spec(network)))
     return peer_ids
+
+
+def _account(name: str) -> AccountId:
+    """That of a secret which everybody knows."""
+    return AccountId(SigningKey(seed_from_uri(f"//{name}")).public_key)

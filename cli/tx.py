@@ -1,6 +1,5 @@
 """`consil tx`: any call of the runtime, from its metadata."""
 
-from collections.abc import Sequence
 from typing import Annotated, Any
 
 import typer
@@ -24,8 +23,8 @@ from cli.options import (
 from cli.output import print_fields, print_json, print_line, progress
 from cli.records import show_event
 from cli.submission import Prepared, outcome, prepare, submit, wait_finalized
-from cli.values import describe
-from frame.metadata import CallInfo, FieldInfo, OptionalType, encode_fields
+from cli.values import describe, options_of
+from frame.metadata import CallInfo, FieldInfo
 from primitives.extrinsic import Call
 
 app = command_group()
@@ -67,8 +66,39 @@ def submit_call(
     """
     with Chain(rpc, keystore) as chain:
         encoded = _call(context, chain, call)
-        prepared = _prepare(chain, signer, encoded, tip, nonce)
-        _send(chain, prepared, wait, as_json)
+        prepared = signed(chain, signer, encoded, tip, nonce)
+        send(chain, prepared, wait, as_json)
+
+
+@app.command(
+    context_settings=_ANY_CALL,
+    epilog=examples(
+        "consil tx sudo validators.add --help",
+        "consil tx sudo validators.add --account //Eve --stake 1 --from //Alice --wait",
+        "consil tx sudo validators.remove --account //Dave --from //Alice --wait",
+        "consil tx submit sudo.sudo --call 'validators.remove --account //Dave' --from //Alice      the same",
+    ),
+)
+def sudo(
+    context: typer.Context,
+    call: CallName = "",
+    signer: Signer = "",
+    tip: Tip = "0",
+    nonce: NonceOption = None,
+    wait: Wait = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Have a call run as root, with the key of the chain's sudo account.
+
+    With a call, --help shows its arguments as the node describes them.
+    """
+    with Chain(rpc, keystore) as chain:
+        inner = _call(context, chain, call)
+        _ensure_sudo(chain, signer)
+        prepared = signed(chain, signer, chain.values.wrap("sudo.sudo", inner), tip, nonce)
+        send(chain, prepared, wait, as_json)
 
 
 @app.command(
@@ -88,7 +118,7 @@ def dry_run(
 ) -> None:
     """Sign a call and show its fee, weight and bytes, without sending it."""
     with Chain(rpc, keystore) as chain:
-        prepared = _prepare(chain, signer, _call(context, chain, call), tip, nonce)
+        prepared = signed(chain, signer, _call(context, chain, call), tip, nonce)
         document = _document(prepared) | {"extrinsic": f"0x{prepared.data.hex()}"}
         if as_json:
             print_json(document)
@@ -115,8 +145,8 @@ def transfer(
 ) -> None:
     """Send tokens to an account."""
     with Chain(rpc, keystore) as chain:
-        call = encode_call(chain, "balances.transfer", {"destination": destination, "amount": amount})
-        _send(chain, _prepare(chain, signer, call, tip, nonce), wait, as_json)
+        call = chain.values.call("balances.transfer", {"destination": destination, "amount": amount})
+        send(chain, signed(chain, signer, call, tip, nonce), wait, as_json)
 
 
 @app.command(epilog=examples("consil tx status 0x5d0e...", "consil tx status 0x5d0e... --json"))
@@ -132,26 +162,6 @@ def status(
         _show(chain, {"hash": hash_} | document, as_json)
 
 
-def encode_call(chain: Chain, name: str, arguments: dict[str, str]) -> Call:
-    """The call with arguments as a person types them. Raises UserError that names what is wrong."""
-    pallet, info = find_call(chain.metadata, name)
-    fields = {field.name: field for field in info.parameters}
-    values: dict[str, Any] = {}
-    for given, text in arguments.items():
-        if given not in fields:
-            known = ", ".join(f"--{field}" for field in fields) or "none"
-            raise UserError(f"{name} has no argument --{given}", f"it takes {known}")
-        values[given] = chain.values.parse(fields[given].type, text, f"--{given}")
-    missing = [field for field in info.parameters if field.name not in values and not _may_be_absent(field)]
-    if missing:
-        listed = ", ".join(f"--{field.name} ({describe(field.type)})" for field in missing)
-        raise UserError(f"{name} lacks arguments", f"add {listed}")
-    try:
-        return Call(pallet.index, info.index, encode_fields(info.parameters, values))
-    except ValueError as error:
-        raise UserError(f"{name}: --{error}", f"see `consil tx submit {name} --help`") from None
-
-
 def _call(context: typer.Context, chain: Chain, name: str) -> Call:
     """The call on the command line; shows its help instead if that is asked for."""
     wants_help = "--help" in context.args
@@ -163,35 +173,27 @@ def _call(context: typer.Context, chain: Chain, name: str) -> Call:
             "name a call first, as in balances.transfer", ctx=context, param_hint="PALLET.CALL"
         )
     if wants_help:
-        _print_help(name, find_call(chain.metadata, name)[1])
+        _print_help(f"{context.command_path} {name}", find_call(chain.metadata, name)[1])
         raise typer.Exit
-    return encode_call(chain, name, _options(context, context.args))
+    try:
+        arguments = options_of(context.args)
+    except ValueError as error:
+        raise typer.BadParameter(str(error), ctx=context, param_hint="arguments") from None
+    return chain.values.call(name, arguments)
 
 
-def _options(context: typer.Context, arguments: Sequence[str]) -> dict[str, str]:
-    """`--name value` and `--name=value` pairs. Raises typer.BadParameter for anything else."""
-    found: dict[str, str] = {}
-    rest = list(arguments)
-    while rest:
-        option = rest.pop(0)
-        if not option.startswith("--"):
-            raise typer.BadParameter(
-                f"'{option}' stands alone; write --NAME VALUE", ctx=context, param_hint="arguments"
-            )
-        name, equals, value = option[2:].partition("=")
-        if not equals:
-            if not rest:
-                raise typer.BadParameter(f"{option} lacks a value", ctx=context, param_hint="arguments")
-            value = rest.pop(0)
-        name = name.replace("-", "_")
-        if name in found:
-            raise typer.BadParameter(f"{option} is given twice", ctx=context, param_hint="arguments")
-        found[name] = value
-    return found
+def _ensure_sudo(chain: Chain, signer: str) -> None:
+    """Raises UserError if the signer would only pay to be refused."""
+    root = chain.view("sudo.account")
+    if root is None:
+        raise UserError("this chain has no sudo account", "its specification names none")
+    address = chain.address(bytes.fromhex(root[2:]))
+    if signer and chain.address(signing_key(signer, chain.keystore).public_key) != address:
+        raise UserError(f"{signer} is not the sudo account of this chain", f"sign with --from for {address}")
 
 
-def _print_help(name: str, info: CallInfo) -> None:
-    typer.echo(f"Usage: consil tx submit {name} [ARGUMENTS] --from KEY\n\n  {info.docs}\n")
+def _print_help(command: str, info: CallInfo) -> None:
+    typer.echo(f"Usage: {command} [ARGUMENTS] --from KEY\n\n  {info.docs}\n")
     if info.parameters:
         typer.echo("Arguments:")
         print_fields({f"  --{field.name}": _explain(field) for field in info.parameters})
@@ -202,11 +204,8 @@ def _explain(field: FieldInfo) -> str:
     return f"{describe(field.type)}\n{field.docs}".strip()
 
 
-def _may_be_absent(field: FieldInfo) -> bool:
-    return isinstance(field.type, OptionalType)
-
-
-def _prepare(chain: Chain, signer: str, call: Call, tip: str, nonce: int | None) -> Prepared:
+def signed(chain: Chain, signer: str, call: Call, tip: str = "0", nonce: int | None = None) -> Prepared:
+    """The call as a transaction of `signer`, not sent. Raises UserError, and BadParameter for no signer."""
     if not signer:
         raise typer.BadParameter(
             "say whose key signs: //Alice, or a name in the keystore", param_hint="--from"
@@ -214,7 +213,8 @@ def _prepare(chain: Chain, signer: str, call: Call, tip: str, nonce: int | None)
     return prepare(chain, signing_key(signer, chain.keystore), call, chain.token.parse(tip), nonce)
 
 
-def _send(chain: Chain, prepared: Prepared, wait: bool, as_json: bool) -> None:
+def send(chain: Chain, prepared: Prepared, wait: bool, as_json: bool) -> None:
+    """Submit a transaction, wait for it if asked to, and show what became of it. Raises UserError."""
     submit(chain, prepared)
     document = _document(prepared) | {"status": "pending"}
     if wait:

@@ -1,6 +1,7 @@
 """Values of the chain as people type and read them, under the types of the metadata."""
 
 import json
+import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,21 +9,29 @@ from typing import Any, Final
 
 from cli.amounts import Token
 from cli.errors import UserError
+from cli.lookup import find_call, name_call
 from frame.metadata import (
     AccountType,
     BalanceType,
     BoolType,
     BytesType,
+    CallType,
     EnumType,
     FieldInfo,
     IntType,
     ListType,
+    Metadata,
     OptionalType,
     RecordType,
+    StorageInfo,
     TextType,
     TupleType,
     TypeInfo,
+    decode_fields,
+    encode_fields,
+    storage_key,
 )
+from primitives.extrinsic import Call
 from primitives.ss58 import encode_address
 from primitives.types import AccountId
 
@@ -43,6 +52,46 @@ class Values:
 
     account: Callable[[str], AccountId]
     """What an account's address or name stands for; raises UserError."""
+
+    metadata: Callable[[], Metadata]
+    """What the chain can do; fetched when a call stands among the values."""
+
+    def key(self, info: StorageInfo, keys: Sequence[str]) -> bytes:
+        """The storage key of an entry, from keys as a person types them. Raises UserError."""
+        wanted = ", ".join(map(describe, info.keys)) or "no key"
+        if len(keys) != len(info.keys):
+            raise UserError(f"{info.name} has {len(info.keys)} keys, not {len(keys)}", f"give {wanted}")
+        pairs = zip(info.keys, keys, strict=True)
+        parsed = [self.parse(type_, text, f"key {at}") for at, (type_, text) in enumerate(pairs, 1)]
+        try:
+            return storage_key(info, parsed)
+        except ValueError as error:
+            raise UserError(f"{info.name}: {error}", f"give {wanted}") from None
+
+    def call(self, name: str, arguments: Mapping[str, str]) -> Call:
+        """The call `pallet.call` with arguments as a person types them. Raises UserError."""
+        pallet, info = find_call(self.metadata(), name)
+        fields = {field.name: field for field in info.parameters}
+        values: dict[str, Any] = {}
+        for given, text in arguments.items():
+            if given not in fields:
+                known = ", ".join(f"--{field}" for field in fields) or "none"
+                raise UserError(f"{name} has no argument --{given}", f"it takes {known}")
+            values[given] = self.parse(fields[given].type, text, f"--{given}")
+        missing = [field for field in info.parameters if _must_be_given(field) and field.name not in values]
+        if missing:
+            listed = ", ".join(f"--{field.name} ({describe(field.type)})" for field in missing)
+            raise UserError(f"{name} lacks arguments", f"add {listed}")
+        try:
+            return Call(pallet.index, info.index, encode_fields(info.parameters, values))
+        except ValueError as error:
+            raise UserError(f"{name}: --{error}", f"see `consil tx submit {name} --help`") from None
+
+    def wrap(self, name: str, inner: Call) -> Call:
+        """The call `pallet.call` whose one argument is another call. Raises UserError."""
+        pallet, info = find_call(self.metadata(), name)
+        [field] = info.parameters
+        return Call(pallet.index, info.index, encode_fields(info.parameters, {field.name: _jsonable(inner)}))
 
     def parse(self, type_: TypeInfo, text: str, path: str) -> Any:
         """The JSON-able value that `text` means. Raises UserError, naming `path`."""
@@ -74,8 +123,30 @@ class Values:
                 return self.token.format(value)
             case AccountType():
                 return encode_address(AccountId(bytes.fromhex(value[2:])), self.prefix)
+            case CallType():
+                return self._show_call(value)
             case _:
                 return value
+
+    def _show_call(self, value: Mapping[str, Any]) -> str:
+        """As it would be typed; indices and bytes if the metadata has no such call."""
+        try:
+            pallet, info = name_call(self.metadata(), value["pallet"], value["function"])
+            fields = decode_fields(info.parameters, bytes.fromhex(value["arguments"][2:]))
+        except (LookupError, ValueError):
+            return " ".join(map(str, value.values()))
+        shown = [(field.name, self.show(field.type, fields[field.name])) for field in info.parameters]
+        return " ".join(
+            [f"{pallet.name}.{info.name}", *(f"--{name} {shlex.quote(text)}" for name, text in shown)]
+        )
+
+    def _parse_call(self, text: str, path: str) -> dict[str, Any]:
+        """A call typed as one text."""
+        try:
+            name, *arguments = shlex.split(text) or [""]
+            return _jsonable(self.call(name, options_of(arguments)))
+        except ValueError as error:
+            raise UserError(f"{path}: {error}", f"write {describe(CallType())}") from None
 
     def _from_json(self, type_: TypeInfo, value: Any, path: str) -> Any:
         match type_:
@@ -112,12 +183,22 @@ class Values:
                     return int(self.token.parse(text))
                 case AccountType():
                     return f"0x{self.account(text).hex()}"
+                case CallType():
+                    return self._parse_call(text, path)
                 case _:
                     return _plain_scalar(type_, text)
         except UserError as error:
             raise UserError(f"{path}: {error}") from None
         except (ValueError, KeyError):
             raise UserError(f"{path}: '{text[:80]}' does not fit", f"write {describe(type_)}") from None
+
+
+def _jsonable(call: Call) -> dict[str, Any]:
+    return {"pallet": call.pallet, "function": call.function, "arguments": f"0x{call.arguments.hex()}"}
+
+
+def _must_be_given(field: FieldInfo) -> bool:
+    return not isinstance(field.type, OptionalType)
 
 
 def _plain_scalar(type_: TypeInfo, text: str) -> Any:
@@ -136,6 +217,26 @@ def _plain_scalar(type_: TypeInfo, text: str) -> Any:
         case TextType():
             return text
     raise ValueError
+
+
+def options_of(arguments: Sequence[str]) -> dict[str, str]:
+    """`--name value` and `--name=value` pairs. Raises ValueError for anything else."""
+    found: dict[str, str] = {}
+    rest = list(arguments)
+    while rest:
+        option = rest.pop(0)
+        if not option.startswith("--"):
+            raise ValueError(f"'{option}' stands alone; write --NAME VALUE")
+        name, equals, value = option[2:].partition("=")
+        if not equals:
+            if not rest:
+                raise ValueError(f"{option} lacks a value")
+            value = rest.pop(0)
+        name = name.replace("-", "_")
+        if name in found:
+            raise ValueError(f"{option} is given twice")
+        found[name] = value
+    return found
 
 
 def describe(type_: TypeInfo) -> str:
@@ -161,6 +262,7 @@ _PLAIN: Final[Mapping[type, str]] = {
     BalanceType: "an amount such as 1.5 or '1500 plank'",
     AccountType: "an address, //Alice or a keystore name",
     BytesType: "0x and hexadecimal digits, or @FILE",
+    CallType: "a call in quotes, such as 'balances.transfer --destination //Bob --amount 1.5'",
     TextType: "text",
     BoolType: "true or false",
 }

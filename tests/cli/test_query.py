@@ -5,10 +5,15 @@ from typing import Any
 
 import pytest
 
+from primitives.vote import VoteKind
 from runtime.constants import TOKEN
+from runtime.offences import report_call
 from tests.cli.conftest import Consil
 from tests.cli.fake_chain import FakeChain
 from tests.cli.fake_rpc import serving
+from tests.runtime.chain import ALICE as ALICE_KEY
+from tests.runtime.chain import BOB, CHARLIE, GENESIS_HASH, account
+from tests.runtime.equivocation import double_vote
 
 Document = Callable[..., Any]
 Refusal = Callable[..., str]
@@ -123,3 +128,47 @@ def test_a_proof_is_shown_with_its_key(node: FakeChain, document: Document) -> N
 def test_a_value_that_does_not_fit_its_type_is_no_crash(node: FakeChain, refusal: Refusal) -> None:
     node.methods["state_getStorage"] = lambda *_: "0xc1"
     assert "does not fit" in refusal("query", "storage", "balances.total_issuance", "--rpc", node.url)
+
+
+def test_validators_are_shown_with_what_the_next_epoch_changes(
+    node: FakeChain, document: Document, consil: Consil
+) -> None:
+    found = document("query", "validators", "--rpc", node.url)
+    [alice] = found["acting"]
+    assert (found["epoch"], found["first"], found["last"], alice["account"]) == (1, 1, 3, ALICE)
+    assert found["upcoming"] == found["acting"]
+    assert "stays" in consil("query", "validators", "--rpc", node.url).stdout
+    node.methods["state_call"] = lambda name, arguments: (
+        [
+            alice | {"account": f"0x{account(BOB).hex()}", "stake": 3},
+            {"account": f"0x{account(CHARLIE).hex()}", "key": f"0x{'cc' * 32}", "stake": 4},
+        ]
+        if name == "session.upcoming"
+        else [
+            {"account": f"0x{account(who).hex()}", "key": alice["key"], "stake": 1}
+            for who in (ALICE_KEY, BOB)
+        ]
+    )
+    rows = consil("query", "validators", "--rpc", node.url).stdout.splitlines()[2:]
+    leaves, changes, joins = (row.rstrip() for row in rows)
+    assert leaves.endswith("leaves")
+    assert changes.endswith("stake 3")
+    assert joins.endswith("joins")
+    assert f"0x{'cc' * 32}" in joins
+
+
+def test_offences_are_shown_the_newest_first(node: FakeChain, document: Document, consil: Consil) -> None:
+    assert "no offences on record" in consil("query", "offences", "--rpc", node.url).stdout
+    node.grow(
+        inherents=[
+            report_call(double_vote(ALICE_KEY, GENESIS_HASH)),
+            report_call(double_vote(ALICE_KEY, GENESIS_HASH, VoteKind.FINALIZE)),
+        ]
+    )
+    found = document("query", "offences", "--rpc", node.url)["offences"]
+    assert [one["kind"] for one in found] == ["double_finalize", "double_notarize"]
+    assert [one["number"] for one in found] == [1, 0]
+    assert (found[0]["offender"], found[0]["reported"]) == (ALICE, 3)
+    [newest] = document("query", "offences", "--count", "1", "--rpc", node.url)["offences"]
+    assert newest == found[0]
+    assert "double finalize" in consil("query", "offences", "--rpc", node.url).stdout

@@ -18,6 +18,7 @@ from cli.testnet_plan import DEFAULT_DIRECTORY, NODES_MAX, TestnetError, first_p
 from cli.testnet_processes import CONSIL, Testnet, uninterrupted
 from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
+from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
 from tests.cli.conftest import Consil
 
@@ -54,6 +55,10 @@ def test_a_new_network_has_a_chain_whose_validators_have_their_keys(network: Tes
         assert peer_id_of(stores[plan.name].seed_of("node")) == plan.peer_id
     keys = [SigningKey(stores[plan.name].seed_of("session")).public_key for plan in network.nodes[:2]]
     assert [bytes(seat.session_key) for seat in seats] == keys
+    accounts = [SigningKey(seed_from_uri(f"//{plan.name}")).public_key for plan in network.nodes]
+    assert [bytes(seat.account) for seat in seats] == accounts[:2]
+    endowed = {bytes(one.account) for one in spec.genesis.runtime_genesis.config.balances.endowments}
+    assert endowed > {*accounts}
 
 
 def test_ports_differ_and_are_kept(network: Testnet) -> None:

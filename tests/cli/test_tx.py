@@ -7,11 +7,14 @@ from typing import Any
 import pytest
 
 from primitives.extrinsic import CALL_BYTES_MAX
+from primitives.session_key import prove_possession
+from primitives.signing import SigningKey
+from primitives.types import AccountId, Seed
 from runtime.constants import TOKEN
 from tests.cli.conftest import Consil
 from tests.cli.fake_chain import FakeChain
 from tests.cli.fake_rpc import serving
-from tests.runtime.chain import BOB, CHARLIE, account
+from tests.runtime.chain import BOB, CHARLIE, GENESIS_HASH, account
 
 Document = Callable[..., Any]
 Refusal = Callable[..., str]
@@ -205,3 +208,96 @@ def test_without_a_node_the_line_says_how_to_start_one(refusal: Refusal) -> None
 
 def test_a_wrong_address_of_a_node_is_refused(refusal: Refusal) -> None:
     assert "write http://HOST:PORT" in refusal("tx", "status", "0x00", "--rpc", "localhost:9944")
+
+
+def stakes(node: FakeChain) -> list[int]:
+    return [seat.stake for seat in node.chain.runtime.query(node.chain.state, "session.upcoming")]
+
+
+def test_root_runs_a_call_on_its_own_line(node: FakeChain, document: Document) -> None:
+    sent = document(
+        *("tx", "sudo", "validators.set_stake", "--account", "//Alice", "--stake", "7"),
+        *("--from", "//Alice", "--wait", "--rpc", node.url),
+    )
+    assert [event["event"] for event in sent["events"]][-2:] == ["validators.StakeChanged", "sudo.Sudid"]
+    assert stakes(node) == [7]
+
+
+def test_a_call_stands_in_a_call(node: FakeChain, document: Document, consil: Consil) -> None:
+    inner = "sudo.sudo --call 'validators.set_stake --account //Alice --stake 7'"
+    sent = document(
+        *("tx", "submit", "sudo.sudo", "--call", "validators.set_stake --account //Alice --stake=8"),
+        *("--from", "//Alice", "--wait", "--rpc", node.url),
+    )
+    assert "failure" not in sent
+    assert stakes(node) == [8]
+    refused = consil(
+        *("tx", "submit", "sudo.sudo", "--call", inner, "--from", "//Alice", "--wait", "--rpc", node.url)
+    )
+    assert "failed (system.BadOrigin" in refused.stderr
+    assert stakes(node) == [8]
+
+
+def test_a_call_in_a_block_is_shown_as_it_is_typed(
+    node: FakeChain, document: Document, consil: Consil
+) -> None:
+    document(
+        *("tx", "sudo", "balances.force_transfer", "--source", "//Bob", "--destination", "//Alice"),
+        *("--amount", "1.5", "--from", "//Alice", "--wait", "--rpc", node.url),
+    )
+    shown = consil("query", "block", "2", "--rpc", node.url).stdout
+    assert "call=balances.force_transfer --source 5" in shown
+    assert "--amount '1.5 CNS'" in shown
+
+
+def test_what_root_is_refused_is_said_by_name(node: FakeChain, consil: Consil) -> None:
+    result = consil(
+        *("tx", "sudo", "validators.remove", "--account", "//Alice"),
+        *("--from", "//Alice", "--wait", "--rpc", node.url),
+    )
+    assert result.exit_code == 1
+    assert "failed (validators.LastValidator: Nobody else is in the set" in result.stderr
+
+
+def test_who_is_not_root_pays_nothing(node: FakeChain, refusal: Refusal) -> None:
+    line = refusal(
+        *("tx", "sudo", "validators.remove", "--account", "//Alice"), *("--from", "//Bob", "--rpc", node.url)
+    )
+    assert "//Bob is not the sudo account of this chain" in line
+    assert free(node, BOB) == 1000 * TOKEN
+
+
+@pytest.mark.parametrize(
+    ("inner", "said"),
+    [
+        ("", "names no call"),
+        ("validators.add 'x", "No closing quotation"),
+        ("validators.add //Bob", "'//Bob' stands alone"),
+        ("validators.add --account", "--account lacks a value"),
+        ("validators.add --account //Bob", "lacks arguments"),
+        ("validators.none --account //Bob", "no call of validators is named 'none'"),
+        ("offences.report --evidence x", "no call of offences is named 'report'"),
+    ],
+)
+def test_a_call_that_is_none_is_one_line(node: FakeChain, refusal: Refusal, inner: str, said: str) -> None:
+    line = refusal("tx", "submit", "sudo.sudo", "--call", inner, "--from", "//Alice", "--rpc", node.url)
+    assert said in line
+
+
+def test_a_call_as_argument_is_explained(node: FakeChain, consil: Consil) -> None:
+    result = consil("tx", "submit", "sudo.sudo", "--rpc", node.url, "--help")
+    assert "a call in quotes, such as 'balances.transfer" in result.stdout
+    result = consil("tx", "sudo", "validators.add", "--rpc", node.url, "--help")
+    assert "tx sudo validators.add [ARGUMENTS] --from KEY" in result.stdout
+    assert "--stake" in result.stdout
+
+
+def test_a_session_key_is_made_by_the_node_and_registered(node: FakeChain, document: Document) -> None:
+    new = SigningKey(Seed(b"\x77" * 32))
+    node.methods["author_rotateKeys"] = lambda who: {
+        "key": f"0x{new.public_key.hex()}",
+        "proof": f"0x{prove_possession(new, GENESIS_HASH, AccountId(bytes.fromhex(who[2:]))).hex()}",
+    }
+    sent = document("key", "rotate-session", "--from", "//Bob", "--wait", "--rpc", node.url)
+    assert "session.KeySet" in [event["event"] for event in sent["events"]]
+    assert node.chain.runtime.query(node.chain.state, "session.key_of", account(BOB)) == new.public_key

@@ -134,10 +134,11 @@ class Chain:
         )
         return Block(header, body)
 
-    def grow(self, *candidates: Extrinsic) -> Executed:
+    def grow(self, *candidates: Extrinsic, inherents: Sequence[Call] = ()) -> Executed:
         """Apply a block of all these, as others would: by executing it. Invariants hold afterwards."""
-        block, built = self.block(candidates)
+        block, built = self.block(candidates, inherents)
         assert len(block.body.extrinsics) == len(candidates)
+        assert len(block.body.inherents) == len(inherents)
         executed = self.runtime.execute_block(self.state, block)
         assert executed == built
         self.state.apply(executed.changes)
