@@ -30,7 +30,7 @@ from node.config import NodeConfig, StartError
 from node.consensus.engine import ConsensusEngine
 from node.consensus.instant import InstantEngine
 from node.consensus.interface import Peer
-from node.consensus.journal import Journal, JournalError
+from node.consensus.journal import Journal, JournalError, LostJournal
 from node.consensus.service import SimplexService
 from node.consensus_host import ConsensusHost, Reports
 from node.consensus_transport import ConsensusTransport
@@ -148,6 +148,7 @@ class Node:
         self._keys = config.directory / KEYSTORE_DIRECTORY
         self._faults = _faults(config)
         self._session_seed = self._find_session_seed()
+        self._journal = self._open_journal()
         self._session = None if self._session_seed is None else SigningKey(self._session_seed)
         self._verdicts = Verdicts()
         self._chain = Chain(database, Runtime(self._verdicts))
@@ -196,6 +197,20 @@ class Node:
         if not self._config.is_validator:
             return None
         return self._config.session_seed or session_seed(self._keys)
+
+    def _open_journal(self) -> Journal | None:
+        """The vote journal of who casts votes; a key that has lost it is not used. Raises JournalError."""
+        if self._session_seed is None or self._is_alone:
+            return None
+        key = SigningKey(self._session_seed).public_key
+        try:
+            journal = Journal(journal_path(self._keys, key), key)
+        except LostJournal as error:
+            _log.critical("%s; this node signs nothing, and follows", error)
+            self._session_seed = None
+            return None
+        self._opened.callback(journal.close)
+        return journal
 
     def _make_network(self, seed: Seed) -> Network:
         config = self._config
@@ -250,13 +265,11 @@ class Node:
             return InstantEngine(
                 self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=self._clock_ms
             )
-        journal = Journal(journal_path(self._keys, self._session.public_key), self._session.public_key)
-        self._opened.callback(journal.close)
         return SimplexService(
             self._host,
             ConsensusTransport(self._network),
             key=self._session,
-            journal=journal,
+            journal=self._journal,
             clock=self._clock_ms,
         )
 

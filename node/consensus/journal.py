@@ -54,6 +54,10 @@ class JournalError(Exception):
     """The key must not sign; the message says why, and what to do."""
 
 
+class LostJournal(JournalError):
+    """What the key signed is not known, so that it signs never again; everything else goes on."""
+
+
 class _Begin(Record, frozen=True, tag=0):
     """The first record."""
 
@@ -96,7 +100,8 @@ class Journal:
     def __init__(self, path: Path, key: PublicKey) -> None:
         """Open the journal of `key` and lock it for this process.
 
-        Raises JournalError if it is missing, damaged, of another key, in use, or cannot be written.
+        Raises LostJournal if it is missing, damaged or of another key, JournalError if it is in use or cannot
+        be written.
         """
         self._path = path
         with _explained(path):
@@ -242,7 +247,7 @@ def _read(path: Path, key: PublicKey | None) -> tuple[list[_Entry], bytes, int]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise JournalError(
+        raise LostJournal(
             f"{path} is missing, so that nobody knows what the key signed: rotate the session key, "
             f"or on a test network remove {path.parent.parent} and start anew"
         ) from None
@@ -263,7 +268,7 @@ def _read(path: Path, key: PublicKey | None) -> tuple[list[_Entry], bytes, int]:
     if not entries or not isinstance(entries[0], _Begin):
         raise _damaged(path, 0)
     if key is not None and entries[0].key != key:
-        raise JournalError(f"{path} belongs to another session key")
+        raise LostJournal(f"{path} belongs to another session key")
     return entries, checksum, start
 
 
@@ -279,8 +284,8 @@ def _payload(path: Path, data: bytes, start: int, checksum: bytes) -> bytes | No
     return data[body:end] if end + _CHECKSUM_BYTES <= len(data) else None
 
 
-def _damaged(path: Path, offset: int) -> JournalError:
-    return JournalError(f"{path} is damaged at byte {offset}: rotate the session key")
+def _damaged(path: Path, offset: int) -> LostJournal:
+    return LostJournal(f"{path} is damaged at byte {offset}: rotate the session key")
 
 
 def _frames(entries: Sequence[_Entry], checksum: bytes) -> tuple[bytes, bytes]:

@@ -16,6 +16,7 @@ from chainspec.presets import LOCAL, Network, build_spec
 from chainspec.spec import ChainSpec
 from frame.validators import Validator
 from node.config import NodeConfig, StartError
+from node.consensus.journal import Journal
 from node.db.database import Database
 from node.identity import SESSION_KEY, begin_journal
 from node.keystore.store import Keystore
@@ -166,27 +167,48 @@ async def test_a_busy_port_for_metrics_frees_what_was_bound_before(home: Home) -
         assert "pass another --prometheus-port" in await refused(home, prometheus_port=port)
 
 
-async def test_a_missing_vote_journal(home: Home) -> None:
-    home.journal.unlink()
-    assert "is missing, so that nobody knows what the key signed" in await refused(home)
+async def signs_nothing(home: Home, told: pytest.LogCaptureFixture) -> str:
+    """The one line with which the node starts without its vote; it makes no block."""
+    with trio.fail_after(60):
+        async with running(home.config()) as started:
+            question = {"jsonrpc": "2.0", "id": 1, "method": "system_consensus"}
+            async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started.rpc_port}") as http:
+                assert (await http.post("/", json=question)).json()["result"]["isVoting"] is False
+    [line] = [record.getMessage() for record in told.records if record.levelname == "CRITICAL"]
+    assert line.endswith("this node signs nothing, and follows")
+    return line
 
 
-async def test_a_damaged_vote_journal_stays_as_it_is(home: Home) -> None:
+async def test_a_missing_vote_journal(home: Home, caplog: pytest.LogCaptureFixture) -> None:
+    path = home.journal
+    path.unlink()
+    assert "is missing, so that nobody knows what the key signed" in await signs_nothing(home, caplog)
+    assert not path.exists()
+
+
+async def test_a_damaged_vote_journal_stays_as_it_is(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     data = bytearray(home.journal.read_bytes())
     data[len(data) // 2] ^= 1
     home.journal.write_bytes(data)
-    line = await refused(home)
+    line = await signs_nothing(home, caplog)
     assert "is damaged at byte" in line
     assert "rotate the session key" in line
     assert home.journal.read_bytes() == data
 
 
-async def test_a_vote_journal_of_another_key(home: Home) -> None:
+async def test_a_vote_journal_of_another_key(home: Home, caplog: pytest.LogCaptureFixture) -> None:
     path = home.journal
     path.unlink()
     begin_journal(home.directory / "keystore", SigningKey(Seed(bytes(32))).public_key)
     home.journal.rename(path)
-    assert "belongs to another session key" in await refused(home)
+    assert "belongs to another session key" in await signs_nothing(home, caplog)
+
+
+async def test_a_vote_journal_that_another_process_uses(home: Home) -> None:
+    journal = Journal(home.journal, KEY.public_key)
+    assert "is in use by another process" in await refused(home)
+    journal.close()
+    await goes_on(home)
 
 
 async def test_a_vote_whose_write_was_cut_off_was_never_sent(home: Home) -> None:
