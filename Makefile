@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check demo sim mutants bench lock clean
+.PHONY: help setup test check demo sim mutants chaos chaos-long bench lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -19,7 +19,7 @@ UV_LOCK := uv pip compile --quiet --python-version 3.11 --universal --fork-strat
   --no-header --no-annotate --allow-unsafe
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything pinned in lock/
 
@@ -50,6 +50,12 @@ sim: setup ## simulate consensus: SEEDS=n runs, starting at seed FROM=s
 
 mutants: setup ## plant bugs in the consensus engine and see which oracle notices each: a quarter of an hour
 	$(BIN)/python -m tests.simulation.mutants
+
+chaos: setup ## break real networks in four ways, as CI does: a minute and a half
+	$(BIN)/python -m tests.chaos.run --short
+
+chaos-long: setup ## break real networks in every way that is known: a quarter of an hour
+	$(BIN)/python -m tests.chaos.run
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run

@@ -5,17 +5,16 @@ import time
 from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import FrameType
 from typing import Annotated, Final
 
 import typer
 from msgspec import to_builtins
 
-from cli import testnet_break
+from cli import testnet_break, testnet_run
 from cli.errors import UserError
 from cli.options import Json, command_group, examples
 from cli.output import print_json, print_line, print_table, progress
-from cli.testnet_commands import Directory, Node, attempt, open_network, say
+from cli.testnet_commands import Directory, Node, attempt, open_network, say, stop_on_signals
 from cli.testnet_faults import NetworkFaults
 from cli.testnet_plan import DEFAULT_DIRECTORY, TestnetError
 from cli.testnet_processes import Testnet
@@ -52,7 +51,7 @@ def up(
 
     Keys and chain are made on the first start. //Alice to //Ferdie have tokens.
     """
-    _stop_on_signals()
+    stop_on_signals()
     network = _find_or_create(directory, validators, nodes)
     goes_on = False
     try:
@@ -150,6 +149,7 @@ def down(
 
 
 testnet_break.add_to(app)
+testnet_run.add_to(app)
 
 
 def _find_or_create(directory: Path, validators: int | None, nodes: int | None) -> Testnet:
@@ -180,16 +180,6 @@ def _stay(network: Testnet, as_json: bool) -> None:
     with suppress(KeyboardInterrupt):
         while True:
             signal.pause()
-
-
-def _stop_on_signals() -> None:
-    """A closed terminal and a polite kill are answered as Ctrl-C is."""
-
-    def stop(number: int, frame: FrameType | None) -> None:
-        raise KeyboardInterrupt
-
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, stop)
 
 
 def _print_status(network: Testnet, as_json: bool) -> None:

@@ -1,7 +1,9 @@
 """What the commands of `consil testnet` share: opening a network, and telling refusals and results."""
 
+import signal
 from collections.abc import Callable
 from pathlib import Path
+from types import FrameType
 from typing import Annotated, Any, TypeVar
 
 import typer
@@ -36,3 +38,13 @@ def say(document: Any, text: str, as_json: bool) -> None:
         print_json(document)
     else:
         print_line(text)
+
+
+def stop_on_signals() -> None:
+    """A closed terminal and a polite kill are answered as Ctrl-C is."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, stop)

@@ -7,7 +7,7 @@ from pathlib import Path
 from statistics import median
 from typing import Any, Final, Protocol
 
-from examples.demo.double_votes import count_double_votes
+from cli.testnet_votes import count_double_votes
 from examples.demo.narrator import Consil, DemoFailed, Narrator
 from primitives.vote import VOTE, Vote
 

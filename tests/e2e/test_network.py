@@ -12,7 +12,7 @@ import pytest
 from typer.testing import CliRunner
 
 from cli.main import app
-from examples.demo.double_votes import count_double_votes
+from cli.testnet_votes import count_double_votes
 from examples.demo.real import RealNetwork
 from node.identity import journal_path
 from primitives.types import PublicKey

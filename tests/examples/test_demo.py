@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from cli.testnet_processes import Testnet
+from cli.testnet_votes import count_double_votes
 from examples.demo import run
-from examples.demo.double_votes import count_double_votes
 from examples.demo.run import perform, stop
 from examples.demo.steps import steps
 from primitives.types import Signature

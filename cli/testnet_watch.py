@@ -1,0 +1,187 @@
+"""What the nodes of a local network say, held against each other: heights, blocks, votes, metrics."""
+
+import http.client
+from collections.abc import Iterable, Mapping
+from functools import cached_property
+from typing import Any, Final
+
+from msgspec.structs import replace
+
+from chainspec.genesis import GenesisBlock, genesis_block
+from chainspec.spec import parse_spec
+from cli.testnet_plan import TestnetError
+from cli.testnet_processes import Testnet
+from cli.testnet_votes import double_voters
+from node.consensus.leaders import leader_schedule
+from node.rpc.client import ClientError, RpcClient
+from primitives.block import block_hash
+from primitives.certificate import verify_vote
+from primitives.committee import Committee
+from primitives.types import BlockHash, EpochIndex
+from primitives.vote import VOTE, Vote
+
+ANSWER_TIMEOUT_S: Final = 5.0
+"""A node that is paused, or has too much to do, is passed over."""
+
+AHEAD: Final = 2
+"""The leader of that many views after the last finalized one can still be surprised."""
+
+
+class Contradiction(TestnetError):
+    """Nodes say what cannot both be true."""
+
+
+class Watcher:
+    """Asks the nodes, and remembers what they said. The committee must be that of the genesis block."""
+
+    def __init__(self, network: Testnet) -> None:
+        """Of a network that may not run yet."""
+        self._network = network
+        self._clients: dict[str, RpcClient] = {}
+        self._votes: set[Vote] = set()
+        self._next_vote: dict[str, int] = {}
+        self._next_height: dict[str, int] = {}
+        self._blocks: dict[int, tuple[str, str]] = {}
+        """By height: the block's hash, and who said so first."""
+
+    def close(self) -> None:
+        """Hang up."""
+        for client in self._clients.values():
+            client.close()
+
+    def forget(self, name: str) -> None:
+        """A node was started again: it counts its votes from 0, and may have another database."""
+        if client := self._clients.pop(name, None):
+            client.close()
+        self._next_vote.pop(name, None)
+        self._next_height.pop(name, None)
+
+    def ask(self, name: str, method: str, *params: Any) -> Any:
+        """Raises ClientError."""
+        client = self._clients.get(name)
+        if client is None:
+            url = self._network.plan(name).rpc_url
+            client = self._clients[name] = RpcClient(url, timeout_s=ANSWER_TIMEOUT_S)
+        return client.call(method, *params)
+
+    def height(self, name: str) -> int | None:
+        """The finalized height of a node; None if it does not answer."""
+        try:
+            return int(self.ask(name, "light_finalizedHeight"))
+        except ClientError:
+            return None
+
+    def heights(self, names: Iterable[str]) -> dict[str, int]:
+        """Finalized heights of those nodes that answer."""
+        found = {name: self.height(name) for name in names}
+        return {name: height for name, height in found.items() if height is not None}
+
+    def is_voting(self, name: str) -> bool | None:
+        """Whether a node says that it votes; None if it does not answer."""
+        try:
+            return bool(self.ask(name, "system_consensus")["isVoting"])
+        except ClientError:
+            return None
+
+    def metrics(self, name: str) -> Mapping[str, float]:
+        """Every metric of a node, by its name and labels; none if it does not answer."""
+        port = self._network.plan(name).metrics_port
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=ANSWER_TIMEOUT_S)
+        try:
+            connection.request("GET", "/metrics")
+            text = connection.getresponse().read().decode()
+        except (OSError, http.client.HTTPException):
+            return {}
+        finally:
+            connection.close()
+        lines = (line.rpartition(" ") for line in text.splitlines() if line and not line.startswith("#"))
+        return {metric: float(value) for metric, _, value in lines}
+
+    def leader(self, names: Iterable[str]) -> str:
+        """The validator that leads soon. Raises TestnetError if nobody answers."""
+        for name in names:
+            try:
+                header = self.ask(name, "chain_getHeader")
+            except ClientError:
+                continue
+            schedule = leader_schedule(self._committee(header["epoch"]), block_hash(self.genesis.header))
+            view = int(header["view"]) + AHEAD
+            index = schedule[(view - 1) % len(schedule)]
+            return self._network.nodes[index].name
+        raise TestnetError("no node answers, so that nobody knows who leads")
+
+    def events(self, name: str, height: int) -> list[str] | None:
+        """Names such as `balances.Transferred` of all events of a block; None if the node does not answer."""
+        try:
+            found = self.ask(name, "chain_getEvents", self.ask(name, "chain_getBlockHash", height))
+        except ClientError:
+            return None
+        records = [*found["events"], *(event for call in found["calls"] for event in call["events"])]
+        return [f"{record['pallet']}.{record['event']}" for record in records]
+
+    def is_final(self, names: Iterable[str], extrinsic: str) -> bool:
+        """Whether a node says that an extrinsic is final."""
+        for name in names:
+            try:
+                return bool(self.ask(name, "author_extrinsicStatus", extrinsic)["status"] == "finalized")
+            except ClientError:
+                continue
+        return False
+
+    def collect_votes(self, names: Iterable[str]) -> None:
+        """Remember every vote that nodes sent and received since they were asked before."""
+        for name in names:
+            try:
+                while (page := self.ask(name, "consensus_votes", self._next_vote.get(name, 0)))["votes"]:
+                    self._votes |= {VOTE.decode(bytes.fromhex(vote[2:])) for vote in page["votes"]}
+                    self._next_vote[name] = page["next"]
+            except ClientError:
+                continue
+
+    @property
+    def vote_count(self) -> int:
+        """Distinct votes that were looked at."""
+        return len(self._votes)
+
+    def double_votes(self, names: Iterable[str]) -> list[str]:
+        """Who signed two votes that convict it, by name; once for each such pair."""
+        asked = tuple(names)
+        found = double_voters(self._votes, lambda vote: self._is_signed(vote, asked))
+        return [self._network.nodes[signer].name for signer, _, _ in found]
+
+    def ensure_same_chain(self, names: Iterable[str]) -> int:
+        """The highest block on which two nodes agree. Raises Contradiction if any two do not."""
+        agreed = 0
+        for name, height in self.heights(names).items():
+            for number in range(self._next_height.get(name, 0), height + 1):
+                try:
+                    found = self.ask(name, "chain_getBlockHash", number)
+                except ClientError:
+                    break
+                known, teller = self._blocks.setdefault(number, (found, name))
+                if known != found:
+                    raise Contradiction(f"block {number} is {known} at {teller} and {found} at {name}")
+                agreed = number if teller != name else agreed
+                self._next_height[name] = number + 1
+        return agreed
+
+    @cached_property
+    def genesis(self) -> GenesisBlock:
+        """Block 0, from the chain specification."""
+        return genesis_block(parse_spec((self._network.directory / "chain.json").read_bytes()))
+
+    def _committee(self, epoch: EpochIndex) -> Committee:
+        return replace(self.genesis.committee, epoch=epoch)
+
+    def _is_signed(self, vote: Vote, names: Iterable[str]) -> bool:
+        """Whether an authority of the chain signed a vote."""
+        anchor = (vote.epoch - 1) * self.genesis.committee.last_height
+        for name in names:
+            try:
+                found = self.ask(name, "chain_getBlockHash", anchor)
+            except ClientError:
+                continue
+            if found is not None:
+                hash_ = BlockHash(bytes.fromhex(found[2:]))
+                return verify_vote(vote, self._committee(vote.epoch), hash_)
+        return False

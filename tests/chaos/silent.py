@@ -1,0 +1,24 @@
+"""A validator that says nothing in consensus: `python -m tests.chaos.silent node run ...`, like `consil`.
+
+It follows, votes and leads, and nobody ever hears of it.
+"""
+
+import node.node
+from cli.main import main
+from node.consensus.interface import Peer
+from node.consensus_transport import ConsensusTransport
+
+
+class SilentTransport(ConsensusTransport):
+    """Receives, and sends nothing."""
+
+    def send(self, peer: Peer, frame: bytes, *, urgent: bool) -> None:
+        """Do nothing."""
+
+    def broadcast(self, frame: bytes, *, urgent: bool) -> None:
+        """Do nothing."""
+
+
+if __name__ == "__main__":
+    node.node.ConsensusTransport = SilentTransport  # type: ignore[attr-defined]  # what nodes are built from
+    main()
