@@ -17,7 +17,7 @@ from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json
 from cli.specs import load_spec
 from node.config import NodeConfig, StartError
-from node.network.identity import Address, AddressError, parse_address
+from node.network.identity import OWN_MACHINE, Address, AddressError, parse_address
 from primitives.mnemonic import seed_from_uri
 
 if TYPE_CHECKING:
@@ -37,6 +37,17 @@ STATE_HISTORY_MIN: Final = 32
 
 PUBLIC_ADDRESSES_MAX: Final = 4
 """As many as fit into a validator's record of itself."""
+
+PublicAddresses = Annotated[
+    list[str] | None,
+    typer.Option(metavar="MULTIADDR", help="Where others reach a validator, if not where they see it."),
+]
+Mdns = Annotated[
+    bool | None,
+    typer.Option(
+        "--mdns/--no-mdns", help="Find nodes on the local network; on unless this node listens on loopback."
+    ),
+]
 
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
@@ -73,10 +84,8 @@ def run(
     listen: Annotated[
         str, typer.Option(metavar="MULTIADDR", help="Where peers reach this node.")
     ] = DEFAULT_LISTEN,
-    public_address: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MULTIADDR", help="Where others reach a validator, if not where they see it."),
-    ] = None,
+    public_address: PublicAddresses = None,
+    mdns: Mdns = None,
     rpc_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 9944,
     prometheus_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks one.", min=0, max=65535)] = 9615,
     no_prometheus: Annotated[bool, typer.Option("--no-prometheus", help="Serve no metrics.")] = False,
@@ -113,6 +122,7 @@ def run(
             listen=_address(listen, "--listen"),
             bootnodes=(*_boot_nodes(spec), *(_address(text, "--bootnode") for text in bootnode or ())),
             public_addresses=_public_addresses(public_address or []),
+            mdns=_is_reached_from_outside(_address(listen, "--listen")) if mdns is None else mdns,
             rpc_port=rpc_port,
             prometheus_port=None if no_prometheus else prometheus_port,
             undo_blocks=_history(state_history),
@@ -192,6 +202,11 @@ def _address(text: str, option: str) -> Address:
     except AddressError as error:
         form = "write /ip4/ADDRESS/tcp/PORT, and /p2p/ID after it for a peer"
         raise typer.BadParameter(f"{error}; {form}", param_hint=option) from None
+
+
+def _is_reached_from_outside(listen: Address) -> bool:
+    """Whether others than this machine's programs reach a node that listens there."""
+    return listen.host not in OWN_MACHINE and not listen.host.startswith("127.")
 
 
 def _public_addresses(texts: list[str]) -> tuple[Address, ...]:

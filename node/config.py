@@ -50,6 +50,9 @@ class NodeConfig:
     public_addresses: tuple[Address, ...] = ()
     """Where a validator says that others reach it; empty: where they say that they see it."""
 
+    mdns: bool = False
+    """Whether to find, and be found by, nodes of the chain on the local network."""
+
     @property
     def directory(self) -> Path:
         """Everything of this node on this chain."""

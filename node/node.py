@@ -37,6 +37,7 @@ from node.consensus_transport import ConsensusTransport
 from node.db.database import Database, Settings
 from node.db.errors import DatabaseError
 from node.db.schema import Genesis
+from node.discovery.mdns import MdnsService, MdnsSettings
 from node.discovery.service import DiscoveryService
 from node.discovery.service import Settings as DiscoverySettings
 from node.evidence.service import EvidenceService, Views
@@ -186,6 +187,9 @@ class Node:
             services += [self._votes, self._evidence, self._discovery]
             if self._engine is not None:
                 services.append(self._engine)
+            if self._config.mdns:
+                genesis = self._chain.database.genesis_hash
+                services.append(MdnsService(self._network, MdnsSettings(genesis=genesis)))
             for service in services:
                 nursery.start_soon(service.run)
             nursery.start_soon(self._watch, self._chain.follow())

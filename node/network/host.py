@@ -189,10 +189,12 @@ class Network:
         self._dialer.book.add(address)
         self._dialer.wake()
 
-    def hint(self, address: Address) -> None:
-        """Somebody says that a peer is there: worth a try, as what peers say of others is."""
-        if self._dialer.book.add(address, heard_at=trio.current_time()):
+    def hint(self, address: Address) -> bool:
+        """Somebody says that a peer is there: worth a try, as what peers say of others is. True if new."""
+        new = self._dialer.book.add(address, heard_at=trio.current_time())
+        if new:
             self._dialer.wake()
+        return new
 
     def reserve(self, peers: frozenset[PeerId]) -> None:
         """Name the nodes of the committee, which are dialed first and beyond the limit of our own dials."""
