@@ -34,8 +34,17 @@ class Oracle(Enum):
     DURABILITY = "durability"
     """Nothing leaves before it is durable."""
 
+    EVIDENCE = "evidence"
+    """No evidence names an honest key, and whoever is seen to contradict itself is convicted."""
+
     ACCUSATION = "accusation"
-    """Nobody honest is accused, and no fork is seen where there is none."""
+    """No honest peer is blamed, and no fork is seen where there is none."""
+
+    PATIENCE = "patience"
+    """No view of an honest leader is given up before its time."""
+
+    LIGHT = "light client"
+    """A light client believes what is final, and nothing else."""
 
     LIVENESS = "liveness"
     """Blocks become final once the network is well."""
@@ -60,7 +69,7 @@ class Judge:
 
     def __init__(self, chain: Chain, byzantine: frozenset[PublicKey]) -> None:
         self._chain = chain
-        self._byzantine = byzantine
+        self.byzantine = byzantine
         self.headers: dict[BlockHash, Header] = {block_hash(chain.genesis): chain.genesis}
         self._finalized: dict[int, BlockHash] = {0: block_hash(chain.genesis)}
         self._votes: dict[tuple[EpochIndex, View, PublicKey], list[Vote]] = defaultdict(list)
@@ -87,8 +96,8 @@ class Judge:
         match finding:
             case Evidence(first=first):
                 member = self._committee(first.epoch).members[first.signer]
-                if member.key not in self._byzantine:
-                    raise Violation(Oracle.ACCUSATION, "evidence names an honest key")
+                if member.key not in self.byzantine:
+                    raise Violation(Oracle.EVIDENCE, "evidence names an honest key")
             case Misbehaviour(peer=peer, reason=reason):
                 if peer in honest:
                     raise Violation(Oracle.ACCUSATION, f"an honest peer is accused of {reason}")
@@ -156,7 +165,7 @@ class Judge:
         for_it = sum(
             member.stake
             for index, member in enumerate(members)
-            if index in signers or member.key in self._byzantine
+            if index in signers or member.key in self.byzantine
         )
         return 3 * for_it > 2 * sum(member.stake for member in members)
 

@@ -39,6 +39,7 @@ from primitives.vote import Vote
 from tests.simulation.chain import Chain
 from tests.simulation.keys import SimulatedKey
 from tests.simulation.oracles import Judge
+from tests.simulation.watch import Watch
 from tests.simulation.world import World
 
 
@@ -92,6 +93,7 @@ class Validator:
         self._executed: dict[BlockHash, Header] = {}
         self._once_executed: set[BlockHash] = set()
         self._epochs: Epochs
+        self._watch = Watch(name, setting.judge.byzantine, setting.verifier)
         self._genesis = setting.chain.genesis
 
     @property
@@ -108,8 +110,17 @@ class Validator:
         self.is_up = True
         self._executed = {}
         self._epochs = Epochs(self._start_core)
+        self._watch.restart()
         self._world.note(self.name, f"starts at height {self.height}")
-        self._perform(self._epochs.begin(self._position(), self._now(), is_listening=True))
+        self._begin(is_listening=True)
+
+    def _begin(self, *, is_listening: bool) -> None:
+        has_ended = self._epochs.has_begun and self._epochs.core.ended
+        actions = self._epochs.begin(self._position(), self._now(), is_listening=is_listening)
+        core = self._epochs.core
+        memory = self._memory(core.epoch.index)
+        self._watch.begun(actions, core, self._world.now_ms, memory, has_ended=has_ended)
+        self._perform(actions)
 
     def crash(self) -> None:
         """Lose everything but the disk."""
@@ -119,20 +130,22 @@ class Validator:
         self._life += 1
 
     def _start_core(self, position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
-        index = position.epoch.index
-        memory = Memory(
-            votes=tuple(vote for vote in self.disk.votes if vote.epoch == index),
-            certificates=tuple(cert for cert in self.disk.certificates if cert.epoch == index),
-            heard=tuple(vote for vote in self.disk.heard if vote.epoch == index),
-            stop=self.disk.stop,
-        )
         return self._setting.core(
             position,
-            memory,
+            self._memory(position.epoch.index),
             key=self._key,
             verifier=self._setting.verifier,
             silent=silent,
             is_listening=is_listening,
+        )
+
+    def _memory(self, epoch: EpochIndex) -> Memory:
+        disk = self.disk
+        return Memory(
+            votes=tuple(vote for vote in disk.votes if vote.epoch == epoch),
+            certificates=tuple(cert for cert in disk.certificates if cert.epoch == epoch),
+            heard=tuple(vote for vote in disk.heard if vote.epoch == epoch),
+            stop=disk.stop,
         )
 
     def _position(self) -> Position:
@@ -167,7 +180,9 @@ class Validator:
             self._handle(Received(self._now(), sender, message))
 
     def _handle(self, observed: Input) -> None:
-        self._perform(self._epochs.handle(observed))
+        actions = self._epochs.handle(observed)
+        self._watch.handled(observed, actions, self._epochs.core, self._world.now_ms)
+        self._perform(actions)
 
     def _later(self, delay_ms: int, observe: Callable[[], Input | None]) -> None:
         """Hand the engine an input after a while, unless the process died meanwhile."""
@@ -324,4 +339,4 @@ class Validator:
         self.disk.finals[action.epoch] = action.certificate
         self._setting.judge.on_commit(action.blocks)
         if self._epochs.core.ended:
-            self._perform(self._epochs.begin(self._position(), self._now()))
+            self._begin(is_listening=False)

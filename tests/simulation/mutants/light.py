@@ -20,4 +20,3 @@ _overlooks("next_set_unchecked", Flaw.WRONG_SUCCESSOR, "take any committee for t
 _overlooks("light_finality_unchecked", Flaw.NOT_FINAL, "take a notarized header for a final one")
 _overlooks("light_certificate_unchecked", Flaw.BAD_CERTIFICATE, "take too few signatures")
 _overlooks("light_chain_unchecked", Flaw.NOT_A_CHAIN, "follow headers that are no chain")
-_overlooks("light_height_unchecked", Flaw.WRONG_HEIGHT, "end an epoch before its last block")

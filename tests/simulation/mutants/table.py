@@ -18,7 +18,15 @@ SEEDS: Final = 400
 """Seeds from 1 that a mutant is given to survive."""
 
 SAFETY_ORACLES: Final = frozenset(
-    {Oracle.AGREEMENT, Oracle.CERTIFICATES, Oracle.DOUBLE_VOTE, Oracle.AUDIT, Oracle.DURABILITY}
+    {
+        Oracle.AGREEMENT,
+        Oracle.CERTIFICATES,
+        Oracle.DOUBLE_VOTE,
+        Oracle.EVIDENCE,
+        Oracle.AUDIT,
+        Oracle.DURABILITY,
+        Oracle.LIGHT,
+    }
 )
 """Who a mutant that breaks safety is to be noticed by."""
 

@@ -11,7 +11,7 @@ from node.consensus.tally import Tally
 from node.consensus.views import Views
 from primitives.certificate import Certificate
 from primitives.types import View
-from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
+from primitives.vote import NO_BLOCK, Evidence, Vote, VoteKind, vote_message
 from tests.simulation.mutants.plant import Breaks, Family, Real, instead, value
 
 plant = Family("Voting")
@@ -151,11 +151,18 @@ def nullify_with_finalize_forgiven(real: Real, votes: Tally, vote: Vote) -> list
     return [other for other in real(votes, vote) if other.kind == vote.kind]
 
 
-@plant.safety("takes NULLIFY before NOTARIZE for an equivocation", (tally, "conflict"))
-def notarize_after_nullify_convicted(real: Real, first: Vote, second: Vote) -> bool:
-    kinds = {first.kind, second.kind}
-    is_both = kinds == {VoteKind.NULLIFY, VoteKind.NOTARIZE}
+def _convicts_also_late(real: Real, first: Vote, second: Vote) -> bool:
+    is_both = {first.kind, second.kind} == {VoteKind.NULLIFY, VoteKind.NOTARIZE}
     return is_both or bool(real(first, second))
+
+
+plant.register(
+    "notarize_after_nullify_convicted",
+    Breaks.SAFETY,
+    "takes NULLIFY with NOTARIZE for an equivocation",
+    instead(tally, "conflict", _convicts_also_late),
+    instead(core, "evidence_of", lambda _, first, second: Evidence(first, second)),
+)
 
 
 plant.register(
