@@ -22,7 +22,6 @@ from primitives.types import (
     BlockNumber,
     Hash,
     Nonce,
-    PublicKey,
     Stake,
     TimestampMs,
     View,
@@ -78,18 +77,20 @@ class Chain:
         self.state = DictState()
         self.state.apply(self.runtime.build_genesis(genesis_config()))
         self.hashes = [GENESIS_HASH]
+        self.author = ALICE.public_key
+        """Session key of the author of the blocks to come."""
 
     @property
     def parent(self) -> BlockHash:
         """The newest block."""
         return self.hashes[-1]
 
-    def context(self, timestamp_ms: int | None = None, author: PublicKey = ALICE.public_key) -> BlockContext:
+    def context(self, timestamp_ms: int | None = None) -> BlockContext:
         """Of the next block."""
         height = len(self.hashes)
         timestamp_ms = START_MS + height * BLOCK_TIME_MS if timestamp_ms is None else timestamp_ms
         epoch = self.runtime.committee(self.state).epoch
-        return BlockContext(epoch, BlockNumber(height), self.parent, TimestampMs(timestamp_ms), author)
+        return BlockContext(epoch, BlockNumber(height), self.parent, TimestampMs(timestamp_ms), self.author)
 
     def sign(
         self,
