@@ -85,6 +85,14 @@ class Hello(Record, frozen=True, tag=0):
     """Signature of `proof_message` by the session key; an authority must have one."""
 
 
+class SessionProof(Record, frozen=True):
+    """A session key, and its word that it stands behind the sender."""
+
+    key: Bytes32
+    proof: Bytes64
+    """Signature of `proof_message`."""
+
+
 class Status(Record, frozen=True, tag=1):
     """Sign of life, sent once a second and when something changed."""
 
@@ -93,6 +101,9 @@ class Status(Record, frozen=True, tag=1):
         tuple[Annotated[str, Meta(max_length=ADDRESS_LENGTH_MAX)], ...], Meta(max_length=ADDRESSES_MAX)
     ]
     """Multiaddresses of other nodes; empty when they have not changed since the last time."""
+
+    session: SessionProof | None = None
+    """The session key that the sender votes with; None when it has not changed since the last time."""
 
 
 class Goodbye(Record, frozen=True, tag=2):
@@ -132,6 +143,16 @@ class LocalHello:
 def proof_message(genesis: bytes, peer_id: PeerId) -> bytes:
     """What a session key signs, so that the proof is worth nothing on another chain or for another node."""
     return domain("session-proof") + genesis + peer_id.encode("ascii")
+
+
+def prove_session(signer: SessionSigner, genesis: bytes, peer_id: PeerId) -> SessionProof:
+    """What shows that the holder of a session key stands behind `peer_id`."""
+    return SessionProof(signer.public_key, signer.sign(proof_message(genesis, peer_id)))
+
+
+def verify_session(session: SessionProof, genesis: bytes, peer_id: PeerId) -> bool:
+    """Whether the holder of the key stands behind `peer_id`."""
+    return verify(session.key, proof_message(genesis, peer_id), session.proof)
 
 
 def verify_hello(hello: Hello, genesis: bytes, peer_id: PeerId) -> None:

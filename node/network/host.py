@@ -161,6 +161,10 @@ class Network:
         """Name the current committee, whose members always find a free slot."""
         self._peering.table.authorities = session_keys
 
+    def set_signer(self, signer: SessionSigner) -> None:
+        """Vouch for this node with another session key from now on."""
+        self._peering.set_signer(signer)
+
     def set_status(self, finalized_height: int) -> None:
         """What the next heartbeats say of this node."""
         self._peering.finalized_height = finalized_height

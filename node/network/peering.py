@@ -3,7 +3,7 @@
 import logging
 import random
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, NoReturn
 
@@ -14,7 +14,7 @@ from node.network.budget import Budget
 from node.network.channel import Channel, Lanes
 from node.network.counters import Counters
 from node.network.dial import Dialer, credible
-from node.network.hello import LocalHello, Refusal, Refused, Status, verify_hello
+from node.network.hello import LocalHello, Refusal, Refused, SessionSigner, Status, verify_hello
 from node.network.identity import (
     OWN_MACHINE,
     Address,
@@ -101,6 +101,9 @@ class Peering:
         """What each session's writers read from, one pair for each channel."""
 
         self._local = local
+        self._session: hello.SessionProof | None = None
+        """What proves the session key, since it was changed."""
+
         self._dialer = dialer
         self._hearsay = Budget(HEARSAY_MAX, HEARSAY_S)
         self._visits_left = Budget(VISITS_MAX, VISITS_WINDOW_S)
@@ -213,6 +216,21 @@ class Peering:
         self._counters.refused[REFUSED_BY_PEER if refused.by_peer else refused.reason] += 1
         LOGGER.info("connection with %s refused: %r", session.peer, refused.reason)
 
+    def set_signer(self, signer: SessionSigner) -> None:
+        """Prove another session key from now on, to those who are connected too."""
+        self._local = replace(self._local, signer=signer)
+        self._session = hello.prove_session(signer, self._local.genesis, self._local.peer_id)
+        for session in self.sessions.values():
+            session.nudge()
+
+    def _note_session(self, session: Session, proof: hello.SessionProof | None) -> None:
+        """Take over a peer's new session key. Raises ProtocolViolation."""
+        if proof is None:
+            return
+        if not hello.verify_session(proof, self._local.genesis, session.peer):
+            raise ProtocolViolation(Refusal.BAD_SESSION_PROOF)
+        self.table.set_session_key(session.peer, proof.key)
+
     def _hello(self) -> hello.Hello:
         return self._local.at(self.finalized_height, self.listen_port)
 
@@ -297,11 +315,13 @@ class Peering:
     async def _send_status(self, session: Session, stream: Stream) -> None:
         """Heartbeats until the session ends; then, if it is ours to end, the reason."""
         told: tuple[Address, ...] = ()
+        proved: hello.SessionProof | None = None
         while not session.leaving:
             news = () if told is self._listening else _addresses_for(session, self._listening)
-            told = self._listening
+            key = None if proved is self._session else self._session
+            told, proved = self._listening, self._session
             try:
-                await send(stream, Status(finalized_height=self.finalized_height, addresses=news))
+                await send(stream, Status(self.finalized_height, news, key))
             except StreamClosed:
                 return session.close("hello stream closed")
             await trio.sleep(NEWS_PAUSE_S)
@@ -334,6 +354,7 @@ class Peering:
             if not isinstance(message, Status) or messages > MESSAGES_PER_HEARTBEAT_MAX:
                 raise ProtocolViolation("hello protocol flooded or started again")
             self.table.set_height(session.peer, message.finalized_height)
+            self._note_session(session, message.session)
             self._believe(session, message.addresses)
 
     def _believe(self, session: Session, addresses: tuple[str, ...]) -> None:

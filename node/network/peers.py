@@ -147,6 +147,11 @@ class PeerTable:
         if peer := self._peers.get(peer_id):
             self._peers[peer_id] = replace(peer, finalized_height=finalized_height)
 
+    def set_session_key(self, peer_id: PeerId, session_key: bytes) -> None:
+        """Note that a peer, if it is still connected, has proved another session key."""
+        if peer := self._peers.get(peer_id):
+            self._peers[peer_id] = replace(peer, session_key=session_key)
+
     def get(self, peer_id: PeerId, now: float) -> PeerInfo | None:
         """The connected peer, with its score."""
         peer = self._peers.get(peer_id)
@@ -162,8 +167,9 @@ class PeerTable:
         return self._peers.values()
 
     def is_authority(self, peer: PeerInfo) -> bool:
-        """Whether the peer proved a session key of the current committee."""
-        return peer.session_key in self.authorities
+        """Whether the peer's newest session key is of the committee; `peer` may be an older record."""
+        newest = self._peers.get(peer.peer_id, peer)
+        return newest.session_key in self.authorities
 
     def peer_of(self, session_key: bytes) -> PeerId | None:
         """The connected peer that proved `session_key`; the latest, should there be two."""

@@ -28,7 +28,7 @@ from tests.node.network.networks import (
 )
 
 OTHER_CHAIN: Bytes32 = b"\x08" * 32
-SESSION = SigningKey(Seed(b"\x05" * 32))
+SESSION, OTHER_SESSION, NEXT_SESSION = (SigningKey(Seed(bytes([byte]) * 32)) for byte in (5, 6, 7))
 
 
 async def ask(network: Network, peer: PeerId, question: bytes, timeout_s: float = PATIENCE_S) -> bytes:
@@ -315,6 +315,33 @@ async def test_a_forged_session_proof_is_refused(nursery: trio.Nursery) -> None:
     )
     async with raw_peer(network.listening, 2, copied.at(0, 0)) as peer:
         assert await peer.answer() == hello.Goodbye(reason=Refusal.BAD_SESSION_PROOF)
+    assert network.peer_of(SESSION.public_key) is None
+    nursery.cancel_scope.cancel()
+
+
+async def test_another_session_key_is_learned_without_a_new_connection(nursery: trio.Nursery) -> None:
+    validator = Network(config(1, session=SESSION))
+    channel = validator.channel(CHANNEL, CHANNEL_LIMITS)
+    await nursery.start(validator.run)
+    follower = await start(nursery, config(2, validator.listening, session=OTHER_SESSION))
+    await eventually(lambda: follower.peer_of(SESSION.public_key) == validator.peer_id)
+    validator.set_authorities(frozenset({NEXT_SESSION.public_key}))
+    assert channel.broadcast(b"vote", where=validator.is_authority) == 0
+    follower.set_signer(NEXT_SESSION)
+    await eventually(lambda: validator.peer_of(NEXT_SESSION.public_key) == follower.peer_id)
+    assert validator.peer_of(OTHER_SESSION.public_key) is None
+    assert channel.broadcast(b"vote", where=validator.is_authority) == 1
+    assert validator.counters.peers == 1
+    nursery.cancel_scope.cancel()
+
+
+async def test_a_forged_proof_of_another_session_key_is_charged(nursery: trio.Nursery) -> None:
+    network = await start(nursery, config(1))
+    proof = hello.prove_session(SESSION, GENESIS, peer_id_of(seed(3)))
+    async with raw_peer(network.listening, 2, local_hello(2).at(0, 0)) as peer:
+        assert isinstance(await peer.answer(), hello.Hello)
+        await peer.say(hello.Status(finalized_height=0, addresses=(), session=proof))
+        await eventually(lambda: network.peers() == ())
     assert network.peer_of(SESSION.public_key) is None
     nursery.cancel_scope.cancel()
 
