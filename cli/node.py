@@ -5,18 +5,19 @@ import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
 from cli.errors import UserError
+from cli.joining import Joining
 from cli.node_check import EPILOG, check
 from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json
 from cli.specs import load_spec
-from node.config import NodeConfig, StartError
+from node.config import NodeConfig, StartError, SyncMode
 from node.network.identity import OWN_MACHINE, Address, AddressError, parse_address
 from primitives.mnemonic import seed_from_uri
 
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from chainspec.spec import ChainSpec
     from node.node import Started
+    from node.snapshot.join import Progress
 
 app = command_group()
 app.command(epilog=EPILOG)(check)
@@ -49,6 +51,11 @@ Mdns = Annotated[
     ),
 ]
 
+Sync = Annotated[
+    SyncMode,
+    typer.Option(help="How a new node begins: full executes every block, snapshot fetches a recent state."),
+]
+
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _PERSON: Final = "Vote with the well-known key of this name, on a development chain."
@@ -59,6 +66,7 @@ _PERSON: Final = "Vote with the well-known key of this name, on a development ch
         "consil node run --dev                                       a throw-away chain of one node",
         "consil node run --chain chain.json --validator --base-path /var/lib/consil",
         "consil node run --chain chain.json --bootnode /ip4/10.0.0.1/tcp/30333/p2p/12D3KooW...",
+        "consil node run --chain chain.json --sync snapshot          join a long chain in a minute",
     )
 )
 def run(
@@ -95,6 +103,7 @@ def run(
             metavar="BLOCKS", help=f"Keep old state this long: {STATE_HISTORY_MIN} or more, or archive."
         ),
     ] = STATE_HISTORY,
+    sync: Sync = SyncMode.FULL,
     log: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     faults: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
@@ -108,7 +117,7 @@ def run(
     if len(chosen) > 1:
         raise typer.BadParameter("a node votes with one key", param_hint="--alice, --bob, --charlie, --dave")
     _set_up_log(log)
-    with ExitStack() as stack:
+    with ExitStack() as stack, closing(Joining()) as joining:
         if tmp or (dev and base_path == DEFAULT_BASE_PATH):
             base_path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="consil-")))
         spec = load_spec("dev" if dev else chain)
@@ -127,11 +136,14 @@ def run(
             prometheus_port=None if no_prometheus else prometheus_port,
             undo_blocks=_history(state_history),
             faults=faults,
+            sync=sync,
         )
-        _serve(config, lambda started: _show(config, started, as_json))
+        _serve(config, lambda started: _show(config, started, joining, as_json), joining.show)
 
 
-def _serve(config: NodeConfig, on_started: Callable[["Started"], None]) -> None:
+def _serve(
+    config: NodeConfig, on_started: Callable[["Started"], None], on_joining: Callable[["Progress"], None]
+) -> None:
     """Be a node until Ctrl-C or SIGTERM. Raises UserError if it cannot start, or has to stop."""
     import trio
 
@@ -144,7 +156,7 @@ def _serve(config: NodeConfig, on_started: Callable[["Started"], None]) -> None:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_on, signals, nursery.cancel_scope)
                 try:
-                    await run_node(config, on_started)
+                    await run_node(config, on_started, on_joining)
                 except* StartError as group:
                     refused.append(_first(group))
                 nursery.cancel_scope.cancel()
@@ -172,7 +184,8 @@ def _first(error: BaseException) -> StartError:
     return error
 
 
-def _show(config: NodeConfig, started: "Started", as_json: bool) -> None:
+def _show(config: NodeConfig, started: "Started", joining: Joining, as_json: bool) -> None:
+    joining.close()
     document = {
         "chain": config.spec.id,
         "name": config.name,

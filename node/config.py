@@ -1,6 +1,7 @@
 """What one node is told to be. Read once from the command line, validated there, and never changed."""
 
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
 
 class StartError(Exception):
     """The node cannot start; one line says why and what to do."""
+
+
+class SyncMode(StrEnum):
+    """How a node without a database gets one."""
+
+    FULL = "full"
+    """It executes every block from the genesis block on."""
+
+    SNAPSHOT = "snapshot"
+    """It fetches the state of a recent finalized block from its peers, with the proofs that it is the one."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,6 +54,8 @@ class NodeConfig:
 
     undo_blocks: int | None
     """Blocks whose old state is kept; None: all."""
+
+    sync: SyncMode = SyncMode.FULL
 
     faults: Path | None = None
     """A plan of what is wrong on purpose, for test networks; None: nothing."""

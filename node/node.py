@@ -26,7 +26,7 @@ from node.authorship.author import Author
 from node.blobs.service import BlobService
 from node.blobs.store import BlobError, BlobStore, StoreLimits
 from node.chain import Chain
-from node.config import NodeConfig, StartError
+from node.config import NodeConfig, StartError, SyncMode
 from node.consensus.engine import ConsensusEngine
 from node.consensus.instant import InstantEngine
 from node.consensus.interface import Peer
@@ -58,6 +58,8 @@ from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.methods import About, Methods
 from node.rpc.server import HttpServer, PortInUse, rpc_route
 from node.rpc.upload import upload_route
+from node.snapshot.join import Progress, join
+from node.snapshot.service import SnapshotService
 from node.sync.importer import Importer
 from node.sync.service import Consensus, SyncService
 from primitives.block import Block, Body, block_hash
@@ -116,12 +118,21 @@ class Started:
     """Where peers reach it; None if it accepts no connections."""
 
 
-async def run(config: NodeConfig, on_started: Callable[[Started], None]) -> None:
-    """Be a node until cancelled. Raises StartError with one line for the operator."""
+async def run(
+    config: NodeConfig,
+    on_started: Callable[[Started], None],
+    on_joining: Callable[[Progress], None] = lambda _: None,
+) -> None:
+    """Be a node until cancelled. Raises StartError with one line for the operator.
+
+    `on_joining` hears how far a node is that fetches its first state from its peers.
+    """
     _ensure_machine()
     trouble: list[BaseException] = []
     try:
         _begin_known_key(config)
+        if config.sync is SyncMode.SNAPSHOT:
+            await _join(config, on_joining)
         async with _database(config) as database:
             with ExitStack() as opened:
                 await Node(config, database, opened).run(on_started)
@@ -154,6 +165,7 @@ class Node:
         self._verdicts = Verdicts()
         self._chain = Chain(database, Runtime(self._verdicts))
         self._network = self._make_network(config.node_seed or node_seed(self._keys))
+        SnapshotService(database, self._network)
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
         self._attestation = self._make_attestation()
@@ -398,6 +410,29 @@ class Node:
         if isinstance(engine, SimplexService):
             return engine.is_voting
         return engine is not None
+
+
+async def _join(config: NodeConfig, on_progress: Callable[[Progress], None]) -> None:
+    """Fetch the state from peers, unless there is a database. Raises DatabaseError, StartError."""
+    place = config.directory / DATABASE_DIRECTORY
+    if place.exists():
+        _log.info("there is a database already: it goes on from there")
+        return
+    if config.spec.consensus.engine == "instant":
+        raise StartError("this chain has one author and no peers to fetch a state from: leave out --sync")
+    genesis = genesis_of(config.spec)
+    network = NetworkConfig(
+        listen=None,
+        seed=config.node_seed or node_seed(config.directory / KEYSTORE_DIRECTORY),
+        genesis=block_hash(genesis.block.header),
+        role=Role.FULL,
+        bootnodes=config.bootnodes,
+    )
+    height = await join(place, genesis, network, on_progress)
+    if height is None:
+        _log.info("the chain is too young for a snapshot: it is followed from the genesis block")
+    else:
+        _log.info("joined at block %d; the blocks since then come next", height)
 
 
 @asynccontextmanager

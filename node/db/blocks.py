@@ -1,5 +1,6 @@
 """Reading finalized blocks, what they did, and what proves that they are final."""
 
+from itertools import islice
 from typing import NamedTuple, TypeVar
 
 from node.db.errors import DatabaseCorrupt
@@ -128,6 +129,20 @@ class BlockReader:
             if header is None or certificate is None:
                 return None
             return EpochProof(header, certificate, end.next_committee)
+
+    def ends(self, count_max: int) -> tuple[BlockNumber, ...]:
+        """The last heights of the newest epochs that have ended, ascending, but for block 0."""
+        with self._store.read() as snapshot:
+            newest = snapshot.cursor(Table.EPOCHS)
+            rows = islice(newest.iterprev(keys=False), count_max) if newest.last() else iter(())
+            heights = [decoded(EPOCH_END, row).height for row in rows]
+            return tuple(height for height in reversed(heights) if height)
+
+    def running_epoch(self) -> EpochIndex:
+        """The epoch of the next block."""
+        with self._store.read() as snapshot:
+            newest = snapshot.cursor(Table.EPOCHS)
+            return EpochIndex(number_of(newest.key()) + 1 if newest.last() else 0)
 
     def place_of(self, extrinsic: ExtrinsicHash) -> Place | None:
         """Where `extrinsic` was included."""

@@ -26,6 +26,7 @@ from node.db.schema import (
     HEAD_KEY,
     HOLD_LEVELS,
     SCHEMA_KEY,
+    SCHEMA_ROW,
     SCHEMA_VERSION,
     Finalized,
     Genesis,
@@ -226,7 +227,7 @@ class Database:
             if genesis is None:
                 raise DatabaseError(f"there is no chain in {self._store.path}; start a node there first")
             return self._store.write(lambda transaction: _begin(transaction, genesis))
-        if version != _SCHEMA:
+        if version != SCHEMA_ROW:
             number = int.from_bytes(version, "big")
             raise OtherSchema(
                 f"{self._store.path} has schema version {number}, this release reads {SCHEMA_VERSION}; "
@@ -391,12 +392,9 @@ class Database:
                 self._checkpoint_height = self._head.height
 
 
-_SCHEMA: Final = SCHEMA_VERSION.to_bytes(4, "big")
-
-
 def _begin(transaction: Transaction, genesis: Genesis) -> Head:
     finalized = Finalized(genesis.block, BlockOutcome((), ()), genesis.committee)
-    transaction.put(Table.META, SCHEMA_KEY, _SCHEMA)
+    transaction.put(Table.META, SCHEMA_KEY, SCHEMA_ROW)
     return flush.write_block(transaction, finalized, placed(genesis.changes))
 
 

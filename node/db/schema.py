@@ -120,6 +120,7 @@ CHANGES: Final = Codec[Changes](Changes)
 HEAD: Final = Codec[Head](Head)
 HEAD_KEY: Final = b"head"
 SCHEMA_KEY: Final = b"schema"
+SCHEMA_ROW: Final = SCHEMA_VERSION.to_bytes(4, "big")
 JOINED_KEY: Final = b"joined"
 """Where the node joined by snapshot: of older blocks it has the last headers of the epochs, and no more."""
 

@@ -56,6 +56,10 @@ class Transaction:
         """Remove the row at `key`, if there is one."""
         self._inner.delete(key, db=self._tables[table])
 
+    def clear(self, table: Table) -> None:
+        """Remove all rows."""
+        self._inner.drop(self._tables[table], delete=False)
+
     def cursor(self, table: Table) -> "lmdb.Cursor[bytes]":
         """A cursor, for ranges and for many rows at once."""
         return self._inner.cursor(self._tables[table])
