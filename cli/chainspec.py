@@ -19,6 +19,7 @@ from cli.specs import load_spec
 from frame.validators import Validator
 from node.keystore.store import Keystore
 from primitives.block import block_hash
+from primitives.ss58 import encode_address
 from primitives.types import AccountId, PublicKey, Stake
 
 app = command_group()
@@ -121,6 +122,7 @@ def _show(spec: ChainSpec, as_json: bool, more: dict[str, str]) -> None:
         print_json(document)
         return
     consensus = spec.consensus
+    sudo, prefix = spec.genesis.runtime_genesis.config.sudo, spec.properties.ss58_format
     endowments = spec.genesis.runtime_genesis.config.balances.endowments
     print_fields(
         {
@@ -130,6 +132,7 @@ def _show(spec: ChainSpec, as_json: bool, more: dict[str, str]) -> None:
             "consensus": f"{consensus.engine}, a block every {consensus.block_time_ms} ms, "
             f"epochs of {consensus.epoch_length} blocks",
             "validators": "\n".join(f"0x{one.session_key.hex()}" for one in _validators(spec)),
+            "root": "nobody" if sudo is None else encode_address(AccountId(bytes(sudo.key)), prefix),
             "endowed": f"{len(endowments)} accounts",
             "boot nodes": "\n".join(spec.boot_nodes) or "none",
         }

@@ -24,11 +24,13 @@ from pallets.session import Engine
 from primitives.block import block_hash
 from primitives.committee import committee_root
 from primitives.hashing import blake2b_256
+from primitives.ss58 import decode_address
 from primitives.types import AccountId, Balance, Hash, PublicKey, Stake
 from runtime.constants import TOKEN
 from runtime.runtime import Runtime
 
 ALICE = "5FA9nQDVg267DEd8m1ZypXLBnvN7SFxYwV7ndqSYGiN9TTpu"
+BOB = "5GoNkf6WdbxCFnPdAnYYQyCjAKPJgLNxXwPjwTh6DGg6gN3E"
 CONFIG = ("genesis", "runtimeGenesis", "config")
 Edit = Callable[[dict[str, Any]], None]
 
@@ -122,6 +124,22 @@ def test_a_network_is_built_from_its_validators() -> None:
     assert genesis_header(spec, Hash(bytes(32))).timestamp_ms == 1_800_000_000_000
 
 
+def test_a_specification_without_sudo_has_nobody_as_root() -> None:
+    spec = parse_spec(edited(without(*CONFIG, "sudo")))
+    assert genesis_config(spec).sudo is None
+    assert parse_spec(spec_text(spec)) == spec
+    state = DictState()
+    state.apply(genesis_changes(spec))
+    assert Runtime().query(state, "sudo.account") is None
+
+
+@pytest.mark.parametrize("name", sorted(PRESETS))
+def test_alice_is_root_of_a_preset(name: str) -> None:
+    state = DictState()
+    state.apply(genesis_changes(PRESETS[name]()))
+    assert Runtime().query(state, "sudo.account") == decode_address(ALICE)
+
+
 TAMPERED: list[Edit] = [
     at("forkId", value="other"),
     at("consensus", "blockTimeMs", value=501),
@@ -131,6 +149,8 @@ TAMPERED: list[Edit] = [
     at(*CONFIG, "session", "validators", 1, "stake", value=2),
     at(*CONFIG, "session", "validators", 1, "sessionKey", value="0x" + "11" * 32),
     at(*CONFIG, "timestamp", "nowMs", value=1),
+    at(*CONFIG, "sudo", "key", value=BOB),
+    at(*CONFIG, "sudo", value=None),
     without(*CONFIG, "balances", "endowments", 5),
 ]
 
@@ -202,6 +222,10 @@ REFUSED: list[tuple[str, Edit]] = [
         "$.genesis.runtimeGenesis.config.session.validators",
         at(*CONFIG, "session", "validators", 0, "stake", value=2**63 - 1),
     ),
+    ("$.genesis.runtimeGenesis.config.sudo.key", at(*CONFIG, "sudo", "key", value=ALICE[:-1] + "x")),
+    ("$.genesis.runtimeGenesis.config.sudo.key", at(*CONFIG, "sudo", "key", value=None)),
+    ("$.genesis.runtimeGenesis.config.sudo", at(*CONFIG, "sudo", value={})),
+    ("$.genesis.runtimeGenesis.config.sudo", at(*CONFIG, "sudo", "who", value=ALICE)),
 ]
 
 

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 from chainspec.presets import PRESETS
-from chainspec.spec import parse_spec
+from chainspec.spec import SudoConfig, parse_spec
+from primitives.ss58 import encode_address
+from primitives.types import AccountId
 from tests.cli.conftest import Consil
 
 Document = Callable[..., Any]
@@ -35,6 +37,19 @@ def test_a_built_file_is_valid_and_says_what_was_asked(document: Document, tmp_p
     spec = parse_spec(file.read_bytes())
     assert (spec.id, spec.name, spec.fork_id, spec.consensus.engine) == ("mine", "mine", "two", "simplex")
     assert document("chainspec", "validate", file)["genesisHash"] == built["genesisHash"]
+
+
+def test_a_built_chain_has_the_root_that_was_named(
+    document: Document, consil: Consil, tmp_path: Path
+) -> None:
+    for index, sudo in enumerate([(), ("--sudo", "//Bob")]):
+        file = tmp_path / f"{index}.json"
+        document("chainspec", "build", file, *BUILD, *sudo)
+        bob = parse_spec(file.read_bytes()).genesis.runtime_genesis.config.balances.endowments[0].account
+        found = parse_spec(file.read_bytes()).genesis.runtime_genesis.config.sudo
+        assert found == (SudoConfig(key=bob) if sudo else None)
+        shown = consil("chainspec", "show", file).stdout
+        assert f"root        {encode_address(AccountId(bytes(bob))) if sudo else 'nobody'}" in shown
 
 
 def test_an_existing_file_is_never_replaced(consil: Consil, refusal: Refusal, tmp_path: Path) -> None:

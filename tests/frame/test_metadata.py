@@ -13,6 +13,7 @@ from frame.metadata import (
     BoolType,
     BytesType,
     CallInfo,
+    CallType,
     EnumType,
     FieldInfo,
     IntType,
@@ -29,6 +30,7 @@ from frame.metadata import (
     encode_value,
     storage_key,
 )
+from primitives.extrinsic import CALL, Call
 from primitives.types import U8, AccountId, Balance, Hash
 from tests.frame.probe import Colour, Config, Pair, Probe, probe
 
@@ -51,6 +53,7 @@ def info() -> PalletInfo:
         (Balance, BalanceType()),
         (Hash, BytesType(32, 32)),
         (U8, IntType(0, 255)),
+        (Call, CallType()),
         (bool, BoolType()),
         (bytes, BytesType(0, None)),
         (U8 | None, OptionalType(IntType(0, 255))),
@@ -123,6 +126,17 @@ def test_a_client_encodes_what_the_runtime_decodes(info: PalletInfo) -> None:
 def test_a_client_finds_the_entries_of_a_map(info: PalletInfo) -> None:
     assert storage_key(info.storage[2], [f"0x{WHO.hex()}"]) == probe().notes.key_of(WHO)
     assert storage_key(info.storage[3], [5, "a"]) == probe().grid.key_of((5, "a"))
+
+
+def test_a_call_is_an_argument_like_any_other() -> None:
+    call = Call(2, 0, b"\x01\x02")
+    value = {"pallet": 2, "function": 0, "arguments": "0x0102"}
+    assert encode_value(CallType(), value) == CALL.encode(call)
+    assert decode_value(CallType(), CALL.encode(call)) == value
+    with pytest.raises(ValueError, match="pallet: expected an integer from 0 to 255"):
+        encode_value(CallType(), value | {"pallet": 256})
+    with pytest.raises(ValueError, match="expected an array of 3"):
+        decode_value(CallType(), b"\x90")
 
 
 def test_a_missing_optional_is_null() -> None:

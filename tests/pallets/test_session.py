@@ -137,7 +137,7 @@ def test_a_freed_key_may_be_registered_by_whoever_has_it(world: World) -> None:
     assert world.pallets.balances.held(KEY, BOB) == SESSION.key_deposit
 
 
-@pytest.mark.parametrize("who", [BOB, CHARLIE])
+@pytest.mark.parametrize("who", [BOB, CHARLIE], ids=["by its account", "by another"])
 def test_a_key_in_use_is_refused(world: World, who: AccountId) -> None:
     set_key(world, BOB, BOB_KEY)
     before = world.pallets.context.overlay.changes()
