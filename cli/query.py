@@ -22,10 +22,12 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, print_line, print_table
+from cli.peers import peers
 from cli.records import decode_event, decode_inherent, decode_signed, explain_failure, show_call, show_event
 from frame.metadata import Metadata, PalletInfo, StorageInfo, TupleType, decode_value
 
 app = command_group()
+app.command(epilog=examples("consil query peers", "consil query peers --json"))(peers)
 
 PAGE: Final = 100
 """How many keys are asked for at a time."""

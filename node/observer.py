@@ -11,6 +11,7 @@ from node.consensus_host import ConsensusHost
 from node.evidence.service import EvidenceService
 from node.evidence.votes import VoteRecord
 from node.metrics.gauges import Reading
+from node.metrics.network import NetworkReading
 from node.network.host import Network
 from node.pool.service import PoolService
 from node.rpc.methods import Live, Number
@@ -41,6 +42,7 @@ class Observer:
         """What the RPC asks for."""
         return Live(
             peers=self.peers,
+            bans=self.bans,
             addresses=lambda: [str(self.network.listening)] if self.network.listening else [],
             sync_state=self.sync_state,
             is_syncing=lambda: self.sync.is_syncing,
@@ -54,11 +56,17 @@ class Observer:
                 "peerId": peer.peer_id,
                 "address": peer.address,
                 "role": str(peer.role),
+                "direction": "outbound" if peer.outbound else "inbound",
+                "isInCommittee": self.network.is_authority(peer),
                 "finalizedHeight": peer.finalized_height,
                 "score": peer.score,
             }
             for peer in self.network.peers()
         ]
+
+    def bans(self) -> list[dict[str, Any]]:
+        """Peers and networks that are banned now; a network is an IPv4 address or an IPv6 /64."""
+        return [{"who": ban.key, "secondsLeft": round(ban.ban_left_s)} for ban in self.network.bans()]
 
     def sync_state(self) -> dict[str, int]:
         """How far the node is, and its peers are."""
@@ -94,6 +102,9 @@ class Observer:
             equivocations=self.evidence.seen,
             dropped_frames=counters.dropped_in.total() + counters.dropped_out.total(),
             database_bytes=_size_bytes(self.database),
+            network=NetworkReading(
+                peers=self.network.peers(), bans=self.network.bans(), counters=self.network.counters
+            ),
         )
 
 

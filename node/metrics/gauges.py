@@ -10,6 +10,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from node.metrics.network import NetworkReading, network_metrics
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 
@@ -36,6 +38,7 @@ class Reading:
     """Frames that full queues dropped since the start."""
 
     database_bytes: int
+    network: NetworkReading
 
 
 def metrics_route(read: Callable[[], Reading]) -> Route:
@@ -83,3 +86,4 @@ class _Gauges(Collector):
         }
         for name, (meaning, value) in plain.items():
             yield GaugeMetricFamily(name, meaning, value=value)
+        yield from network_metrics(now.network)

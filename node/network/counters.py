@@ -17,6 +17,11 @@ class Counters:
     bytes_in: int = 0
     bytes_out: int = 0
 
+    stream_bytes_in: Counter[str] = field(default_factory=Counter)
+    """Bytes read from streams, by protocol; before one is agreed on, under no name."""
+
+    stream_bytes_out: Counter[str] = field(default_factory=Counter)
+
     frames_in: Counter[str] = field(default_factory=Counter)
     """Frames that reached an inbox, by protocol."""
 

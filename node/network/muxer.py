@@ -63,7 +63,7 @@ class BoundedYamux(Yamux):
     ) -> None:
         super().__init__(secured_conn, peer_id, is_initiator=secured_conn.is_initiator)
         self._close_socket = close_socket
-        self._counters = counters
+        self.counters = counters
 
     async def run(self) -> None:
         """Receive frames until the connection ends. Raises MuxerViolation or what the socket raised."""
@@ -132,7 +132,7 @@ class BoundedYamux(Yamux):
             return
         held = sum(map(len, self.stream_buffers.values()))
         if len(body) > stream.recv_window or held + len(body) > BUFFER_BYTES_MAX:
-            self._counters.streams_flooded += 1
+            self.counters.streams_flooded += 1
             await self._refuse(stream)
             return
         self.stream_buffers[stream_id].extend(body)

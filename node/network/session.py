@@ -77,12 +77,12 @@ class Session:
         except MuxedConnUnavailable as error:
             raise StreamClosed(str(error)) from error
         assert isinstance(muxed, YamuxStream)
-        return Stream(muxed, self.peer)
+        return Stream(muxed, self.peer, self._muxer.counters)
 
     async def open_stream(self, protocol: str) -> Stream:
         """A stream on which the peer speaks `protocol`. Raises NegotiationFailed, StreamClosed."""
         try:
-            stream = Stream(await self._muxer.open_stream(), self.peer, protocol)
+            stream = Stream(await self._muxer.open_stream(), self.peer, self._muxer.counters, protocol)
         except BROKEN as error:
             raise StreamClosed(str(error)) from error
         try:

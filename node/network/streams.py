@@ -6,6 +6,7 @@ from typing import Final
 
 import trio
 
+from node.network.counters import Counters
 from node.network.identity import PeerId
 from node.network.libp2p_parts import BaseLibp2pError, YamuxStream
 from node.network.negotiation import NegotiationFailed
@@ -43,8 +44,9 @@ class ProtocolViolation(Exception):
 class Stream:
     """One stream to one peer, after both ends agreed on its protocol."""
 
-    def __init__(self, muxed: YamuxStream, peer: PeerId, protocol: str = "") -> None:
+    def __init__(self, muxed: YamuxStream, peer: PeerId, counters: Counters, protocol: str = "") -> None:
         self._muxed = muxed
+        self._counters = counters
         self._unread = bytearray()
         self.peer = peer
         self.protocol = protocol
@@ -80,9 +82,11 @@ class Stream:
     async def _fill(self, wanted: int) -> None:
         """Read on, a little ahead: many small frames arrive together."""
         try:
-            self._unread += await self._muxed.read(max(wanted, READ_AHEAD_BYTES))
+            data = await self._muxed.read(max(wanted, READ_AHEAD_BYTES))
         except BROKEN as error:
             raise StreamClosed(str(error)) from error
+        self._unread += data
+        self._counters.stream_bytes_in[self.protocol] += len(data)
 
     def _taken(self, length: int) -> bytes:
         data = bytes(self._unread[:length])
@@ -95,6 +99,7 @@ class Stream:
             await self._muxed.write(data)
         except BROKEN as error:
             raise StreamClosed(str(error)) from error
+        self._counters.stream_bytes_out[self.protocol] += len(data)
 
     async def close(self) -> None:
         """Say that nothing more will be written; reading goes on."""

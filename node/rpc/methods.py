@@ -72,6 +72,7 @@ class Live:
     """What does; read when it is asked for."""
 
     peers: Callable[[], list[dict[str, Any]]]
+    bans: Callable[[], list[dict[str, Any]]]
     addresses: Callable[[], list[str]]
     sync_state: Callable[[], dict[str, int]]
     is_syncing: Callable[[], bool]
@@ -103,6 +104,7 @@ class Methods:
             "system_localPeerId": self._constant(self._about.peer_id),
             "system_localListenAddresses": self._reading(self._live.addresses),
             "system_peers": self._reading(self._live.peers),
+            "system_bannedPeers": self._reading(self._live.bans),
             "system_syncState": self._reading(self._live.sync_state),
             "system_consensus": self._reading(self._live.consensus),
             "system_health": self.health,

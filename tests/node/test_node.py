@@ -142,6 +142,7 @@ async def test_a_node_tells_who_it_is(client: Client) -> None:
     methods = await client.ask("rpc_methods")
     assert {"system_health", "chain_getBlock", "author_submitExtrinsic", "light_readProof"} <= set(methods)
     assert await client.ask("system_chain") == "Development"
+    assert await client.ask("system_peers") == await client.ask("system_bannedPeers") == []
     assert await client.ask("system_health") == {"peers": 0, "isSyncing": False, "shouldHavePeers": False}
     assert (await client.ask("state_getRuntimeVersion"))["specName"] == "consilience"
     assert (await client.ask("light_epochProof", 1))["data"]["name"] == "NoProof"

@@ -2,6 +2,8 @@ import httpx
 from starlette.applications import Starlette
 
 from node.metrics.gauges import Reading, metrics_route
+from node.metrics.network import NetworkReading
+from node.network.counters import Counters
 
 
 async def test_prometheus_reads_the_node_at_the_moment_of_the_scrape() -> None:
@@ -20,6 +22,7 @@ async def test_prometheus_reads_the_node_at_the_moment_of_the_scrape() -> None:
             equivocations=2,
             dropped_frames=0,
             database_bytes=4096,
+            network=NetworkReading(peers=(), bans=(), counters=Counters()),
         )
 
     application = Starlette(routes=[metrics_route(read)])
@@ -30,5 +33,6 @@ async def test_prometheus_reads_the_node_at_the_moment_of_the_scrape() -> None:
         text = (await client.get("/metrics")).text
     assert 'substrate_block_height{status="finalized"} 8.0' in text
     samples = [line for line in text.splitlines() if not line.startswith("#")]
-    assert len(samples) == 11
+    assert len(samples) == 19
+    assert "consilience_bans 0.0" in samples
     assert {"consilience_voting 1.0", "consilience_equivocations 2.0"} <= set(samples)
