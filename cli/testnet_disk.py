@@ -12,6 +12,8 @@ from cli.testnet_processes import Testnet
 from node.node import DATABASE_DIRECTORY, KEYSTORE_DIRECTORY
 
 COPY_DIRECTORY: Final = "db-copy"
+LAST_WORDS_BYTES: Final = 4096
+"""A node whose disk is full can still say so: its log is on the same one."""
 
 
 def copy_database(network: Testnet, name: str) -> None:
@@ -40,15 +42,15 @@ def remove_journal(network: Testnet, name: str) -> None:
 
 
 def limit_disk(network: Testnet, name: str, spare_bytes: int) -> int:
-    """Let no file of a running node grow beyond what its log and its vote journal have, and `spare_bytes`.
+    """Let no file of a running node grow beyond its vote journal, or its log with some last words.
 
-    The log must be able to say so. Returns the limit, which ends with the process. Raises TestnetError.
+    Returns the limit, `spare_bytes` included, which ends with the process. Raises TestnetError.
     """
     process = network.process(name)
     if process is None:
         raise TestnetError(f"{name} does not run: only a running node can be limited")
-    files = (*_journals(_home(network, name)), network.log_file(name))
-    size = max(path.stat().st_size for path in files) + spare_bytes
+    journals = [path.stat().st_size for path in _journals(_home(network, name))]
+    size = max([*journals, network.log_file(name).stat().st_size + LAST_WORDS_BYTES]) + spare_bytes
     try:
         process.rlimit(psutil.RLIMIT_FSIZE, (size, size))
     except (psutil.Error, AttributeError) as error:

@@ -88,10 +88,10 @@ def _run(scenario: Scenario, home: Path, time_scale: float, tell: Callable[[str]
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         network.stop()
-    return _document(scenario, failure, time.monotonic() - began, runner.figures)
+    return document_of(scenario, failure, time.monotonic() - began, runner.figures)
 
 
-def _document(scenario: Scenario, failure: str | None, took_s: float, figures: "Figures") -> dict[str, Any]:
+def document_of(scenario: Scenario, failure: str | None, took_s: float, figures: "Figures") -> dict[str, Any]:
     found = {"scenario": scenario.name, "ok": failure is None, "failure": failure}
     slowest = max((wait["s"] for wait in figures.waits), default=None)
     return {**found, "elapsed_s": round(took_s, 1), "slowest_wait_s": slowest, **asdict(figures)}

@@ -74,7 +74,7 @@ class Runner:
         self._steps: Mapping[type[Plain], Callable[[Any], str | None]] = {
             step.Start: lambda act: self._start(self._chosen(act.nodes, self._down)),
             step.Stop: lambda act: self._end(self._picked(act.nodes), self._network.stop_node),
-            step.Kill: lambda act: self._end(self._picked(act.nodes), self._network.kill),
+            step.Kill: lambda act: self._kill(self._picked(act.nodes)),
             step.Restart: lambda act: self._restart(self._chosen(act.nodes, self._names)),
             step.Pause: lambda act: self._pause(self._picked(act.nodes)),
             step.Resume: lambda act: self._resume(self._chosen(act.nodes, self._paused)),
@@ -192,8 +192,11 @@ class Runner:
             self._down.add(name)
             self._paused.discard(name)
             end(name)
-            self.figures.kills += 1
         return ", ".join(nodes)
+
+    def _kill(self, nodes: Nodes) -> str:
+        self.figures.kills += len(nodes)
+        return self._end(nodes, self._network.kill)
 
     def _pause(self, nodes: Nodes) -> str:
         for name in nodes:
@@ -219,7 +222,7 @@ class Runner:
         ends, before = time.monotonic() + how.for_s * self._time_scale, self.figures.kills
         while time.monotonic() < ends:
             victim = chance.choice(victims)
-            self._end((victim,), self._network.kill)
+            self._kill((victim,))
             self._pass(how.down_s)
             self._note_start(victim)
             self._network.start_node(victim)

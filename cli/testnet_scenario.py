@@ -136,7 +136,7 @@ class RemoveJournal(_Step, frozen=True, tag="remove-journal"):
 
 
 class LimitDisk(_Step, frozen=True, tag="limit-disk"):
-    """Let no file of a running node grow beyond what its log and its vote journal have, and some bytes."""
+    """Let no file of a running node grow beyond its vote journal, or its log with some last words."""
 
     node: str
     spare_bytes: Annotated[int, Meta(ge=0, le=1 << 30)] = 0
