@@ -16,7 +16,7 @@ from typing import Any
 
 from node.consensus.interface import Build, Epoch, Settings
 from node.consensus.leaders import leader_schedule
-from primitives.block import GENESIS_PARENT, Block, Body, Header, block_hash, body_root
+from primitives.block import BODY, GENESIS_PARENT, Block, Body, Header, block_hash, body_root
 from primitives.committee import Committee, Member, committee_root
 from primitives.extrinsic import Call, Extrinsic, Mortality
 from primitives.hashing import blake2b_256
@@ -42,9 +42,6 @@ from tests.simulation.wide.world import Wide
 SETTINGS = Settings(block_time_ms=2_000, delta_ms=1_000)
 """What CONSENSUS recommends for a wide network."""
 
-TRANSFER_BYTES = 200
-"""Encoded size of one transfer, about."""
-
 CUT_MS = (20_000.0, 50_000.0)
 """From when to when a region is cut off, in the scenario that has it."""
 
@@ -61,7 +58,9 @@ class Plan:
 
     nodes: int
     blocks: int
-    block_bytes: int = 0
+    transfers: int = 0
+    """In every block."""
+
     megabits_per_s: float = 100.0
     """Uplink of every node."""
 
@@ -74,9 +73,9 @@ class Plan:
 
 PLANS = (
     *(Plan(nodes=nodes, blocks=30) for nodes in (4, 16, 50, 100)),
-    *(Plan(nodes=nodes, blocks=30, block_bytes=200_000, real_keys=False) for nodes in (4, 16, 50, 100)),
-    *(Plan(nodes=100, blocks=30, block_bytes=size, real_keys=False) for size in (20_000, 50_000, 100_000)),
-    Plan(nodes=100, blocks=30, block_bytes=200_000, megabits_per_s=1000.0, real_keys=False),
+    *(Plan(nodes=nodes, blocks=30, transfers=1_000, real_keys=False) for nodes in (4, 16, 50, 100)),
+    *(Plan(nodes=100, blocks=30, transfers=count, real_keys=False) for count in (100, 250, 500)),
+    Plan(nodes=100, blocks=30, transfers=1_000, megabits_per_s=1000.0, real_keys=False),
     Plan(nodes=100, blocks=30, scenario="silent", real_keys=False),
     Plan(nodes=100, blocks=40, scenario="region", real_keys=False),
 )
@@ -93,7 +92,7 @@ class Network:
         self.world = Wide(delays, plan.megabits_per_s * 1_000_000 / 8 / 1000, Random(plan.seed))
         places = cities(delays)
         keys, verifier = make_keys(plan.nodes, are_real=plan.real_keys)
-        self._body = _body(plan.block_bytes)
+        self.body = _body(plan.transfers)
         epoch = _epoch(keys)
         self.epoch = epoch
         self.nodes = [
@@ -115,7 +114,7 @@ class Network:
         self.world.run(PATIENCE_MS, lambda: all(heights.get(index, 0) >= goal for index in able))
 
     def _build(self, request: Build, author: PublicKey) -> Block:
-        body = Body((), ()) if request.is_empty else self._body
+        body = Body((), ()) if request.is_empty else self.body
         header = Header(
             epoch=request.epoch,
             view=request.view,
@@ -168,7 +167,8 @@ def measure(plan: Plan) -> dict[str, Any]:
         "nodes": plan.nodes,
         "scenario": plan.scenario,
         "blocks": blocks,
-        "block_bytes": plan.block_bytes,
+        "transfers_per_block": plan.transfers,
+        "block_kb": round(len(BODY.encode(network.body)) / 1000, 1),
         "megabits_per_s": plan.megabits_per_s,
         "signatures": "ed25519" if plan.real_keys else "stand-in",
         "finality_ms_p50": round(median(at_author)),
@@ -178,7 +178,6 @@ def measure(plan: Plan) -> dict[str, Any]:
         "interval_ms_p50": round(median(intervals)),
         "interval_ms_max": round(max(intervals)),
         "kb_sent_per_node_and_block": round(sum(each.sent_bytes for each in world.traffic) / per / 1000, 1),
-        "kb_sent_per_proposal": round(plan.block_bytes * (plan.nodes - 1) / 1000),
         "frames_received_per_node_and_block": round(
             sum(each.received_frames for each in world.traffic) / per
         ),
@@ -221,7 +220,7 @@ def _epoch(keys: Sequence[SimulatedKey]) -> Epoch:
     return Epoch(committee=committee, anchor=genesis, leaders=leaders, settings=SETTINGS)
 
 
-def _body(size_bytes: int) -> Body:
+def _body(transfers: int) -> Body:
     """Transfers that nobody checks; their execution is modelled by a rate."""
 
     def transfer(number: int) -> Extrinsic:
@@ -235,7 +234,7 @@ def _body(size_bytes: int) -> Body:
             Signature(salt + salt),
         )
 
-    return Body((), tuple(transfer(number) for number in range(size_bytes // TRANSFER_BYTES)))
+    return Body((), tuple(transfer(number) for number in range(transfers)))
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -243,7 +242,7 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.simulation.wide.run", description=__doc__)
     parser.add_argument("--nodes", type=int, default=100)
     parser.add_argument("--blocks", type=int, default=30)
-    parser.add_argument("--bytes", type=int, default=0, help="of the extrinsics of every block")
+    parser.add_argument("--transfers", type=int, default=0, help="in every block")
     parser.add_argument("--megabits", type=float, default=100.0, help="uplink of every node")
     parser.add_argument("--scenario", choices=("well", "silent", "region"), default="well")
     parser.add_argument("--fast-keys", action="store_true", help="stand-ins for signatures")
@@ -256,7 +255,7 @@ def main(arguments: Sequence[str]) -> int:
     plan = Plan(
         nodes=options.nodes,
         blocks=options.blocks,
-        block_bytes=options.bytes,
+        transfers=options.transfers,
         megabits_per_s=options.megabits,
         scenario=options.scenario,
         real_keys=not options.fast_keys,

@@ -33,6 +33,6 @@ def test_a_region_that_was_cut_off_comes_back() -> None:
 
 def test_large_blocks_wait_for_the_uplink_of_their_leader() -> None:
     small = measure(Plan(nodes=10, blocks=4, real_keys=False))
-    large = measure(Plan(nodes=10, blocks=4, block_bytes=200_000, real_keys=False))
-    sending_ms = 9 * 200_000 * 8 / 100_000
+    large = measure(Plan(nodes=10, blocks=4, transfers=1_000, real_keys=False))
+    sending_ms = 9 * large["block_kb"] * 8 / 100
     assert large["finality_ms_p50"] > small["finality_ms_p50"] + sending_ms / 2
