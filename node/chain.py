@@ -148,12 +148,13 @@ class Chain:
 
     # Writing
 
-    async def execute(self, block: Block) -> None:
-        """Execute `block` on its executed parent and remember what it does.
+    async def execute(self, *blocks: Block) -> None:
+        """Execute `blocks`, each on its executed parent, in one turn, and remember what they do.
 
-        Raises InvalidBlock if nobody may ever accept it, Unable if this node cannot tell now.
+        Raises InvalidBlock if nobody may ever accept one of them, Unable if this node cannot tell now; those
+        before it are executed then.
         """
-        await trio.to_thread.run_sync(self._execute, block, limiter=self._turn)
+        await trio.to_thread.run_sync(self._execute, blocks, limiter=self._turn)
 
     async def build(self, plan: Plan) -> Block:
         """A new block, executed. Raises InvalidBlock if there can be none with this plan, Unable."""
@@ -185,7 +186,11 @@ class Chain:
         assert anchor is not None
         return anchor
 
-    def _execute(self, block: Block) -> None:
+    def _execute(self, blocks: Sequence[Block]) -> None:
+        for block in blocks:
+            self._execute_one(block)
+
+    def _execute_one(self, block: Block) -> None:
         identity = block_hash(block.header)
         if identity in self._executed or self._is_final(block.header, identity):
             return

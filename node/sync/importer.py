@@ -3,7 +3,7 @@
 Proving needs nothing but the committee, so that it goes on beside the execution of earlier blocks.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 import trio
@@ -21,6 +21,9 @@ COMMIT_BLOCKS: Final = 32
 
 COMMIT_EXTRINSICS: Final = 2048
 """Or as many extrinsics: the write costs little beside them, and progress shows."""
+
+TURN_EXTRINSICS: Final = 256
+"""Extrinsics after which the chain is free for others, at the end of a block; so many take 60 ms."""
 
 
 class TooEarly(Exception):
@@ -63,34 +66,61 @@ class Importer:
 
         The last of them is whole. Raises Disagreed, Unable, DatabaseError.
         """
-        assert runs[-1].is_whole
-        blocks: list[Block] = []
-        certificates: list[Certificate] = []
-        extrinsics = 0
-        for run in runs:
-            for block in run.blocks:
-                await self._execute(block, blocks, run.certificate)
-                extrinsics += len(block.body.extrinsics)
-            if run.is_whole:
-                certificates.append(run.certificate)
-                if len(blocks) >= COMMIT_BLOCKS or extrinsics >= COMMIT_EXTRINSICS:
-                    await self._chain.commit(blocks, *certificates)
-                    blocks, certificates, extrinsics = [], [], 0
-        await self._chain.commit(blocks, *certificates)
+        for portion in _portions(runs):
+            tip = self._chain.finalized
+            new = [
+                (block, run.certificate)
+                for run in portion
+                for block in run.blocks
+                if block.header.height > tip.height
+            ]
+            parent = tip.hash
+            for block, certificate in new:
+                if block.header.parent != parent:
+                    raise Disagreed(block, certificate, "its parent is not the block that is final before it")
+                parent = block_hash(block.header)
+            for turn in _turns(new):
+                await self._execute(turn)
+            certificates = (run.certificate for run in portion if run.is_whole)
+            await self._chain.commit([block for block, _ in new], *certificates)
 
-    async def _execute(self, block: Block, before: list[Block], certificate: Certificate) -> None:
-        """Execute a block on those `before` it, which are executed, and add it to them."""
-        finalized = self._chain.finalized
-        if block.header.height <= finalized.height:
-            return
-        is_next = block.header.height == finalized.height + 1
-        if block.header.parent != (finalized.hash if is_next else block_hash(before[-1].header)):
-            raise Disagreed(block, certificate, "its parent is not the block that is final before it")
+    async def _execute(self, proved: Sequence[tuple[Block, Certificate]]) -> None:
+        """Execute blocks in one turn. Raises Disagreed, Unable."""
         try:
-            await self._chain.execute(block)
-        except InvalidBlock as error:
-            raise Disagreed(block, certificate, str(error)) from error
-        before.append(block)
+            await self._chain.execute(*(block for block, _ in proved))
+        except InvalidBlock:
+            for block, certificate in proved:  # those that are executed are passed over
+                try:
+                    await self._chain.execute(block)
+                except InvalidBlock as error:
+                    raise Disagreed(block, certificate, str(error)) from error
+
+
+def _portions(runs: Sequence[Run]) -> Iterator[list[Run]]:
+    """`runs` as they are committed, each portion up to a certified block."""
+    assert runs[-1].is_whole
+    portion: list[Run] = []
+    blocks = extrinsics = 0
+    for run in runs:
+        portion.append(run)
+        blocks += len(run.blocks)
+        extrinsics += sum(len(block.body.extrinsics) for block in run.blocks)
+        is_enough = blocks >= COMMIT_BLOCKS or extrinsics >= COMMIT_EXTRINSICS
+        if run.is_whole and (is_enough or run is runs[-1]):
+            yield portion
+            portion, blocks, extrinsics = [], 0, 0
+
+
+def _turns(proved: Sequence[tuple[Block, Certificate]]) -> Iterator[list[tuple[Block, Certificate]]]:
+    """Blocks as they are executed in one go."""
+    turn: list[tuple[Block, Certificate]] = []
+    extrinsics = 0
+    for block, certificate in proved:
+        turn.append((block, certificate))
+        extrinsics += len(block.body.extrinsics)
+        if extrinsics >= TURN_EXTRINSICS or len(turn) >= COMMIT_BLOCKS or block is proved[-1][0]:
+            yield turn
+            turn, extrinsics = [], 0
 
 
 def _prove(trusted: Trusted, runs: Sequence[Run]) -> None:

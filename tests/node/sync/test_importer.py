@@ -158,3 +158,16 @@ async def test_a_machine_that_is_unable_says_so(tmp_path: Path) -> None:
                 await Importer(new).take(runs_of(old, 1))
         await Importer(new).take(runs_of(old, 1))
         assert new.finalized == old.finalized
+
+
+async def test_the_invalid_block_among_others_is_named(tmp_path: Path) -> None:
+    async with two_chains(tmp_path, 2) as (old, new):
+        runs = runs_of(old, 1, 1)
+        wrong = replace(runs[1].blocks[0].header, events_root=Hash(bytes(32)))
+        false = Run((Block(wrong, runs[1].blocks[0].body),), (), runs[1].certificate)
+        after = Run(
+            (Block(replace(wrong, parent=block_hash(wrong)), false.blocks[0].body),), (), false.certificate
+        )
+        with pytest.raises(Disagreed, match="BAD_EVENTS_ROOT") as error:
+            await Importer(new).take([runs[0], false, after])
+        assert error.value.block == false.blocks[0]
