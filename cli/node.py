@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TextIO
 
 import typer
 
@@ -147,6 +147,7 @@ def _serve(
     """Be a node until Ctrl-C or SIGTERM. Raises UserError if it cannot start, or has to stop."""
     import trio
 
+    from cli.sync_bar import show_bar
     from node.node import run as run_node
 
     refused: list[StartError] = []
@@ -155,8 +156,13 @@ def _serve(
         with trio.open_signal_receiver(signal.SIGINT, signal.SIGTERM) as signals:
             async with trio.open_nursery() as nursery:
                 nursery.start_soon(_cancel_on, signals, nursery.cancel_scope)
+
+                def serving(started: "Started") -> None:
+                    on_started(started)
+                    nursery.start_soon(show_bar, started.progress)
+
                 try:
-                    await run_node(config, on_started, on_joining)
+                    await run_node(config, serving, on_joining)
                 except* StartError as group:
                     refused.append(_first(group))
                 nursery.cancel_scope.cancel()
@@ -201,11 +207,23 @@ def _show(config: NodeConfig, started: "Started", joining: Joining, as_json: boo
     sys.stdout.flush()
 
 
+class _StandardError(logging.StreamHandler[TextIO]):
+    """Writes to what standard error is now: a progress bar puts itself in its place."""
+
+    @property
+    def stream(self) -> TextIO:
+        return sys.stderr
+
+    @stream.setter
+    def stream(self, _: TextIO) -> None:
+        """It is looked up for each line."""
+
+
 def _set_up_log(level: str) -> None:
-    """One event per line on standard error."""
+    """One event per line on standard error, above a progress bar if there is one."""
     if level not in ("debug", "info", "warning", "error"):
         raise typer.BadParameter("choose debug, info, warning or error", param_hint="--log")
-    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, stream=sys.stderr)
+    logging.basicConfig(level=logging.WARNING, format=_LOG_FORMAT, handlers=[_StandardError()])
     logging.getLogger("node").setLevel(level.upper())
 
 

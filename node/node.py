@@ -58,9 +58,11 @@ from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.methods import About, Methods
 from node.rpc.server import HttpServer, PortInUse, rpc_route
 from node.rpc.upload import upload_route
-from node.snapshot.join import Progress, join
+from node.snapshot.join import Progress as Joining
+from node.snapshot.join import join
 from node.snapshot.service import SnapshotService
 from node.sync.importer import Importer
+from node.sync.progress import Progress
 from node.sync.service import Consensus, SyncService
 from primitives.block import Block, Body, block_hash
 from primitives.signing import SigningKey, verify
@@ -117,11 +119,14 @@ class Started:
     address: str | None
     """Where peers reach it; None if it accepts no connections."""
 
+    progress: Callable[[], Progress]
+    """How catching up with the peers goes."""
+
 
 async def run(
     config: NodeConfig,
     on_started: Callable[[Started], None],
-    on_joining: Callable[[Progress], None] = lambda _: None,
+    on_joining: Callable[[Joining], None] = lambda _: None,
 ) -> None:
     """Be a node until cancelled. Raises StartError with one line for the operator.
 
@@ -356,7 +361,9 @@ class Node:
             header = block.header
             self._network.set_status(header.height)
             count = len(block.body.extrinsics)
-            _log.info("finalized %d (%s), %d extrinsics", header.height, block_hash(header).hex()[:12], count)
+            level = logging.DEBUG if self._sync.is_syncing else logging.INFO  # sync tells of many at once
+            name = block_hash(header).hex()[:12]
+            _log.log(level, "finalized %d (%s), %d extrinsics", header.height, name, count)
             if header.next_set is not None:
                 await self._admit_committee()
 
@@ -380,6 +387,7 @@ class Node:
             rpc_port=self._servers[0].port,
             peer_id=self._network.peer_id,
             address=None if listening is None else str(listening),
+            progress=lambda: self._sync.progress,
         )
 
     def _methods(self, observer: Observer) -> Mapping[str, Method]:
@@ -412,7 +420,7 @@ class Node:
         return engine is not None
 
 
-async def _join(config: NodeConfig, on_progress: Callable[[Progress], None]) -> None:
+async def _join(config: NodeConfig, on_progress: Callable[[Joining], None]) -> None:
     """Fetch the state from peers, unless there is a database. Raises DatabaseError, StartError."""
     place = config.directory / DATABASE_DIRECTORY
     if place.exists():

@@ -68,9 +68,16 @@ class Observer:
         """Peers and networks that are banned now; a network is an IPv4 address or an IPv6 /64."""
         return [{"who": ban.key, "secondsLeft": round(ban.ban_left_s)} for ban in self.network.bans()]
 
-    def sync_state(self) -> dict[str, int]:
-        """How far the node is, and its peers are."""
-        return {"currentBlock": self.chain.finalized.height, "highestBlock": self.sync.target}
+    def sync_state(self) -> dict[str, Any]:
+        """How far the node is, and its peers are; how fast it catches up, and how long that still takes."""
+        progress = self.sync.progress
+        return {
+            "startingBlock": progress.starting,
+            "currentBlock": self.chain.finalized.height,
+            "highestBlock": max(progress.highest, self.chain.finalized.height),
+            "blocksPerSecond": round(progress.blocks_per_s, 1),
+            "secondsLeft": None if progress.left_s is None else round(progress.left_s, 1),
+        }
 
     def consensus(self) -> dict[str, Any]:
         """Where the engine is, and how long finality took this node's last proposals."""

@@ -74,7 +74,7 @@ class Live:
     peers: Callable[[], list[dict[str, Any]]]
     bans: Callable[[], list[dict[str, Any]]]
     addresses: Callable[[], list[str]]
-    sync_state: Callable[[], dict[str, int]]
+    sync_state: Callable[[], dict[str, Any]]
     is_syncing: Callable[[], bool]
     consensus: Callable[[], dict[str, Any]]
 

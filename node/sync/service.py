@@ -52,6 +52,7 @@ from node.sync.messages import (
     decode_announcement,
     decode_answer,
 )
+from node.sync.progress import Meter, Progress
 from node.sync.serving import BlockSource, Budget, collect
 from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
@@ -62,6 +63,8 @@ from primitives.types import BlockNumber
 T = TypeVar("T")
 
 LOGGER: Final = logging.getLogger(__name__)
+PROGRESS_LOGGER: Final = logging.getLogger("node.sync.progress")
+"""On a terminal a progress bar takes its place."""
 
 TIMEOUT_S: Final = 10.0
 """For one answer: 3 MiB at 2.5 Mbit/s."""
@@ -76,6 +79,9 @@ FORGED_COST: Final = SCORE_MAX - BAN_SCORE
 
 REWARD: Final = 1
 """For blocks that proved final."""
+
+PROGRESS_INTERVAL_S: Final = 5.0
+"""How often to log how catching up goes."""
 
 STARVED_INTERVAL_S: Final = 60.0
 """How often to say that nobody has what is needed."""
@@ -200,6 +206,7 @@ class SyncService:
         self._consensus = consensus
         self._finalized = chain.follow()
         self._events = network.subscribe()
+        self._meter = Meter(chain.finalized.height)
         self._budget = Budget()
         self._starved_at = -STARVED_INTERVAL_S
         self._observe, self._observed = trio.open_memory_channel[Observed](INBOX_MAX)
@@ -218,9 +225,15 @@ class SyncService:
         """The highest block that peers say is final, or our own."""
         return self._core.target
 
+    @property
+    def progress(self) -> Progress:
+        """How catching up goes."""
+        return self._meter.progress(trio.current_time())
+
     async def run(self) -> None:
         """Serve until cancelled."""
         async with trio.open_nursery() as nursery:
+            nursery.start_soon(self._tell_progress)
             nursery.start_soon(self._watch_peers)
             nursery.start_soon(self._watch_chain)
             nursery.start_soon(self._watch_news)
@@ -238,7 +251,7 @@ class SyncService:
                                 nursery.start_soon(self._consensus.settle)
                         case _:
                             assert_never(action)
-                self._complain()
+                self._note()
 
     async def answer(self, peer: PeerId, payload: bytes) -> bytes:
         """Answer a peer's request for blocks, in its turn. Raises ProtocolViolation."""
@@ -253,9 +266,22 @@ class SyncService:
         self._budget.charge(peer, len(data), trio.current_time())
         return data
 
-    def _complain(self) -> None:
-        """Tell the operator what only the operator can change."""
-        now = trio.current_time()
+    async def _tell_progress(self) -> None:
+        """A line every few seconds while the node is behind, and one when it is not any more."""
+        was_syncing = False
+        while True:
+            await trio.sleep(PROGRESS_INTERVAL_S)
+            progress = self.progress
+            if progress.is_syncing:
+                PROGRESS_LOGGER.info("catching up: %s", progress)
+            elif was_syncing:
+                PROGRESS_LOGGER.info("caught up at block %d", progress.current)
+            was_syncing = progress.is_syncing
+
+    def _note(self) -> None:
+        """Keep the figures, and tell the operator what only the operator can change."""
+        now, core = trio.current_time(), self._core
+        self._meter.note(core.height, core.target, now, is_syncing=core.is_syncing)
         if self._core.is_starved and now >= self._starved_at + STARVED_INTERVAL_S:
             self._starved_at = now
             LOGGER.warning(

@@ -26,10 +26,10 @@ class Failing(Chain):
 
     has_fault = False
 
-    async def execute(self, block: Block) -> None:
+    async def execute(self, *blocks: Block) -> None:
         if self.has_fault:
             raise ZeroDivisionError
-        await super().execute(block)
+        await super().execute(*blocks)
 
 
 class FailingAuthor:

@@ -1,5 +1,6 @@
 """Sync over peers and a chain in memory."""
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -25,7 +26,15 @@ from node.sync.messages import (
     decode_announcement,
     decode_answer,
 )
-from node.sync.service import FORGED_COST, LIE_COST, Consensus, SyncService
+from node.sync.service import (
+    FORGED_COST,
+    LIE_COST,
+    LOGGER,
+    PROGRESS_INTERVAL_S,
+    STARVED_INTERVAL_S,
+    Consensus,
+    SyncService,
+)
 from node.sync.serving import BURST_BYTES, QUESTION_BYTES
 from primitives.certificate import Certificate
 from primitives.types import BlockNumber
@@ -53,6 +62,29 @@ async def silence(peer: PeerId, payload: bytes) -> bytes:
 
 async def nonsense(peer: PeerId, payload: bytes) -> bytes:
     return b"nonsense"
+
+
+class _Ear(logging.Handler):
+    """Listens to the log until something is said."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.text = text
+        self.heard = trio.Event()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if self.text in record.getMessage():
+            self.heard.set()
+
+
+async def heard(text: str) -> None:
+    """Wait until the service logs `text`."""
+    ear = _Ear(text)
+    LOGGER.addHandler(ear)
+    try:
+        await ear.heard.wait()
+    finally:
+        LOGGER.removeHandler(ear)
 
 
 @dataclass
@@ -150,7 +182,8 @@ async def test_a_final_block_that_is_invalid_here_ends_the_vote_and_the_sync(
     async with running(FakeNetwork(peer=honest())) as setup:
         certificate = certificate_of(BLOCKS[3])
         setup.chain.trouble = [Disagreed(BLOCKS[2], certificate, "BAD_INHERENT")]
-        await trio.sleep(3600)
+        await heard("invalid for this node")
+        await trio.sleep(600)
         assert setup.disagreed == [certificate]
         assert (setup.chain.imports, setup.network.penalties) == ([], [])
         (line,) = (record for record in caplog.records if record.levelname == "CRITICAL")
@@ -177,7 +210,8 @@ async def test_a_peer_without_old_blocks_is_no_liar_and_the_operator_is_told(
 ) -> None:
     network = FakeNetwork(pruned=FakePeer(Source(BLOCKS, lowest=20).answer, 40))
     async with running(network) as setup:
-        await trio.sleep(90)
+        await heard("no peer holds block 1 any more")
+        await trio.sleep(STARVED_INTERVAL_S + 1)
         assert network.asked == [("pruned", 1)]
         assert caplog.text.count("no peer holds block 1 any more") == 2
         network.connected[PeerId("archive")] = honest()
@@ -271,3 +305,23 @@ async def test_progress_is_visible_and_a_stop_half_way_is_harmless() -> None:
     async with running(network, height=reached) as setup:
         await setup.chain.reach(40)
         assert setup.chain.blocks == BLOCKS
+
+
+async def test_the_log_tells_how_it_goes_and_when_it_is_done(
+    autojump_clock: MockClock, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    delay_s = 12.0
+
+    async def slow(peer: PeerId, payload: bytes) -> bytes:
+        await trio.sleep(delay_s)
+        return await Source(BLOCKS).answer(peer, payload)
+
+    async with running(FakeNetwork(peer=FakePeer(slow, 40))) as setup:
+        await setup.chain.reach(40)
+        await trio.sleep(2 * PROGRESS_INTERVAL_S)
+        lines = [record.getMessage() for record in caplog.records if record.name == "node.sync.progress"]
+        assert lines[0] == "catching up: block 0 of 40, 0 blocks/s, no end in sight"
+        assert lines[-1] == "caught up at block 40"
+        progress = setup.sync.progress
+        assert (progress.is_syncing, progress.current, progress.highest) == (False, 40, 40)
