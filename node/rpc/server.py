@@ -12,8 +12,11 @@ from contextlib import aclosing
 from typing import Final
 
 import trio
+from hypercorn.app_wrappers import ASGIWrapper
 from hypercorn.config import Config
-from hypercorn.trio import serve
+from hypercorn.trio.tcp_server import TCPServer
+from hypercorn.trio.worker_context import WorkerContext
+from hypercorn.typing import ConnectionState
 from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse, Response
@@ -29,6 +32,13 @@ CONCURRENT_REQUESTS_MAX: Final = 64
 
 READ_TIMEOUT_S: Final = 10.0
 """A client that sends its request slower than this is hung up on."""
+
+WRITE_TIMEOUT_S: Final = 10.0
+"""A client that takes no part of its answer for this long is hung up on."""
+
+WRITE_BYTES: Final = 256 * 1024
+CONNECTIONS_MAX: Final = 256
+"""Connections at one time; further ones are closed at once. Headers must come within five seconds."""
 
 _GRACE_S: Final = 0.5
 
@@ -50,19 +60,82 @@ class HttpServer:
         self.port = int(self._socket.getsockname()[1])
         """The port that clients connect to."""
 
+        self._connections: set[_Connection] = set()
+        self._context = WorkerContext(None)
+        self._emptied = trio.Event()
+        """Set when the last connection has ended, while the server stops."""
+
     async def run(self) -> None:
-        """Serve until cancelled."""
+        """Serve until cancelled; answers under way have a moment then, whatever their clients do."""
+        listener = trio.SocketListener(trio.socket.from_stdlib_socket(self._socket))
+        async with trio.open_nursery() as handlers:
+            try:
+                await trio.serve_listeners(self._serve, [listener], handler_nursery=handlers)
+            finally:
+                await self._context.terminated.set()
+                if self._connections:
+                    with trio.move_on_after(_GRACE_S, shield=True):
+                        await self._emptied.wait()
+                for connection in self._connections:
+                    connection.close_now()
+
+    async def _serve(self, stream: trio.SocketStream) -> None:
+        """One connection to its end."""
+        connection = _Connection(stream)
+        if len(self._connections) >= CONNECTIONS_MAX:
+            connection.close_now()
+            return
         config = Config()
-        config.bind = [f"fd://{self._socket.detach()}"]  # Hypercorn closes it
         config.errorlog = None
         config.accesslog = None
-        config.graceful_timeout = _GRACE_S
-        config.shutdown_timeout = _GRACE_S
-        await serve(self._application, config, mode="asgi")  # type: ignore[arg-type]  # hypercorn's own ASGI alias
+        config.read_timeout = int(READ_TIMEOUT_S)
+        self._connections.add(connection)
+        try:
+            application = ASGIWrapper(self._application)  # type: ignore[arg-type]  # hypercorn's own ASGI alias
+            state = ConnectionState({})
+            # Typed for TLS, but it asks of a stream only what _Connection has.
+            await TCPServer(application, config, self._context, state, connection)  # type: ignore[arg-type]
+        finally:
+            self._connections.discard(connection)
+            if not self._connections and self._context.terminated.is_set():
+                self._emptied.set()
 
     def close(self) -> None:
         """Free the port of a server that never ran; one that ran has freed it."""
         self._socket.close()
+
+
+class _Connection:
+    """A client's connection, on which no write lasts for ever, and which can be closed from outside.
+
+    Hypercorn shields its writes from cancellation, so that a client that reads nothing would keep a node from
+    stopping.
+    """
+
+    def __init__(self, stream: trio.SocketStream) -> None:
+        self._stream = stream
+        self.socket = stream.socket
+
+    async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
+        return await self._stream.receive_some(max_bytes)
+
+    async def send_all(self, data: bytes) -> None:
+        for start in range(0, len(data), WRITE_BYTES):
+            with trio.move_on_after(WRITE_TIMEOUT_S) as scope:
+                await self._stream.send_all(memoryview(data)[start : start + WRITE_BYTES])
+            if scope.cancelled_caught:
+                self.close_now()
+                raise trio.BrokenResourceError("the client reads nothing")
+
+    async def send_eof(self) -> None:
+        await self._stream.send_eof()
+
+    async def aclose(self) -> None:
+        self.close_now()
+
+    def close_now(self) -> None:
+        """Whoever waits on it wakes with an error."""
+        self.socket.close()
 
 
 def rpc_route(dispatcher: Dispatcher) -> Route:
