@@ -106,6 +106,7 @@ class Session(Pallet):
         self._needs = needs
         self._elector: Validators | None = None
         self._on_new_epoch: Sequence[OnNewEpoch] = ()
+        self._author: AccountId | None = None
         self.next_committee: Committee | None = None
         """Set by the last block of an epoch."""
 
@@ -130,8 +131,10 @@ class Session(Pallet):
         block, committee = self.context.block, self.committee.get()
         if block.epoch != committee.epoch:
             raise InvalidBlock(Rejection.WRONG_EPOCH)
-        if committee.index_of(block.author) is None:
+        index = committee.index_of(block.author)
+        if index is None:
             raise InvalidBlock(Rejection.WRONG_AUTHOR)
+        self._author = self.validators.get()[index].account
         if block.height == committee.first_height:
             accounts = tuple(validator.account for validator in self.validators.get())
             self.history.put(committee.epoch, Historical(block.parent, committee, accounts))
@@ -222,9 +225,9 @@ class Session(Pallet):
         return self.history.find(epoch)
 
     def author(self) -> AccountId:
-        """As in Authorship."""
-        key = self.context.block.author
-        return next(validator.account for validator in self.validators.get() if validator.key == key)
+        """As in Authorship; the same all through the last block of an epoch, whoever is seated by it."""
+        assert self._author is not None
+        return self._author
 
     def block_time_ms(self) -> int:
         """As in Pace."""

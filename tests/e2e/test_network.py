@@ -156,3 +156,38 @@ def test_what_was_final_is_final_after_all_have_lost_power_at_once(network: Loca
     network.await_height(max(heights.values()) + 2, *ALL)
     assert places(network, sent, *ALL) == {("finalized", sent["blockHash"])}
     assert double_votes(network) == 0
+
+
+def sudo(network: LocalNetwork, *call: str) -> None:
+    """Have //Alice run a call as root, and wait until that is final."""
+    rpc = network.testnet.plan(FOLLOWER).rpc_url
+    sent = consil("tx", "sudo", *call, "--from", "//Alice", "--wait", "--rpc", rpc)
+    assert "failure" not in sent
+
+
+def acting(network: LocalNetwork) -> set[str]:
+    """The session keys of the epoch that the next block belongs to."""
+    return {seat["key"] for seat in network.ask(FOLLOWER, "state_call", "session.acting", [])}
+
+
+def author(network: LocalNetwork) -> str:
+    """Of the newest finalized block."""
+    found: str = network.ask(FOLLOWER, "chain_getHeader", network.ask(FOLLOWER, "chain_getFinalizedHead"))[
+        "author"
+    ]
+    return found
+
+
+def test_a_validator_leaves_and_enters_again_without_a_restart(network: LocalNetwork) -> None:
+    leaver, everyone = VALIDATORS[-1], acting(network)
+    process = network.testnet.process(leaver)
+    sudo(network, "validators.remove", "--account", f"//{leaver}")
+    network.await_state("it has left", lambda: len(acting(network)) == 3)
+    [key] = everyone - acting(network)
+    network.await_height(network.height(FOLLOWER) + 3, *ALL)
+    assert not network.ask(leaver, "system_consensus")["isVoting"]
+    sudo(network, "validators.add", "--account", f"//{leaver}", "--stake", "1")
+    network.await_state("it is back", lambda: acting(network) == everyone)
+    network.await_state("it proposes", lambda: author(network) == key)
+    assert network.testnet.process(leaver) == process
+    assert double_votes(network) == 0

@@ -123,6 +123,7 @@ def test_a_new_key_replaces_the_old_one_and_votes_from_the_next_epoch_on(world: 
         world.finalize()
         world.next_block()
     world.finalize()
+    assert world.pallets.session.author() == ALICE
     session = world.next_block(author=NEW_KEY.public_key).session
     assert session.author() == ALICE
     assert session.committee.get().index_of(AUTHOR_KEY) is None
