@@ -99,6 +99,9 @@ class Line:
         assert len(answer) <= response_bytes_max
         return answer
 
+    def is_authority(self, peer: PeerInfo, /) -> bool:
+        return peer.role is Role.AUTHORITY
+
     def peers(self) -> Sequence[PeerInfo]:
         """The server, under as many names as may be asked at once."""
         if self._server is None:

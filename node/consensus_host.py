@@ -31,7 +31,7 @@ from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate
 from primitives.committee import Committee
 from primitives.finality import HEADERS_MAX
-from primitives.types import BlockHash, BlockNumber, EpochIndex
+from primitives.types import BlockHash, BlockNumber, EpochIndex, PublicKey
 from primitives.vote import Evidence, Vote
 
 FINALITY_SAMPLES: Final = 256
@@ -61,19 +61,28 @@ class ConsensusHost:
         self._reports = reports
         self._chain = chain
         self._author = author
+        self._epoch: Epoch | None = None
+        """Of the last position that was told."""
+
         self._proposed: dict[BlockHash, float] = {}
         self.finality_ms: deque[float] = deque(maxlen=FINALITY_SAMPLES)
         """From this node's own proposals, executed, to their durable commit."""
 
     async def position(self) -> Position:
         """Where the chain stands."""
-        return await self._chain.read(self._position)
+        position = await self._chain.read(self._position)
+        self._epoch = position.epoch
+        return position
 
     async def build(self, request: Build) -> Block | None:
         """A new executed block; None if this node cannot build now."""
         try:
             block = await self._author.build(
-                request.parent, request.view, request.timestamp_ms, is_empty=request.is_empty
+                request.parent,
+                request.view,
+                request.timestamp_ms,
+                author=self._author_of(request),
+                is_empty=request.is_empty,
             )
         except (InvalidBlock, Unable) as error:
             _log.warning("cannot build block %d now: %s", request.parent.height + 1, error)
@@ -161,6 +170,12 @@ class ConsensusHost:
                 )
             case _:
                 assert_never(finding)
+
+    def _author_of(self, request: Build) -> PublicKey:
+        """The key that leads the view, and so is the one of this node: engines ask where they stand first."""
+        assert self._epoch is not None
+        assert self._epoch.index == request.epoch
+        return self._epoch.committee.members[self._epoch.leader(request.view)].key
 
     def _position(self) -> Position:
         """All of it after the same block, whatever sync commits meanwhile."""

@@ -30,7 +30,7 @@ from node.config import NodeConfig, StartError, SyncMode
 from node.consensus.engine import ConsensusEngine
 from node.consensus.instant import InstantEngine
 from node.consensus.interface import Peer
-from node.consensus.journal import Journal, JournalError, LostJournal
+from node.consensus.journal import JournalError
 from node.consensus.service import SimplexService
 from node.consensus_host import ConsensusHost, Reports
 from node.consensus_transport import ConsensusTransport
@@ -40,10 +40,10 @@ from node.db.schema import Genesis
 from node.discovery.mdns import MdnsService, MdnsSettings
 from node.discovery.service import DiscoveryService
 from node.discovery.service import Settings as DiscoverySettings
-from node.evidence.service import EvidenceService, Views
+from node.evidence.service import EvidenceService, views_of
 from node.evidence.store import EvidenceStore
 from node.evidence.votes import VoteRecord
-from node.identity import begin_journal, journal_path, node_seed, session_seed
+from node.identity import node_seed
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import metrics_route
 from node.network.fault_plan import BadPlan
@@ -57,7 +57,9 @@ from node.pool.verdicts import Verdicts
 from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.methods import About, Methods
 from node.rpc.server import HttpServer, PortInUse, rpc_route
+from node.rpc.sessions import SessionMethods
 from node.rpc.upload import upload_route
+from node.session_keys import SessionKeys, begin_known_key
 from node.snapshot.join import Progress as Joining
 from node.snapshot.join import join
 from node.snapshot.service import SnapshotService
@@ -65,7 +67,7 @@ from node.sync.importer import Importer
 from node.sync.progress import Progress
 from node.sync.service import Consensus, SyncService
 from primitives.block import Block, Body, block_hash
-from primitives.signing import SigningKey, verify
+from primitives.signing import verify
 from primitives.signing_verdicts import disagreements
 from primitives.types import Seed, TimestampMs
 from runtime.runtime import Runtime
@@ -135,7 +137,9 @@ async def run(
     _ensure_machine()
     trouble: list[BaseException] = []
     try:
-        _begin_known_key(config)
+        if config.is_validator and config.session_seed is not None:
+            is_new = not (config.directory / DATABASE_DIRECTORY).exists()
+            begin_known_key(config.directory / KEYSTORE_DIRECTORY, config.session_seed, is_new=is_new)
         if config.sync is SyncMode.SNAPSHOT:
             await _join(config, on_joining)
         async with _database(config) as database:
@@ -164,9 +168,10 @@ class Node:
         self._opened = opened
         self._keys = config.directory / KEYSTORE_DIRECTORY
         self._faults = _faults(config)
-        self._session_seed = self._find_session_seed()
-        self._journal = self._open_journal()
-        self._session = None if self._session_seed is None else SigningKey(self._session_seed)
+        self._sessions = self._open_session_keys()
+        self._session = None if self._sessions is None else self._sessions.newest()
+        """The session key that vouches for this node."""
+
         self._verdicts = Verdicts()
         self._chain = Chain(database, Runtime(self._verdicts))
         self._network = self._make_network(config.node_seed or node_seed(self._keys))
@@ -213,25 +218,13 @@ class Node:
             nursery.start_soon(self._tell_arrivals)
             on_started(self._started())
 
-    def _find_session_seed(self) -> Seed | None:
-        """The seed of a validator's session key, made if there is none. Raises KeystoreError."""
+    def _open_session_keys(self) -> SessionKeys | None:
+        """Those of a validator, one made if there is none. Raises KeystoreError, JournalError."""
         if not self._config.is_validator:
             return None
-        return self._config.session_seed or session_seed(self._keys)
-
-    def _open_journal(self) -> Journal | None:
-        """The vote journal of who casts votes; a key that has lost it is not used. Raises JournalError."""
-        if self._session_seed is None or self._is_alone:
-            return None
-        key = SigningKey(self._session_seed).public_key
-        try:
-            journal = Journal(journal_path(self._keys, key), key)
-        except LostJournal as error:
-            _log.critical("%s; this node signs nothing, and follows", error)
-            self._session_seed = None
-            return None
-        self._opened.callback(journal.close)
-        return journal
+        sessions = SessionKeys(self._keys, self._config.session_seed, are_journaled=not self._is_alone)
+        self._opened.callback(sessions.close)
+        return sessions
 
     def _make_network(self, seed: Seed) -> Network:
         config = self._config
@@ -268,37 +261,39 @@ class Node:
         return server
 
     def _make_host(self) -> ConsensusHost | None:
-        """What an engine stands on; None on a node without a vote."""
-        if self._session is None:
+        """What an engine stands on; None on a node that does not validate."""
+        if self._sessions is None:
             return None
-        sources = (self._evidence, self._attestation)
-        author = Author(self._chain, self._pool, self._session.public_key, sources)
+        author = Author(self._chain, self._pool, (self._evidence, self._attestation))
         reports = Reports(charge=self._charge, found=self._evidence.found, votes=self._votes)
         return ConsensusHost(self._chain, author, reports)
 
     def _make_engine(self) -> ConsensusEngine | None:
-        """What makes blocks final here; None on a node without a vote, which follows by sync."""
-        if self._session is None or self._host is None:
+        """What makes blocks final here; None on a node that does not validate, which follows by sync."""
+        if self._sessions is None or self._host is None:
             if self._is_alone:
                 raise StartError("the chain has one author, whose key this node lacks: pass --alice")
             return None
         if self._is_alone:
             return InstantEngine(
-                self._host, self._session, self._wanted, interval_ms=IDLE_BLOCK_MS, clock=self._clock_ms
+                self._host,
+                self._sessions.key_for,
+                self._wanted,
+                interval_ms=IDLE_BLOCK_MS,
+                clock=self._clock_ms,
             )
         return SimplexService(
             self._host,
             ConsensusTransport(self._network),
-            key=self._session,
-            journal=self._journal,
+            signers=self._sessions,
             clock=self._clock_ms,
         )
 
     def _make_attestation(self) -> AttestationService:
         runtime, seating = self._chain.runtime, None
-        if self._session_seed is not None:
+        if self._sessions is not None:
             seating = Seating(
-                seed=self._session_seed,
+                seeds=self._sessions.seeds,
                 worker=Supervisor(),
                 blobs=self._blobs,
                 journal=attestation.Journal(self._config.directory / ATTESTATION_DIRECTORY),
@@ -323,16 +318,11 @@ class Node:
         return DiscoveryService(self._network, settings)
 
     def _make_evidence(self) -> EvidenceService:
-        runtime = self._chain.runtime
         return EvidenceService(
             self._chain,
             self._network,
             self._chain.follow(),
-            Views(
-                epoch=lambda state: runtime.committee(state).epoch,
-                historical=lambda state, epoch: runtime.query(state, "session.historical", epoch),
-                wants=lambda state, evidence: runtime.query(state, "offences.wants", evidence),
-            ),
+            views_of(self._chain.runtime),
             EvidenceStore(self._config.directory / EVIDENCE_DIRECTORY),
             self._verdicts,
         )
@@ -341,7 +331,7 @@ class Node:
         consensus = None
         if self._engine is not None:
             consensus = Consensus(
-                patience_blocks=CONSENSUS_GAP_BLOCKS,
+                patience_blocks=lambda: CONSENSUS_GAP_BLOCKS if self._is_voting() else 0,
                 settle=self._engine.advance,
                 disagree=self._engine.disagree,
             )
@@ -380,6 +370,11 @@ class Node:
         keys = frozenset(member.key for member in committee.members)
         self._network.set_authorities(keys)
         self._discovery.set_committee(keys)
+        acting = None if self._sessions is None else self._sessions.key_for(committee)
+        if acting is not None and acting is not self._session:
+            self._session = acting
+            self._network.set_signer(acting)
+            self._discovery.set_signer(acting)
 
     def _started(self) -> Started:
         listening = self._network.listening
@@ -406,7 +401,14 @@ class Node:
             **methods,
             "consensus_votes": observer.recent_votes,
             "consensus_evidence": self._evidence.shown,
+            **self._key_methods(),
         }
+
+    def _key_methods(self) -> Mapping[str, Method]:
+        """Those about the session keys, on a validator."""
+        if self._sessions is None:
+            return {}
+        return SessionMethods(self._sessions, self._chain.database.genesis_hash).table()
 
     def _clock_ms(self) -> TimestampMs:
         """What this node takes for the time."""
@@ -470,14 +472,6 @@ def genesis_of(spec: ChainSpec) -> Genesis:
     """What the database of a node begins with."""
     genesis = genesis_block(spec)
     return Genesis(Block(genesis.header, Body((), ())), genesis.changes, genesis.committee)
-
-
-def _begin_known_key(config: NodeConfig) -> None:
-    """Begin the vote journal of a well-known key before anything else of the chain is here: only then is it
-    known that the key has signed nothing. Raises KeystoreError."""
-    is_new = not (config.directory / DATABASE_DIRECTORY).exists()
-    if config.is_validator and config.session_seed is not None and is_new:
-        begin_journal(config.directory / KEYSTORE_DIRECTORY, SigningKey(config.session_seed).public_key)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -6,7 +6,7 @@ after a restart: the salt is a function of the key and the job. It reveals only 
 the commitments. Since messages may be lost, it repeats what the chain has not taken.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 from hashlib import blake2b
@@ -25,7 +25,7 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.signing import SigningKey
-from primitives.types import BlockHash, BlockNumber, Bytes32, Hash, Seed
+from primitives.types import BlockHash, BlockNumber, Bytes32, Hash, PublicKey, Seed
 from runtime.jobs import OpenJob, Seat
 
 REPEAT_BLOCKS: Final = 4
@@ -109,17 +109,16 @@ Action = Compute | Persist | Tell | Forget
 
 
 class AttestationCore:
-    """The duties of one session key."""
+    """The duties of the session keys of one validator; each panel has at most one of them."""
 
-    def __init__(self, seed: Seed, genesis: BlockHash, words: Iterable[Word]) -> None:
-        """`seed` is of the session key; `words` are all that were kept."""
-        self._seed = seed
-        self._key = SigningKey(seed)
+    def __init__(self, seeds: Mapping[PublicKey, Seed], genesis: BlockHash, words: Iterable[Word]) -> None:
+        """`seeds` are of the session keys, and may grow; `words` are all that were kept."""
+        self._seeds = seeds
         self._genesis = genesis
         self._words = {word.job: word for word in words}
         self._height = BlockNumber(0)
         self._jobs: dict[Hash, OpenJob] = {}
-        """Those in whose panel the key has a seat."""
+        """Those in whose panel a key of this validator has a seat."""
 
         self._working: Hash | None = None
         self._retry_at: dict[Hash, int] = {}
@@ -192,22 +191,24 @@ class AttestationCore:
         assert seat is not None
         if word is None:
             return None
+        seed = self._seeds[seat.key]
+        key = SigningKey(seed)
         if word.result is None:
             is_due = job.phase is JobPhase.COMMIT and not seat.has_spoken
-            return ToldAbstain(sign_abstain(self._key, self._genesis, job.id)) if is_due else None
-        digest, salt = result_digest(word.result), self._salt(job.id)
-        commitment = commitment_of(self._genesis, job.id, self._key.public_key, digest, salt)
+            return ToldAbstain(sign_abstain(key, self._genesis, job.id)) if is_due else None
+        digest, salt = result_digest(word.result), self._salt(seed, job.id)
+        commitment = commitment_of(self._genesis, job.id, seat.key, digest, salt)
         if job.phase is JobPhase.COMMIT:
             if seat.has_spoken:
                 return None
-            return ToldCommit(sign_commit(self._key, self._genesis, job.id, commitment))
+            return ToldCommit(sign_commit(key, self._genesis, job.id, commitment))
         if seat.has_revealed or seat.commitment != commitment:
             return None
-        return ToldReveal(sign_reveal(self._key, self._genesis, job.id, digest, salt), word.result)
+        return ToldReveal(sign_reveal(key, self._genesis, job.id, digest, salt), word.result)
 
-    def _salt(self, job: Hash) -> Bytes32:
+    def _salt(self, seed: Seed, job: Hash) -> Bytes32:
         """The same for ever, and nobody else's to know: a keyed hash of the job."""
-        return blake2b(_SALT_DOMAIN + self._genesis + job, key=self._seed, digest_size=32).digest()
+        return blake2b(_SALT_DOMAIN + self._genesis + job, key=seed, digest_size=32).digest()
 
     def _seat(self, job: OpenJob) -> Seat | None:
-        return next((seat for seat in job.seats if seat.key == self._key.public_key), None)
+        return next((seat for seat in job.seats if seat.key in self._seeds), None)

@@ -5,7 +5,7 @@ does the work of its seat.
 """
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -39,7 +39,7 @@ from primitives.certificate import Verifier
 from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.job_message import phase_of
-from primitives.types import BlockHash, BlockNumber, Seed
+from primitives.types import BlockHash, BlockNumber, PublicKey, Seed
 from runtime.jobs import InferTask, OpenJob, ProveTask
 
 T = TypeVar("T")
@@ -128,8 +128,8 @@ class Parts:
 class Seating:
     """What a validator has besides."""
 
-    seed: Seed
-    """Of the session key."""
+    seeds: Mapping[PublicKey, Seed]
+    """Of the session keys; may grow."""
 
     worker: Worker
     """Closed when the service ends."""
@@ -146,7 +146,7 @@ class AttestationService:
         self._parts = parts
         self._seating = seating
         self._candidate = (
-            None if seating is None else AttestationCore(seating.seed, parts.genesis, seating.journal.read())
+            None if seating is None else AttestationCore(seating.seeds, parts.genesis, seating.journal.read())
         )
         self._core: AttestationCore | None = None
         """None before the engine was examined, or if this node does not attest."""

@@ -20,22 +20,26 @@ class InherentSource(Protocol):
 
 
 class Author:
-    """Builds blocks for one session key."""
+    """Builds blocks for the session keys of this node."""
 
-    def __init__(
-        self, chain: Chain, pool: PoolService, key: PublicKey, sources: Sequence[InherentSource]
-    ) -> None:
-        """`key` is what headers name as the author."""
+    def __init__(self, chain: Chain, pool: PoolService, sources: Sequence[InherentSource]) -> None:
+        """Takes what `sources` have, and then from `pool`."""
         self._chain = chain
         self._pool = pool
-        self._key = key
         self._sources = sources
 
     async def build(
-        self, parent: Header, view: View, timestamp_ms: TimestampMs, *, is_empty: bool = False
+        self,
+        parent: Header,
+        view: View,
+        timestamp_ms: TimestampMs,
+        *,
+        author: PublicKey,
+        is_empty: bool = False,
     ) -> Block:
         """A new executed block on an executed parent; without extrinsics if `is_empty`.
 
+        `author`: the session key that the header names.
         Raises InvalidBlock if there can be none, Unable if this node cannot build now.
         """
         included = self._chain.unfinalized_extrinsics(block_hash(parent))
@@ -44,7 +48,7 @@ class Author:
             parent=parent,
             view=view,
             timestamp_ms=timestamp_ms,
-            author=self._key,
+            author=author,
             inherents=self._inherents,
             candidates=candidates,
         )

@@ -36,6 +36,11 @@ class Ballot:
         """Sign nothing more in this process."""
 
     @property
+    def key(self) -> Key | None:
+        """The own key, if there is one, whether or not it has a vote."""
+        return self._key
+
+    @property
     def is_voting(self) -> bool:
         """Whether the key is in the committee and may sign."""
         return self.me is not None and not self.is_listening and not self.is_muted

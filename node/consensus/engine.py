@@ -8,9 +8,11 @@ from typing import Protocol
 
 import trio
 
-from node.consensus.interface import Build, Finding, Peer, Position, Verdict
+from node.consensus.interface import Build, Finding, Peer, Position, Stop, Verdict
+from node.consensus.journal import Signer
 from primitives.block import Block
 from primitives.certificate import Certificate
+from primitives.committee import Committee
 from primitives.types import BlockHash, BlockNumber, EpochIndex
 from primitives.vote import Vote
 
@@ -27,6 +29,19 @@ class ConsensusEngine(Protocol):
     async def disagree(self, certificate: Certificate) -> None:
         """A block that `certificate` makes final, of which the engine may not know, is invalid on this node:
         stop voting, for good."""
+
+
+class Signers(Protocol):
+    """Whoever has the session keys of this node."""
+
+    def acting(self, committee: Committee) -> Signer | None:
+        """The key that votes in an epoch, if there is one."""
+
+    def stop(self, stop: Stop, signer: Signer | None) -> None:
+        """Let no key sign any more that the reason is one for; `signer` acts now. Blocks until it is durable.
+
+        Raises JournalError.
+        """
 
 
 class ConsensusHost(Protocol):

@@ -83,7 +83,7 @@ class Epochs:
         old = self._core
         is_listening = is_listening or (old is not None and old.ballot.is_listening)
         self._core = self._start_core(position, old.silent if old else frozenset(), is_listening)
-        if old and old.ballot.is_muted:
+        if old and old.ballot.is_muted and _name(old) == _name(self._core):
             self._core.ballot.is_muted = True
         if old and old.ended:
             self._witness = old
@@ -132,9 +132,14 @@ class Epochs:
         if self._witness is None or received.message.epoch != self._witness.epoch.index:
             return []
         reports = self._witness.handle(received)
-        if self._witness.ballot.is_muted:
+        if self._witness.ballot.is_muted and _name(self._witness) == _name(self.core):
             self.core.ballot.is_muted = True
         return reports
+
+
+def _name(core: Core) -> PublicKey | None:
+    """Whose votes an engine casts: another key is not bound by what stopped this one."""
+    return core.ballot.key.public_key if core.ballot.key else None
 
 
 def _size(*received: Received) -> int:

@@ -5,6 +5,7 @@ light clients work as on any other chain. A certificate is seen by nobody before
 that a crash in between takes nothing back.
 """
 
+import logging
 from collections.abc import Callable
 
 import trio
@@ -14,8 +15,11 @@ from node.consensus.interface import Build, Key, Position
 from node.consensus.service import wall_clock_ms
 from primitives.block import Block, block_hash
 from primitives.certificate import Certificate, certificate_of
+from primitives.committee import Committee
 from primitives.types import AuthorityIndex, TimestampMs, View
 from primitives.vote import Vote, VoteKind, vote_message
+
+_log = logging.getLogger(__name__)
 
 
 class InstantEngine:
@@ -24,16 +28,18 @@ class InstantEngine:
     def __init__(
         self,
         host: ConsensusHost,
-        key: Key,
+        key_for: Callable[[Committee], Key | None],
         arrivals: trio.MemoryReceiveChannel[None],
         *,
         interval_ms: int | None,
         clock: Callable[[], TimestampMs] = wall_clock_ms,
     ) -> None:
-        """`arrivals`: something came into the pool. `interval_ms`: longest time without a block; None:
-        any."""
+        """`key_for` has the key of a committee of one; `arrivals`: something came into the pool.
+
+        `interval_ms`: longest time without a block; None: any.
+        """
         self._host = host
-        self._key = key
+        self._key_for = key_for
         self._arrivals = arrivals
         self._interval_s = float("inf") if interval_ms is None else interval_ms / 1000
         self._clock = clock
@@ -56,19 +62,22 @@ class InstantEngine:
 
     async def _seal(self) -> None:
         position = await self._host.position()
+        key = self._key_for(position.epoch.committee)
+        if key is None:
+            _log.error("the author of epoch %d has another key than this node", position.epoch.index)
+            return
         tip, epoch = position.tip, position.epoch
         view = View(tip.view + 1 if tip.epoch == epoch.index else 1)
         timestamp_ms = TimestampMs(max(self._clock(), tip.timestamp_ms + epoch.settings.block_time_ms))
         block = await self._host.build(Build(epoch.index, view, tip, timestamp_ms, is_empty=False))
         if block is not None:
-            await self._host.commit((block,), self._certify(position, block))
+            await self._host.commit((block,), _certify(position, block, key))
 
-    def _certify(self, position: Position, block: Block) -> Certificate:
-        """The finalization by the only member. Raises AssertionError if the committee has others."""
-        epoch, header, name = position.epoch, block.header, block_hash(block.header)
-        assert [member.key for member in epoch.committee.members] == [self._key.public_key]
-        message = vote_message(epoch.anchor_hash, VoteKind.FINALIZE, epoch.index, header.view, name)
-        signature = self._key.sign(message)
-        return certificate_of(
-            [Vote(VoteKind.FINALIZE, epoch.index, header.view, name, AuthorityIndex(0), signature)]
-        )
+
+def _certify(position: Position, block: Block, key: Key) -> Certificate:
+    """The finalization by the only member. Raises AssertionError if the committee has others."""
+    epoch, header, name = position.epoch, block.header, block_hash(block.header)
+    assert [member.key for member in epoch.committee.members] == [key.public_key]
+    message = vote_message(epoch.anchor_hash, VoteKind.FINALIZE, epoch.index, header.view, name)
+    vote = Vote(VoteKind.FINALIZE, epoch.index, header.view, name, AuthorityIndex(0), key.sign(message))
+    return certificate_of([vote])

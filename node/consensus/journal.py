@@ -27,9 +27,9 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, NamedTuple
 
-from node.consensus.interface import Memory, Stop
+from node.consensus.interface import Key, Memory, Stop
 from primitives.certificate import Certificate
 from primitives.codec import Codec, CodecError, Record
 from primitives.hashing import blake2b_256, domain
@@ -105,6 +105,8 @@ class Journal:
         """
         self._path = path
         with _explained(path):
+            if not path.exists():
+                raise _missing(path)  # whose folder may be missing too, and with it the place of the lock
             self._lock = _lock(path)
             self._open(key)
 
@@ -219,6 +221,13 @@ def inspect_journal(path: Path) -> Inspection:
     )
 
 
+class Signer(NamedTuple):
+    """A session key, and the journal of what it signs."""
+
+    key: Key
+    journal: Journal
+
+
 def _entry_of(item: Item) -> _Entry:
     match item:
         case Vote():
@@ -247,10 +256,7 @@ def _read(path: Path, key: PublicKey | None) -> tuple[list[_Entry], bytes, int]:
     try:
         data = path.read_bytes()
     except FileNotFoundError:
-        raise LostJournal(
-            f"{path} is missing, so that nobody knows what the key signed: rotate the session key, "
-            f"or on a test network remove {path.parent.parent} and start anew"
-        ) from None
+        raise _missing(path) from None
     entries: list[_Entry] = []
     checksum, start, bytes_left = b"", 0, memoryview(data)
     while any(bytes_left[start:]):
@@ -282,6 +288,13 @@ def _payload(path: Path, data: bytes, start: int, checksum: bytes) -> bytes | No
         raise _damaged(path, start)
     end = body + length
     return data[body:end] if end + _CHECKSUM_BYTES <= len(data) else None
+
+
+def _missing(path: Path) -> LostJournal:
+    return LostJournal(
+        f"{path} is missing, so that nobody knows what the key signed: rotate the session key, "
+        f"or on a test network remove {path.parent.parent} and start anew"
+    )
 
 
 def _damaged(path: Path, offset: int) -> LostJournal:

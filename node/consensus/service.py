@@ -13,7 +13,7 @@ from typing import Final, assert_never
 import trio
 
 from node.consensus.core import Core
-from node.consensus.engine import ConsensusHost, Transport
+from node.consensus.engine import ConsensusHost, Signers, Transport
 from node.consensus.epochs import Epochs
 from node.consensus.interface import (
     Action,
@@ -22,7 +22,6 @@ from node.consensus.interface import (
     Commit,
     Heard,
     Input,
-    Key,
     Memory,
     Misbehaviour,
     Peer,
@@ -41,13 +40,13 @@ from node.consensus.interface import (
     Wake,
     Woken,
 )
-from node.consensus.journal import Journal
+from node.consensus.journal import Signer
 from node.consensus.messages import BLOCKS_MAX, MESSAGE, Bundle, Cast, Message, blocks_within, read_message
 from primitives.block import Block, block_hash
 from primitives.certificate import Certificate, Verifier
 from primitives.codec import CodecError
 from primitives.signing import verify
-from primitives.types import EpochIndex, PublicKey, TimestampMs
+from primitives.types import PublicKey, TimestampMs
 from primitives.vote import Vote
 
 INPUTS_MAX: Final = 64
@@ -81,17 +80,17 @@ class SimplexService:
         host: ConsensusHost,
         transport: Transport,
         *,
-        key: Key | None = None,
-        journal: Journal | None = None,
+        signers: Signers | None = None,
         verifier: Verifier = verify,
         clock: Callable[[], TimestampMs] = wall_clock_ms,
     ) -> None:
-        """`key` and its `journal` come together; without them the engine follows, and signs nothing."""
-        assert (key is None) == (journal is None)
+        """Without `signers` the engine follows, and signs nothing."""
         self._host = host
         self._transport = transport
-        self._key = key
-        self._journal = journal
+        self._signers = signers
+        self._signer: Signer | None = None
+        """Who signs in the epoch that runs."""
+
         self._verifier = verifier
         self._clock = clock
         self._epochs = Epochs(self._start_core)
@@ -169,8 +168,10 @@ class SimplexService:
 
     async def _begin(self, *, is_listening: bool = False) -> None:
         position = await self._host.position()
-        if self._journal:
-            await trio.to_thread.run_sync(self._journal.compact, position.epoch.index, limiter=self._disk)
+        self._signer = self._signers.acting(position.epoch.committee) if self._signers else None
+        if self._signer:
+            compact = self._signer.journal.compact
+            await trio.to_thread.run_sync(compact, position.epoch.index, limiter=self._disk)
         await self._perform(self._epochs.begin(position, self._clock(), is_listening=is_listening))
 
     async def _follow(self) -> None:
@@ -181,18 +182,16 @@ class SimplexService:
 
     def _start_core(self, position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
         epoch = position.epoch.index
-        memory = self._journal.memory(epoch) if self._journal else Memory()
+        signer = self._signer
+        memory = signer.journal.memory(epoch) if signer else Memory()
         return Core(
             position,
             replace(memory, heard=tuple(self._host.votes_heard(epoch))),
-            key=self._key if self._may_sign(epoch) else None,
+            key=signer.key if signer and epoch >= signer.journal.complete_from else None,
             verifier=self._verifier,
             silent=silent,
             is_listening=is_listening,
         )
-
-    def _may_sign(self, epoch: EpochIndex) -> bool:
-        return self._journal is not None and epoch >= self._journal.complete_from
 
     # Actions
 
@@ -236,12 +235,14 @@ class SimplexService:
 
     async def _persist(self, items: list[Vote | Certificate | Block | Stop]) -> None:
         """Make durable whatever stands together, with one fsync of the journal."""
-        words = [item for item in items if not isinstance(item, Block)]
+        words = [item for item in items if isinstance(item, Vote | Certificate)]
         for item in items:
             if isinstance(item, Block):
                 await self._host.persist(item)
-        if words and self._journal:
-            await trio.to_thread.run_sync(self._journal.append, words, limiter=self._disk)
+            elif isinstance(item, Stop) and self._signers:
+                await trio.to_thread.run_sync(self._signers.stop, item, self._signer, limiter=self._disk)
+        if words and self._signer:
+            await trio.to_thread.run_sync(self._signer.journal.append, words, limiter=self._disk)
 
     def _send(self, to: Peer | None, message: Message) -> None:
         frame, urgent = MESSAGE.encode(message), isinstance(message, Cast)

@@ -96,6 +96,7 @@ class DiscoveryService:
     def __init__(self, network: Network, settings: Settings) -> None:
         self._network = network
         self._settings = settings
+        self._signer = settings.signer
         self._table = RoutingTable(network.peer_id)
         self._store = RecordStore(settings.genesis)
         self._found: dict[bytes, AuthorityRecord] = {}
@@ -107,6 +108,10 @@ class DiscoveryService:
         self._turn = 0
         self._arrivals = network.subscribe()
         network.serve_visitors(PROTOCOL, self._answer, LIMITS)
+
+    def set_signer(self, signer: SessionSigner) -> None:
+        """Be found by another session key from now on."""
+        self._signer = signer
 
     def set_committee(self, session_keys: frozenset[bytes]) -> None:
         """Name those who are searched for, and whose records are kept."""
@@ -180,7 +185,7 @@ class DiscoveryService:
 
     async def _publish(self) -> bool:
         """Sign where this validator is, and have the nodes nearest to its key keep it."""
-        signer, addresses = self._settings.signer, self._own_addresses()
+        signer, addresses = self._signer, self._own_addresses()
         if signer is None or signer.public_key not in self._store.committee or not addresses:
             return False
         claims = AuthorityClaims(
@@ -205,7 +210,7 @@ class DiscoveryService:
 
     async def _find_missing(self) -> bool:
         """Search for some members of the committee that are not connected, and dial those found."""
-        signer = self._settings.signer
+        signer = self._signer
         own = None if signer is None else signer.public_key
         missing = [
             key for key in sorted(self._store.committee) if key != own and self._network.peer_of(key) is None

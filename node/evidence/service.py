@@ -27,6 +27,7 @@ from primitives.types import EpochIndex
 from primitives.vote import EVIDENCE, Evidence
 from runtime.constants import OFFENCES
 from runtime.offences import report_call
+from runtime.runtime import Runtime
 
 T = TypeVar("T")
 
@@ -94,6 +95,15 @@ class Views:
     historical: Callable[[StateView, EpochIndex], Historical | None]
     wants: Callable[[StateView, Evidence], bool]
     """Whether a report would be new and in time."""
+
+
+def views_of(runtime: Runtime) -> Views:
+    """Those of the chain's own runtime."""
+    return Views(
+        epoch=lambda state: runtime.committee(state).epoch,
+        historical=lambda state, epoch: runtime.query(state, "session.historical", epoch),
+        wants=lambda state, evidence: runtime.query(state, "offences.wants", evidence),
+    )
 
 
 class EvidenceService:

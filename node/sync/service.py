@@ -11,7 +11,6 @@ import trio
 from frame.error import Unable
 from node.db.errors import DatabaseError
 from node.network.channel import ChannelLimits, Received
-from node.network.hello import Role
 from node.network.identity import PeerId
 from node.network.peering import PeerEvent
 from node.network.peers import PeerInfo
@@ -165,6 +164,8 @@ class Network(Protocol):
 
     def peers(self) -> Sequence[PeerInfo]: ...
 
+    def is_authority(self, peer: PeerInfo, /) -> bool: ...
+
     def subscribe(self) -> trio.MemoryReceiveChannel[PeerEvent]: ...
 
     def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None: ...
@@ -176,8 +177,8 @@ class Network(Protocol):
 class Consensus:
     """What sync tells the engine of this node, if it has one."""
 
-    patience_blocks: int
-    """See SyncCore."""
+    patience_blocks: Callable[[], int]
+    """See SyncCore; none while this node has no vote."""
 
     settle: Callable[[], Awaitable[None]]
     """The chain moved by import: go on from where it stands."""
@@ -198,7 +199,7 @@ class SyncService:
         consensus: Consensus | None = None,
     ) -> None:
         """`source` is read through `chain.read`. Without `consensus` every block comes by sync."""
-        self._core = SyncCore(chain.finalized.height, consensus.patience_blocks if consensus else 0)
+        self._core = SyncCore(chain.finalized.height, 0)
         self._chain = chain
         self._importer = importer
         self._source = source
@@ -238,6 +239,7 @@ class SyncService:
             nursery.start_soon(self._watch_chain)
             nursery.start_soon(self._watch_news)
             async for observed in self._observed:
+                self._core.patience_blocks = self._consensus.patience_blocks() if self._consensus else 0
                 for action in self._core.handle(observed, trio.current_time()):
                     match action:
                         case Ask():
@@ -316,7 +318,7 @@ class SyncService:
         if certificate is not None:
             self._channel.broadcast(
                 ANNOUNCEMENT.encode(Announcement(header, certificate)),
-                where=lambda peer: peer.role is not Role.AUTHORITY,
+                where=lambda peer: not self._network.is_authority(peer),
                 replaces="newest",
             )
 

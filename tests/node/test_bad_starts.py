@@ -175,7 +175,7 @@ async def signs_nothing(home: Home, told: pytest.LogCaptureFixture) -> str:
             async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started.rpc_port}") as http:
                 assert (await http.post("/", json=question)).json()["result"]["isVoting"] is False
     [line] = [record.getMessage() for record in told.records if record.levelname == "CRITICAL"]
-    assert line.endswith("this node signs nothing, and follows")
+    assert line.endswith("this node signs nothing with this key, and follows")
     return line
 
 

@@ -16,7 +16,8 @@ from node.network.identity import parse_address
 from node.node import DATABASE_DIRECTORY, KEYSTORE_DIRECTORY, Started, run
 from primitives.extrinsic import EXTRINSIC
 from primitives.mnemonic import seed_from_uri
-from primitives.types import BlockHash
+from primitives.session_key import verify_possession
+from primitives.types import AccountId, BlockHash, PublicKey, Signature
 from runtime.runtime import Runtime
 from tests.node.keys import ALICE, BOB, transfer
 from tests.node.test_chain import build, finalize, open_chain
@@ -187,9 +188,22 @@ async def test_a_chain_that_stands_still_is_still_followed(tmp_path: Path, nurse
                 pass
 
 
-async def test_a_known_key_without_its_journal_never_signs_beside_a_chain(tmp_path: Path) -> None:
+async def test_a_known_key_without_its_journal_never_signs_beside_a_chain(
+    tmp_path: Path, nursery: trio.Nursery
+) -> None:
+    async def start(given: NodeConfig, task_status: trio.TaskStatus[Started]) -> None:
+        await run(given, task_status.started)
+
     lonely = config(tmp_path, spec=local())
     open_chain(lonely.directory / DATABASE_DIRECTORY).database.close()
-    with pytest.raises(StartError, match="is missing, so that nobody knows what the key signed"):
-        await run(lonely, lambda _: None)
-    assert not list(lonely.directory.rglob("*.votes"))
+    started = await nursery.start(start, lonely)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{started.rpc_port}") as http:
+        client = Client(http)
+        assert (await client.ask("author_hasSessionKeys", f"0x{ALICE.public_key.hex()}")) is False
+        assert not list(lonely.directory.rglob("*.votes"))
+        made = await client.ask("author_rotateKeys", f"0x{BOB.public_key.hex()}")
+        key, proof = (bytes.fromhex(made[name][2:]) for name in ("key", "proof"))
+        genesis = BlockHash(bytes.fromhex((await client.ask("chain_getBlockHash", 0))[2:]))
+        assert verify_possession(PublicKey(key), genesis, AccountId(BOB.public_key), Signature(proof))
+        assert (await client.ask("author_hasSessionKeys", made["key"])) is True
+        assert len(list(lonely.directory.rglob("*.votes"))) == 1

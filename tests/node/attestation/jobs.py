@@ -7,7 +7,7 @@ from node.attestation.core import Action, AttestationCore, Compute, Computed, Fi
 from node.attestation.messages import Told
 from primitives.job_message import JobPhase
 from primitives.signing import SigningKey
-from primitives.types import BlockHash, BlockNumber, Hash, Seed
+from primitives.types import BlockHash, BlockNumber, Hash, PublicKey, Seed
 from runtime.jobs import OpenJob, ProveTask, Seat
 
 GENESIS = BlockHash(b"\x67" * 32)
@@ -17,6 +17,11 @@ BLOB = Hash(b"\xb1" * 32)
 SILENT_SEATS = tuple(
     Seat(key=key.public_key, has_spoken=False, commitment=None, has_revealed=False) for key in KEYS
 )
+
+
+def seeds_of(seed: Seed) -> dict[PublicKey, Seed]:
+    """The session keys of a validator that has one."""
+    return {SigningKey(seed).public_key: seed}
 
 
 def job_of(

@@ -30,6 +30,7 @@ from tests.node.attestation.jobs import (
     computes,
     finalized,
     job_of,
+    seeds_of,
     tells,
     with_seat,
     worked,
@@ -40,7 +41,7 @@ RESULT = b"42"
 
 @pytest.fixture
 def core() -> AttestationCore:
-    return AttestationCore(SEEDS[0], GENESIS, ())
+    return AttestationCore(seeds_of(SEEDS[0]), GENESIS, ())
 
 
 def commitment(core: AttestationCore, job: OpenJob) -> Hash:
@@ -124,7 +125,7 @@ def test_a_result_that_comes_too_late_is_not_told(core: AttestationCore) -> None
     core.handle(finalized(11, job))
     core.handle(finalized(51, dataclasses.replace(job, phase=JobPhase.REVEAL)))
     assert core.handle(Computed(job.id, RESULT)) == []
-    core = AttestationCore(SEEDS[0], GENESIS, ())
+    core = AttestationCore(seeds_of(SEEDS[0]), GENESIS, ())
     core.handle(finalized(11, job))
     core.handle(finalized(60))
     assert core.handle(Computed(job.id, RESULT)) == []
@@ -149,7 +150,7 @@ def test_who_has_spoken_and_does_not_remember_stays_silent(core: AttestationCore
 def test_a_restart_says_the_same_again(core: AttestationCore) -> None:
     job = job_of()
     committed = commitment(core, job)
-    again = AttestationCore(SEEDS[0], GENESIS, [Word(job.id, RESULT)])
+    again = AttestationCore(seeds_of(SEEDS[0]), GENESIS, [Word(job.id, RESULT)])
     (told,) = tells(again.handle(finalized(12, job)))
     assert isinstance(told, ToldCommit)
     assert told.message.commitment == committed
@@ -160,7 +161,7 @@ def test_salts_differ_between_jobs_and_between_validators() -> None:
     salts = set()
     for index, seed in enumerate(SEEDS):
         for job in (job_of(1), job_of(2)):
-            core = AttestationCore(seed, GENESIS, ())
+            core = AttestationCore(seeds_of(seed), GENESIS, ())
             spoken = with_seat(job, index, has_spoken=True, commitment=commitment(core, job))
             (told,) = tells(core.handle(finalized(12, dataclasses.replace(spoken, phase=JobPhase.REVEAL))))
             assert isinstance(told, ToldReveal)
@@ -184,7 +185,7 @@ class Course:
 
     def restart(self) -> None:
         """Only what was kept survives."""
-        self.core, self.is_working = AttestationCore(SEEDS[0], GENESIS, self.disk), False
+        self.core, self.is_working = AttestationCore(seeds_of(SEEDS[0]), GENESIS, self.disk), False
 
     def block(self, takes_commitment: bool, closes_commitments: bool) -> None:
         """The chain may take what was said, and may go on to reveals."""

@@ -24,6 +24,7 @@ from pallets.models.pallet import ModelState
 from primitives.signing import verify
 from primitives.types import BlockNumber, Hash, Seed
 from runtime.jobs import OpenJob, ProveTask, open_jobs
+from tests.node.attestation.jobs import seeds_of
 from tests.pallets.attested import CERTIFICATE, GENESIS, MODEL, VERDICT, Attested
 
 OUTPUT = encode_outputs(
@@ -42,7 +43,7 @@ class Node:
 
     def restart(self) -> None:
         """Forget all but what was kept."""
-        self.core = AttestationCore(self.seed, GENESIS, self.disk.values())
+        self.core = AttestationCore(seeds_of(self.seed), GENESIS, self.disk.values())
         self.pool = MessagePool(GENESIS, verify)
 
     def observe(self, observed: Input) -> list[Told]:

@@ -13,13 +13,23 @@ from primitives.signing import verify
 from primitives.types import Signature
 from runtime.constants import JOBS
 from runtime.jobs import OpenJob, job_call
-from tests.node.attestation.jobs import GENESIS, KEYS, SEEDS, finalized, job_of, tells, with_seat, worked
+from tests.node.attestation.jobs import (
+    GENESIS,
+    KEYS,
+    SEEDS,
+    finalized,
+    job_of,
+    seeds_of,
+    tells,
+    with_seat,
+    worked,
+)
 
 
 def commits(job: OpenJob, results: dict[int, bytes]) -> dict[int, Told]:
     """The commitments of some seats."""
     return {
-        seat: tells(worked(AttestationCore(SEEDS[seat], GENESIS, ()), job, result))[0]
+        seat: tells(worked(AttestationCore(seeds_of(SEEDS[seat]), GENESIS, ()), job, result))[0]
         for seat, result in results.items()
     }
 
@@ -35,7 +45,7 @@ def reveals(job: OpenJob, results: dict[int, bytes]) -> dict[int, ToldReveal]:
     """The reveals of some seats, of a job that is open for commitments."""
     told = {}
     for seat, result in results.items():
-        core = AttestationCore(SEEDS[seat], GENESIS, ())
+        core = AttestationCore(seeds_of(SEEDS[seat]), GENESIS, ())
         commit = tells(worked(core, job, result))[0]
         (reveal,) = tells(core.handle(finalized(20, revealing(job, {seat: commit}))))
         assert isinstance(reveal, ToldReveal)

@@ -28,7 +28,7 @@ from primitives.job_message import JobPhase
 from primitives.signing import verify
 from primitives.types import BlockNumber
 from runtime.jobs import OpenJob, job_call
-from tests.node.attestation.jobs import BLOB, GENESIS, SEEDS, job_of, tells, with_seat, worked
+from tests.node.attestation.jobs import BLOB, GENESIS, SEEDS, job_of, seeds_of, tells, with_seat, worked
 from tests.node.attestation.worker import FakeWorker
 from tests.node.pool.samples import FakeHead, FakeNetwork, block_of
 
@@ -102,7 +102,7 @@ class Setup:
             genesis=GENESIS,
             verifier=verify,
         )
-        seating = Seating(seed=SEEDS[0], worker=self.worker, blobs=self.blobs, journal=journal)
+        seating = Seating(seeds=seeds_of(SEEDS[0]), worker=self.worker, blobs=self.blobs, journal=journal)
         self.service = AttestationService(parts, seating if self.validates else None)
 
     @asynccontextmanager
@@ -130,7 +130,7 @@ class Setup:
 
 def commit_of(seat: int, result: bytes = RESULT) -> ToldCommit:
     """What another validator says about the job."""
-    (told,) = tells(worked(AttestationCore(SEEDS[seat], GENESIS, ()), job_of(), result))
+    (told,) = tells(worked(AttestationCore(seeds_of(SEEDS[seat]), GENESIS, ()), job_of(), result))
     assert isinstance(told, ToldCommit)
     return told
 

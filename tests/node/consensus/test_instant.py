@@ -25,7 +25,7 @@ def clock() -> TimestampMs:
 
 async def test_each_arrival_gets_a_block(host: MemoryHost, autojump_clock: MockClock) -> None:
     arrive, arrivals = trio.open_memory_channel[None](8)
-    engine = InstantEngine(host, KEY, arrivals, interval_ms=None, clock=clock)
+    engine = InstantEngine(host, lambda _: KEY, arrivals, interval_ms=None, clock=clock)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)
         await arrive.send(None)
@@ -39,7 +39,7 @@ async def test_each_arrival_gets_a_block(host: MemoryHost, autojump_clock: MockC
 
 async def test_interval_seals_empty_blocks_across_epochs(host: MemoryHost, autojump_clock: MockClock) -> None:
     _, arrivals = trio.open_memory_channel[None](0)
-    engine = InstantEngine(host, KEY, arrivals, interval_ms=1000, clock=clock)
+    engine = InstantEngine(host, lambda _: KEY, arrivals, interval_ms=1000, clock=clock)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)
         await engine.advance()
@@ -52,7 +52,7 @@ async def test_interval_seals_empty_blocks_across_epochs(host: MemoryHost, autoj
 
 async def test_its_certificates_hold(host: MemoryHost, autojump_clock: MockClock) -> None:
     _, arrivals = trio.open_memory_channel[None](0)
-    engine = InstantEngine(host, KEY, arrivals, interval_ms=1000, clock=clock)
+    engine = InstantEngine(host, lambda _: KEY, arrivals, interval_ms=1000, clock=clock)
     async with trio.open_nursery() as nursery:
         await nursery.start(engine.run)
         await host.reach(1)
@@ -67,8 +67,19 @@ async def test_committee_of_several_is_refused(autojump_clock: MockClock) -> Non
     other = SigningKey(Seed(b"o" * 32))
     host = MemoryHost(make_chain([KEY.public_key, other.public_key]), KEY.public_key)
     _, arrivals = trio.open_memory_channel[None](0)
-    engine = InstantEngine(host, KEY, arrivals, interval_ms=10, clock=clock)
+    engine = InstantEngine(host, lambda _: KEY, arrivals, interval_ms=10, clock=clock)
     with pytest.RaisesGroup(AssertionError):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(engine.run)
     assert host.committed == []
+
+
+async def test_an_author_with_another_key_stands_still(host: MemoryHost, autojump_clock: MockClock) -> None:
+    _, arrivals = trio.open_memory_channel[None](0)
+    keys = iter([None, KEY])
+    engine = InstantEngine(host, lambda _: next(keys), arrivals, interval_ms=1000, clock=clock)
+    async with trio.open_nursery() as nursery:
+        await nursery.start(engine.run)
+        await host.reach(1)
+        nursery.cancel_scope.cancel()
+    assert host.tip.timestamp_ms >= 2000

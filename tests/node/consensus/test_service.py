@@ -4,12 +4,13 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.consensus.interface import Disagreement, Misbehaviour, Peer
-from node.consensus.journal import Journal, create_journal
+from node.consensus.interface import Disagreement, Misbehaviour, Peer, Stop
+from node.consensus.journal import Journal, Signer, create_journal
 from node.consensus.messages import MESSAGE, Cast, Propose
 from node.consensus.service import SimplexService
 from primitives.block import block_hash
 from primitives.certificate import verify_certificate
+from primitives.committee import Committee
 from primitives.signing import SigningKey
 from primitives.types import EpochIndex, PublicKey, Seed, TimestampMs
 from primitives.vote import Vote, conflict
@@ -30,6 +31,19 @@ def clock() -> TimestampMs:
     return TimestampMs(int(trio.current_time() * 1000))
 
 
+class OneKey:
+    """Implements Signers with a key that always acts."""
+
+    def __init__(self, key: SigningKey, journal: Journal) -> None:
+        self._signer = Signer(key, journal)
+
+    def acting(self, committee: Committee) -> Signer | None:
+        return self._signer
+
+    def stop(self, stop: Stop, signer: Signer | None) -> None:
+        self._signer.journal.append([stop])
+
+
 class Node:
     """One validator: a host, a journal on the disk, and a service that can be stopped and started."""
 
@@ -46,7 +60,7 @@ class Node:
         self._scope = trio.CancelScope()
         journal = Journal(self._path, self.key.public_key)
         transport = self._network.attach(Peer(self.key.public_key))
-        self.service = SimplexService(self.host, transport, key=self.key, journal=journal, clock=clock)
+        self.service = SimplexService(self.host, transport, signers=OneKey(self.key, journal), clock=clock)
         try:
             with self._scope:
                 await self.service.run()

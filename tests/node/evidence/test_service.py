@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from node.chain import Chain, Plan
 from node.consensus.interface import Fork
-from node.evidence.service import REPEAT_BLOCKS, EvidenceService, Views
+from node.evidence.service import REPEAT_BLOCKS, EvidenceService, views_of
 from node.evidence.store import EvidenceStore
 from node.network.channel import Received
 from node.network.identity import PeerId
@@ -37,16 +37,11 @@ class Setup:
     network: FakeNetwork = field(default_factory=FakeNetwork)
 
     def __post_init__(self) -> None:
-        runtime = self.chain.runtime
         self.service = EvidenceService(
             self.chain,
             self.network,
             self.chain.follow(),
-            Views(
-                epoch=lambda state: runtime.committee(state).epoch,
-                historical=lambda state, epoch: runtime.query(state, "session.historical", epoch),
-                wants=lambda state, evidence: runtime.query(state, "offences.wants", evidence),
-            ),
+            views_of(self.chain.runtime),
             EvidenceStore(self.directory),
             verify,
         )

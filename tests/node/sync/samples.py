@@ -244,6 +244,9 @@ class FakeNetwork:
     def subscribe(self) -> trio.MemoryReceiveChannel[PeerEvent]:
         return self.events
 
+    def is_authority(self, peer: PeerInfo, /) -> bool:
+        return peer.role is Role.AUTHORITY
+
     def peers(self) -> Sequence[PeerInfo]:
         return [
             PeerInfo(

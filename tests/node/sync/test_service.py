@@ -110,7 +110,7 @@ async def running(network: FakeNetwork, height: int = 0) -> AsyncIterator[Setup]
     async def disagree(certificate: Certificate) -> None:
         disagreed.append(certificate)
 
-    consensus = Consensus(patience_blocks=0, settle=settle, disagree=disagree)
+    consensus = Consensus(patience_blocks=lambda: 0, settle=settle, disagree=disagree)
     sync = SyncService(chain, chain, Source(chain.blocks), network, consensus)
     async with trio.open_nursery() as nursery:
         nursery.start_soon(sync.run)
