@@ -85,7 +85,7 @@ class BadSignature(DispatchError):
 
 
 class Offences(Pallet):
-    """Implements frame.hooks.OnNewEpoch."""
+    """The equivocations that were proved. Implements frame.hooks.OnNewEpoch."""
 
     NAME = "offences"
     EVENTS = (Reported,)

@@ -77,7 +77,10 @@ class Needs:
 
 
 class Session(Pallet):
-    """Implements ActingValidators, Authorship, Seats, History of frame.validators, Pace of frame.clock."""
+    """Committees, session keys, and the pace of the chain.
+
+    Implements ActingValidators, Authorship, Seats and History of frame.validators, and Pace of frame.clock.
+    """
 
     NAME = "session"
     EVENTS = (KeySet, KeyPurged)

@@ -44,7 +44,7 @@ class RequireSudo(DispatchError):
 
 
 class Sudo(Pallet):
-    """One account, and what it may do."""
+    """The account that may call as root."""
 
     NAME = "sudo"
     EVENTS = (Sudid, KeyChanged)

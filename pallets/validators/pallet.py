@@ -81,7 +81,7 @@ class TooMuchStake(DispatchError):
 
 
 class Validators(Pallet):
-    """Implements frame.validators.Validators."""
+    """Who is to validate, as root decides. Implements frame.validators.Validators."""
 
     NAME = "validators"
     EVENTS = (ValidatorAdded, ValidatorRemoved, StakeChanged)
