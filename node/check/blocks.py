@@ -3,7 +3,7 @@
 from typing import Final
 
 from node.check.report import RESYNC, Report
-from node.check.rows import decoded
+from node.check.rows import decoded, joined_height
 from node.db.schema import (
     EPOCH_END,
     HEAD,
@@ -66,6 +66,7 @@ class _Walk:
         self._snapshot = snapshot
         self._report = report
         self._head = head
+        self._joined = joined_height(snapshot)
         self._previous: Header | None = None
         self._first: Header | None = None
         self._trusted: Trusted | None = None
@@ -105,7 +106,10 @@ class _Walk:
 
     def _check_place(self, header: Header, identity: BlockHash) -> None:
         previous = self._previous
-        if previous is not None and header.height != previous.height + 1:
+        if header.height <= self._joined:
+            if header.height and header.next_set is None:
+                self._wrong(header.height, "a block of before the node joined is here")
+        elif previous is not None and header.height != previous.height + 1:
             self._wrong(previous.height + 1, f"blocks are missing up to {header.height - 1}")
         elif previous is not None and header.parent != block_hash(previous):
             self._wrong(header.height, "the block is no child of the one before it")
@@ -113,6 +117,8 @@ class _Walk:
             self._wrong(header.height, "the hash of the block does not lead to it")
 
     def _check_body(self, header: Header) -> None:
+        if 0 < header.height <= self._joined:
+            return
         key = number_key(header.height)
         body = decoded(BODY, self._snapshot.get(Table.BODIES, key))
         if body is None:

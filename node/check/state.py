@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from node.check.report import RESYNC, Report
-from node.check.rows import decoded
+from node.check.rows import decoded, joined_height
 from node.db import checkpoint
 from node.db.database import PROVABLE_HEIGHTS
 from node.db.leaves import bucket_reader, leaf_change, leaves
@@ -47,7 +47,7 @@ def check_undo(snapshot: Transaction, head: Head, tree: StateTree, report: Repor
     """What undoes the newest blocks: without gaps, and the newest of them give the roots of their parents."""
     rows = [number_of(key) for key, _ in snapshot.rows_from(Table.UNDO, b"")]
     expected = list(range(head.height - len(rows) + 1, head.height + 1))
-    if rows != expected or len(rows) < min(head.height, PROVABLE_HEIGHTS):
+    if rows != expected or len(rows) < min(head.height - joined_height(snapshot), PROVABLE_HEIGHTS):
         report.wrong("undo", "blocks cannot be undone without a gap", RESYNC)
         return
     layers: list[Layer] = []

@@ -373,7 +373,8 @@ class Database:
         for undone in heights:
             if undone not in self._undone:
                 row = snapshot.get(Table.UNDO, number_key(undone))
-                assert row is not None
+                if row is None:
+                    raise UnknownState(f"no proof can be made at height {height}: this node joined later")
                 changes = decoded(CHANGES, row)
                 leaves = map(leaf_change, placed(changes))
                 layer = self._tree.lay([layer for layer, _ in past], leaves, bucket_reader(snapshot))

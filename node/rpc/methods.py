@@ -19,7 +19,7 @@ from node.light.messages import KEYS_MAX, PROVED_READ, ProvedEntry, ProvedRead
 from node.pool.core import PoolRefused
 from node.pool.service import PoolService
 from node.rpc.dispatch import Method
-from node.rpc.errors import invalid_params, refused, unavailable
+from node.rpc.errors import RpcError, invalid_params, refused, unavailable
 from primitives.block import Header, block_hash
 from primitives.codec import CodecError
 from primitives.extrinsic import CALL, EXTRINSIC, EXTRINSIC_BYTES_MAX
@@ -151,12 +151,16 @@ class Methods:
     async def header(self, block: HashText | None = None) -> dict[str, Any] | None:
         """A finalized header."""
         found = await self._readers.read(self._chain.database.blocks.header, self._at(block))
-        return None if found is None else _header(found)
+        if found is None:
+            await self._ensure_not_older(block)
+            return None
+        return _header(found)
 
     async def block(self, block: HashText | None = None) -> dict[str, Any] | None:
         """A finalized block; inherents and extrinsics in their wire form."""
         found = await self._readers.read(self._chain.database.blocks.block, self._at(block))
         if found is None:
+            await self._ensure_not_older(block)
             return None
         return {
             "header": _header(found.header),
@@ -168,7 +172,10 @@ class Methods:
         """The hash of the finalized block at a height."""
         if height is None:
             return _hex(self._chain.finalized.hash)
-        found = await self._readers.read(self._chain.database.blocks.hash_at, BlockNumber(height))
+        blocks = self._chain.database.blocks
+        found = await self._readers.read(blocks.hash_at, BlockNumber(height))
+        if found is None and height < (first := await self._readers.read(blocks.complete_from)):
+            raise _too_old(first)
         return None if found is None else _hex(found)
 
     async def finalized_head(self) -> str:
@@ -179,6 +186,7 @@ class Methods:
         """What each call of a block did, and the block's own events; fields in their wire form."""
         found = await self._readers.read(self._chain.database.blocks.outcome, self._at(block))
         if found is None:
+            await self._ensure_not_older(block)
             return None
         return {
             "calls": [_outcome(call) for call in found.calls],
@@ -322,6 +330,14 @@ class Methods:
         except UnknownState as error:
             raise unavailable("UnknownState", str(error)) from None
 
+    async def _ensure_not_older(self, block: str | None) -> None:
+        """Raises the error that says so, if an unknown block may be one of before this node joined."""
+        blocks = self._chain.database.blocks
+        first = await self._readers.read(blocks.complete_from)
+        height = await self._readers.read(blocks.height_of, self._at(block))
+        if first and (height is None or height < first):
+            raise _too_old(first)
+
     def _at(self, block: str | None) -> BlockHash:
         return self._chain.finalized.hash if block is None else BlockHash(_bytes(block))
 
@@ -351,6 +367,11 @@ _INVALID: Final = {
     "BAD_ARGUMENTS": "the arguments do not fit the call",
     "TOO_HEAVY": "the extrinsic is larger than a block may take",
 }
+
+
+def _too_old(first: BlockNumber) -> RpcError:
+    told = f"this node joined by snapshot and has blocks from {first} on"
+    return unavailable("NoHistory", f"{told}: ask a node that synced in full")
 
 
 def _bytes(text: str) -> bytes:

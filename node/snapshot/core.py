@@ -98,7 +98,7 @@ Action = Ask | Finish
 
 @dataclass(frozen=True, slots=True)
 class Peers:
-    """Who is connected, the most trusted first. Comes once a second."""
+    """Who is connected, the most trusted first. Comes several times a second."""
 
     peers: tuple[PeerId, ...]
 

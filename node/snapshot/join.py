@@ -67,7 +67,7 @@ SMALL_TIMEOUT_S: Final = 10.0
 """For an offer, or for epoch proofs."""
 
 OFFER_BYTES_MAX: Final = 1024
-PEERS_INTERVAL_S: Final = 1.0
+PEERS_INTERVAL_S: Final = 0.25
 FORGED_COST: Final = 100
 """A false proof cannot be a mistake: banned at once."""
 
@@ -122,7 +122,7 @@ class Joiner:
     def __init__(
         self, partial: Partial, network: Network, first: Committee, on_progress: Callable[[Progress], None]
     ) -> None:
-        """`first`: the committee of epoch 1; `on_progress` is told once a second, and of every chunk."""
+        """`first`: the committee of epoch 1; `on_progress` is told several times a second."""
         self._partial = partial
         self._network = network
         self._on_progress = on_progress
@@ -136,22 +136,12 @@ class Joiner:
         self._verifying = trio.CapacityLimiter(VERIFIERS)
         self._writing = trio.CapacityLimiter(1)
         self._entries = self._chunks = 0
-        self._is_finishing = False
 
     async def run(self) -> BlockNumber | None:
-        """Fetch until the state is complete; its height. None if peers have no state yet, nor need one.
+        """Fetch until a state is complete; its height. None if peers have no state yet, nor need one.
 
         Raises DatabaseError.
         """
-        height = await self._fetch()
-        if height is not None:
-            self._is_finishing = True
-            self._report()
-            await self._write(self._partial.finish, height)
-        return height
-
-    async def _fetch(self) -> BlockNumber | None:
-        """The height of the state, once all of it is here. Raises DatabaseError."""
         finish: Finish | None = None
         async with trio.open_nursery() as nursery:
             nursery.start_soon(self._watch_peers)
@@ -164,6 +154,7 @@ class Joiner:
                         nursery.start_soon(self._ask, action)
                 self._report()
             nursery.cancel_scope.cancel()
+        self._report(is_finishing=finish.height is not None)
         return finish.height
 
     async def _watch_peers(self) -> None:
@@ -235,7 +226,7 @@ class Joiner:
         """Raises DatabaseError."""
         await trio.to_thread.run_sync(write, *arguments, limiter=self._writing)
 
-    def _report(self) -> None:
+    def _report(self, *, is_finishing: bool = False) -> None:
         core = self._core
         self._on_progress(
             Progress(
@@ -247,7 +238,7 @@ class Joiner:
                 able=core.able,
                 finalized=core.finalized,
                 epochs=core.epoch - 1,
-                is_finishing=self._is_finishing,
+                is_finishing=is_finishing,
             )
         )
 
@@ -263,9 +254,13 @@ async def join(
     while True:
         partial = await trio.to_thread.run_sync(open_partial, path, genesis)
         try:
-            height = await _fetch(partial, genesis, network, on_progress)
+            height = partial.completed()
+            if height is None:
+                height = await _fetch(partial, genesis, network, on_progress)
+                if height is not None:
+                    await trio.to_thread.run_sync(partial.finish, height)
         except DatabaseCorrupt as error:
-            LOGGER.error("what was fetched is damaged (%s); it is fetched again", error)
+            LOGGER.error("what was fetched is damaged, so it is fetched again: %s", error)
             partial.close()
             discard(path)
             continue
@@ -283,13 +278,11 @@ async def join(
 async def _fetch(
     partial: Partial, genesis: Genesis, config: NetworkConfig, on_progress: Callable[[Progress], None]
 ) -> BlockNumber | None:
-    """Raises DatabaseError."""
-    if (height := partial.completed()) is not None:
-        return height
+    """As Joiner.run, with a network of its own. Raises DatabaseError."""
     network = RealNetwork(config)
+    joiner = Joiner(partial, network, genesis.committee, on_progress)
     async with trio.open_nursery() as nursery:
         await nursery.start(network.run)
-        joiner = Joiner(partial, network, genesis.committee, on_progress)
         height = await joiner.run()
         nursery.cancel_scope.cancel()
     return height
