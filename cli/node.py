@@ -4,10 +4,10 @@ import logging
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, closing
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, TextIO
+from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TextIO
 
 import typer
 
@@ -117,7 +117,7 @@ def run(
     if len(chosen) > 1:
         raise typer.BadParameter("a node votes with one key", param_hint="--alice, --bob, --charlie, --dave")
     _set_up_log(log)
-    with ExitStack() as stack, closing(Joining()) as joining:
+    with _terminable(), ExitStack() as stack, closing(Joining()) as joining:
         if tmp or (dev and base_path == DEFAULT_BASE_PATH):
             base_path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="consil-")))
         spec = load_spec("dev" if dev else chain)
@@ -174,6 +174,20 @@ def _serve(
         raise
     if refused:
         raise UserError(str(refused[0]))
+
+
+@contextmanager
+def _terminable() -> Iterator[None]:
+    """Until the node listens to signals itself, SIGTERM is a clean stop too: what is temporary is removed."""
+
+    def leave(*_: object) -> NoReturn:
+        raise SystemExit(0)
+
+    before = signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 async def _cancel_on(signals: AsyncIterator[int], scope: "trio.CancelScope") -> None:

@@ -64,6 +64,34 @@ def test_a_signal_stops_it_cleanly_and_the_chain_goes_on(
         assert client.call("author_extrinsicStatus", sent["hash"])["status"] == "finalized"
 
 
+def catches(process: subprocess.Popen[str], number: signal.Signals) -> bool:
+    """Whether the process has a handler for the signal by now."""
+    status = Path(f"/proc/{process.pid}/status").read_text()
+    [mask] = [line.split()[1] for line in status.splitlines() if line.startswith("SigCgt:")]
+    return bool(int(mask, 16) >> (number - 1) & 1)
+
+
+def test_it_stops_cleanly_while_it_still_loads(tmp_path: Path) -> None:
+    """The signal comes as soon as the process can catch it, long before anything is served."""
+    process = subprocess.Popen(
+        [*CONSIL, *DEV, "--tmp"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
+    )
+    try:
+        while not catches(process, signal.SIGTERM):
+            assert process.poll() is None
+        process.send_signal(signal.SIGTERM)
+        shown, errors = process.communicate(timeout=30)
+        assert (process.returncode, shown, errors) == (0, "", "")
+    finally:
+        process.kill()
+        process.communicate()
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_throw_away_chain_leaves_nothing_behind() -> None:
     with running("node", "run", "--dev", "--rpc-port", 0, "--no-prometheus") as (process, about):
         directory = Path(about["directory"])
