@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from chainspec.presets import DEVELOPMENT_NAMES, DEVELOPMENT_TOKENS, LOCAL, Network, build_spec
+from chainspec.presets import DEVELOPMENT_NAMES, DEVELOPMENT_TOKENS, LOCAL, WIDE, Network, build_spec
 from chainspec.spec import spec_text
 from frame.validators import Validator
 from node.identity import node_seed, session_seed
@@ -19,9 +19,12 @@ from primitives.types import AccountId, Stake
 
 CHAIN_ID: Final = "testnet"
 
+PACES: Final = {"local": LOCAL, "wide": WIDE}
+"""How fast the chain is: as fast as one machine allows, or as validators around the world can be."""
+
 
 def make_chain(
-    directory: Path, file: Path, validators: Sequence[str], full_nodes: Sequence[str]
+    directory: Path, file: Path, validators: Sequence[str], full_nodes: Sequence[str], pace: str = "local"
 ) -> dict[str, str]:
     """Write the specification to `file`, and keys under `directory`/NAME; returns name to peer id."""
     users = {name: _account(name) for name in (*DEVELOPMENT_NAMES, *validators, *full_nodes)}
@@ -37,7 +40,7 @@ def make_chain(
         name="Local test network",
         id=CHAIN_ID,
         chain_type="Local",
-        consensus=LOCAL,
+        consensus=PACES[pace],
         validators=seats,
         endowments=dict.fromkeys(users.values(), DEVELOPMENT_TOKENS),
         sudo=users[DEVELOPMENT_NAMES[0]],

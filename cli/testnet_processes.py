@@ -85,10 +85,11 @@ class Testnet:
         full_nodes: int = 0,
         program: Sequence[str] = CONSIL,
         programs: Mapping[str, str] = MappingProxyType({}),
+        pace: str = "local",
     ) -> Self:
         """A new network: keys, ports, chain specification. Raises TestnetError if there is one already.
 
-        `programs`: by node name, a module to run in the place of `program`.
+        `programs`: by node name, a module to run in the place of `program`. `pace`: one of PACES.
         """
         from cli.testnet_genesis import make_chain
 
@@ -102,7 +103,8 @@ class Testnet:
         names += [f"node-{index}" for index in range(1, full_nodes + 1)]
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            peer_ids = make_chain(directory, directory / _CHAIN_FILE, names[:validators], names[validators:])
+            chain = directory / _CHAIN_FILE
+            peer_ids = make_chain(directory, chain, names[:validators], names[validators:], pace)
             plans = make_plans(names, validators, peer_ids, first_ports(directory), programs)
             document = json.dumps([asdict(plan) for plan in plans], indent=2)
             (directory / _NETWORK_FILE).write_text(document + "\n", encoding="utf-8")

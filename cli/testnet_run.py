@@ -76,7 +76,9 @@ def _run(scenario: Scenario, home: Path, time_scale: float, tell: Callable[[str]
     from cli.testnet_runner import Runner
 
     shape = scenario.network
-    network = attempt(lambda: Testnet.create(home, shape.validators, shape.nodes, programs=shape.programs))
+    network = attempt(
+        lambda: Testnet.create(home, shape.validators, shape.nodes, programs=shape.programs, pace=shape.pace)
+    )
     tell(f"{scenario.name}: {scenario.about}")
     began, failure = time.monotonic(), None
     runner = Runner(scenario, network, tell, time_scale)

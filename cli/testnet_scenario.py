@@ -258,6 +258,9 @@ class Shape(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
 
     validators: Annotated[int, Meta(ge=1, le=NODES_MAX)] = 4
     nodes: Annotated[int, Meta(ge=0, le=NODES_MAX)] = 0
+    pace: Literal["local", "wide"] = "local"
+    """`wide`: the block time and the delays of a network around the world, four times as long and more."""
+
     programs: dict[str, str] = {}
     """By node, a module that is run in the place of `consil`, with the same arguments."""
 

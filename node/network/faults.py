@@ -25,11 +25,12 @@ HELD_BYTES_MAX: Final = 1024 * 1024
 """Bytes that one slow link keeps back; then whoever sends waits, as on a full socket."""
 
 RETRANSMIT_MS: Final = 200
-"""Least time after which TCP sends a segment again; the round trip is added, and each time it doubles.
-Source: RFC 6298, with Linux's TCP_RTO_MIN instead of its one second."""
+"""Least time after which TCP sends a segment again; the round trip is added. The timer's doubling is left
+out: votes and heartbeats follow, whose acknowledgements let TCP notice each further loss as soon.
+Source: RFC 6298 with Linux's TCP_RTO_MIN; RFC 8985."""
 
-LOSSES_MAX: Final = 5
-"""The same segment is not lost more often than that: at most 31 times the first wait."""
+LOSSES_MAX: Final = 8
+"""The same segment is not lost more often than that."""
 
 
 class Wire(Protocol):
@@ -84,12 +85,11 @@ class Faults:
 
     def lateness_s(self, link: LinkFaults) -> float:
         """How late what is sent now comes: delay, jitter, and one retransmission after another."""
-        late_ms = link.delay_ms + link.jitter_ms * self._chance()
-        wait_ms = RETRANSMIT_MS + 2 * link.delay_ms
         losses = 0
         while losses < LOSSES_MAX and self._chance() < link.loss:
-            late_ms, wait_ms, losses = late_ms + wait_ms, 2 * wait_ms, losses + 1
-        return late_ms / 1000
+            losses += 1
+        late_ms = link.delay_ms + link.jitter_ms * self._chance()
+        return (late_ms + losses * (RETRANSMIT_MS + 2 * link.delay_ms)) / 1000
 
     def add(self, wire: "FaultyWire") -> None:
         """Tell an open connection of changes."""
@@ -125,7 +125,8 @@ class FaultyWire:
         self._faults = faults
         self._peer = peer
         self._held: deque[tuple[float, bytes]] = deque()
-        """What was not sent yet and when it is due, in order; what is being sent is still the first."""
+        """What was not sent yet, in order, and when it is due: it waits for what is before it as well. What
+        is being sent is still the first."""
 
         self._held_bytes = 0
         self._delivering = False
@@ -167,7 +168,7 @@ class FaultyWire:
         if self._closed:
             raise trio.ClosedResourceError
         due = trio.current_time() + self._faults.lateness_s(self._link)
-        self._held.append((max(due, self._held[-1][0]) if self._held else due, bytes(data)))
+        self._held.append((due, bytes(data)))
         self._held_bytes += len(data)
         if not self._delivering:
             self._delivering = True
