@@ -97,7 +97,13 @@ class LocalNetwork:
 @contextmanager
 def local_network(directory: Path) -> Iterator[LocalNetwork]:
     """A running network; whatever happens, none of its processes is left."""
-    made = Testnet.create(directory, len(VALIDATORS), 2)
+    with running(Testnet.create(directory, len(VALIDATORS), 2), *VALIDATORS, FOLLOWER) as network:
+        yield network
+
+
+@contextmanager
+def running(made: Testnet, *nodes: str) -> Iterator[LocalNetwork]:
+    """The network of `made`, on ports of its own, with these nodes running; none is left at the end."""
     ports = _free_ports()
     plans = [
         replace(plan, p2p_port=next(ports), rpc_port=next(ports), metrics_port=next(ports))
@@ -105,8 +111,8 @@ def local_network(directory: Path) -> Iterator[LocalNetwork]:
     ]
     network = LocalNetwork(Testnet(made.directory, plans))
     try:
-        network.start(*VALIDATORS, FOLLOWER)
-        network.await_height(2, *VALIDATORS, FOLLOWER)
+        network.start(*nodes)
+        network.await_height(2, *nodes)
         yield network
     finally:
         network.testnet.stop()
