@@ -124,10 +124,8 @@ def _turns(proved: Sequence[tuple[Block, Certificate]]) -> Iterator[list[tuple[B
 
 
 def _prove(trusted: Trusted, runs: Sequence[Run]) -> None:
-    """Raises BadProof."""
+    """Raises BadProof. The heights of an epoch that has ended are final here."""
     for run in runs:
-        if (
-            run.last >= trusted.committee.first_height
-        ):  # else its epoch has ended, and its heights are final here
+        if run.last >= trusted.committee.first_height:
             headers = (*(block.header for block in run.blocks), *run.beyond)
             verify_finality(trusted, FinalityProof(headers, run.certificate))
