@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from chainspec.presets import local
 from frame.error import Unable
 from node.chain import Chain
 from node.db.errors import DatabaseFull
@@ -144,6 +145,24 @@ async def test_many_blocks_are_committed_in_portions(tmp_path: Path) -> None:
         with pytest.raises(Disagreed):
             await Importer(new).take([*runs, false])
         assert new.finalized.height == COMMIT_BLOCKS
+
+
+async def test_a_long_run_is_not_committed_before_its_end(tmp_path: Path) -> None:
+    spec = replace(local(), consensus=replace(local().consensus, epoch_length=100))
+    async with chain_at(tmp_path / "old", spec) as old, chain_at(tmp_path / "new", spec) as new:
+        await grow(old, (COMMIT_BLOCKS + 4,))
+        begin, end = runs_of(old, COMMIT_BLOCKS + 2, 2)
+        last = end.blocks[-1]
+        false = Run(
+            (end.blocks[0], Block(replace(last.header, state_root=Hash(bytes(32))), last.body)),
+            (),
+            end.certificate,
+        )
+        with pytest.raises(Disagreed):
+            await Importer(new).take([begin, false])
+        assert new.finalized.height == 0
+        await Importer(new).take([begin, end])
+        assert new.finalized == old.finalized
 
 
 async def test_a_machine_that_is_unable_says_so(tmp_path: Path) -> None:

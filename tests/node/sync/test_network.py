@@ -9,6 +9,7 @@ import trio
 from msgspec.structs import replace
 
 from chainspec.presets import local
+from chainspec.spec import ChainSpec
 from node.chain import Chain, Plan
 from node.db.database import Database
 from node.network.host import Network
@@ -33,8 +34,8 @@ SHORT_EPOCHS = replace(local(), consensus=replace(local().consensus, epoch_lengt
 
 
 @asynccontextmanager
-async def chain_at(path: Path) -> AsyncIterator[Chain]:
-    database = Database(path, genesis_of(SHORT_EPOCHS))
+async def chain_at(path: Path, spec: ChainSpec = SHORT_EPOCHS) -> AsyncIterator[Chain]:
+    database = Database(path, genesis_of(spec))
     try:
         yield Chain(database, Runtime())
     finally:
