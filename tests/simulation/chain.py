@@ -1,6 +1,9 @@
 """A chain with everything that consensus looks at and nothing else: state is a hash of what came before."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
+
+from msgspec.structs import replace
 
 from node.consensus.interface import Build, Epoch, Settings, Verdict
 from node.consensus.leaders import leader_schedule
@@ -21,7 +24,13 @@ class Chain:
     committees: tuple[Committee, ...]
     """Of epochs 1, 2, ...; the last serves for ever."""
 
-    @property
+    in_a_row: frozenset[PublicKey] = frozenset()
+    """Members whose turns of a round come first, one after the other."""
+
+    _later: dict[EpochIndex, Committee] = field(default_factory=dict)
+    _epochs: dict[tuple[EpochIndex, BlockHash], Epoch] = field(default_factory=dict)
+
+    @cached_property
     def genesis(self) -> Header:
         """Header 0."""
         return Header(
@@ -39,12 +48,36 @@ class Chain:
 
     def committee(self, epoch: EpochIndex) -> Committee:
         """C_e."""
-        return self.committees[min(epoch, len(self.committees)) - 1]
+        if epoch <= len(self.committees):
+            return self.committees[epoch - 1]
+        if epoch not in self._later:
+            last = self.committees[-1]
+            length = last.last_height - last.first_height + 1
+            first = BlockNumber(self.first_height(epoch))
+            self._later[epoch] = replace(
+                last, epoch=epoch, first_height=first, last_height=BlockNumber(first + length - 1)
+            )
+        return self._later[epoch]
+
+    def first_height(self, epoch: EpochIndex) -> int:
+        """Of an epoch; those past the named ones are as long as the last of them."""
+        known = self.committees[min(epoch, len(self.committees)) - 1]
+        length = known.last_height - known.first_height + 1
+        return known.first_height + (epoch - known.epoch) * length
 
     def epoch(self, index: EpochIndex, anchor: Header) -> Epoch:
         """Epoch `index` on top of `anchor`."""
+        known = index, block_hash(anchor)
+        if known not in self._epochs:
+            self._epochs[known] = self._epoch(index, anchor)
+        return self._epochs[known]
+
+    def _epoch(self, index: EpochIndex, anchor: Header) -> Epoch:
         committee = self.committee(index)
         leaders = leader_schedule(committee, block_hash(self.genesis))
+        row = [turn for turn in leaders if committee.members[turn].key in self.in_a_row]
+        others = [turn for turn in leaders if committee.members[turn].key not in self.in_a_row]
+        leaders = (*row, *others) if row else leaders
         return Epoch(committee=committee, anchor=anchor, leaders=leaders, settings=self.settings)
 
     def build(self, request: Build, author: PublicKey, salt: bytes) -> Block:

@@ -6,14 +6,17 @@ everything, so that each certificate counts that could ever be put together.
 
 from collections import defaultdict
 from enum import Enum
+from typing import Protocol
 
-from node.consensus.interface import Disagreement, Finding, ForeignVote, Fork, Misbehaviour, Skew
+from node.consensus.core import Core
+from node.consensus.interface import Disagreement, Finding, ForeignVote, Fork, Misbehaviour, Peer, Skew
 from node.consensus.messages import Bundle, Cast, Message, Propose
 from primitives.block import Block, Header, block_hash
-from primitives.committee import Committee
+from primitives.certificate import Certificate
 from primitives.types import BlockHash, EpochIndex, PublicKey, View
 from primitives.vote import Evidence, Vote, VoteKind, conflict
 from tests.simulation.chain import Chain, descends
+from tests.simulation.database import Database, Subject, VoteJournal
 
 
 class Oracle(Enum):
@@ -49,6 +52,9 @@ class Oracle(Enum):
     LIVENESS = "liveness"
     """Blocks become final once the network is well."""
 
+    ACCOUNTABILITY = "accountability"
+    """A fork convicts a third of the stake, and whoever is shown it votes no more."""
+
     ENGINE = "engine"
     """The engine asks for nothing impossible, and does not break."""
 
@@ -61,118 +67,185 @@ class Violation(AssertionError):
         self.oracle = oracle
 
 
-Subject = tuple[VoteKind, View, bytes]
+class Voter(Protocol):
+    """An honest node, as far as its votes are judged."""
+
+    name: str
+    address: Peer
+    database: Database
+    journal: VoteJournal
 
 
 class Judge:
-    """Watches one run."""
+    """Watches one run in which less than a third of every committee's stake is Byzantine."""
 
-    def __init__(self, chain: Chain, byzantine: frozenset[PublicKey]) -> None:
-        self._chain = chain
+    def __init__(self, chain: Chain, byzantine: frozenset[PublicKey], honest: frozenset[Peer]) -> None:
+        """`honest`: addresses whose bearers behave."""
+        self.chain = chain
         self.byzantine = byzantine
         self.headers: dict[BlockHash, Header] = {block_hash(chain.genesis): chain.genesis}
-        self._finalized: dict[int, BlockHash] = {0: block_hash(chain.genesis)}
-        self._votes: dict[tuple[EpochIndex, View, PublicKey], list[Vote]] = defaultdict(list)
+        self.findings: dict[str, int] = defaultdict(int)
+        self._honest = honest
+        self._finalized: dict[int, set[BlockHash]] = {0: {block_hash(chain.genesis)}}
+        self._votes: dict[tuple[EpochIndex, View, Peer], list[Vote]] = defaultdict(list)
         self._signers: dict[tuple[EpochIndex, Subject], set[int]] = defaultdict(set)
         self._quorums: dict[EpochIndex, set[Subject]] = defaultdict(set)
-        self.findings: dict[str, int] = defaultdict(int)
+
+    @property
+    def views(self) -> int:
+        """Views that ended, in any epoch."""
+        return len({(epoch, view) for epoch, subjects in self._quorums.items() for _, view, _ in subjects})
+
+    # What happens
 
     def on_block(self, block: Block) -> None:
         """A block exists."""
         self.headers[block_hash(block.header)] = block.header
 
-    def on_commit(self, blocks: tuple[Block, ...]) -> None:
+    def on_commit(self, who: str, blocks: tuple[Block, ...]) -> None:
         """An honest node made blocks final."""
         for block in blocks:
-            name = block_hash(block.header)
-            if self._finalized.setdefault(block.header.height, name) != name:
-                raise Violation(Oracle.AGREEMENT, f"two final blocks at height {block.header.height}")
-            if self._finalized.get(block.header.height - 1) != block.header.parent:
-                raise Violation(Oracle.AGREEMENT, f"block {block.header.height} is final without its parent")
+            header, name = block.header, block_hash(block.header)
+            final = self._finalized.setdefault(header.height, {name})
+            if name not in final:
+                self.on_fork(header)
+                final.add(name)
+            if header.parent not in self._finalized.get(header.height - 1, ()):
+                raise Violation(Oracle.AGREEMENT, f"{who}: block {header.height} is final without its parent")
 
-    def on_report(self, finding: Finding, honest: frozenset[bytes]) -> None:
+    def on_report(self, who: str, finding: Finding) -> None:
         """An honest node accuses somebody."""
         self.findings[type(finding).__name__] += 1
         match finding:
             case Evidence(first=first):
-                member = self._committee(first.epoch).members[first.signer]
+                member = self.chain.committee(first.epoch).members[first.signer]
                 if member.key not in self.byzantine:
-                    raise Violation(Oracle.EVIDENCE, "evidence names an honest key")
+                    raise Violation(Oracle.EVIDENCE, f"{who}: evidence names an honest key")
             case Misbehaviour(peer=peer, reason=reason):
-                if peer in honest:
-                    raise Violation(Oracle.ACCUSATION, f"an honest peer is accused of {reason}")
-            case Fork() | Disagreement() | ForeignVote():
-                raise Violation(
-                    Oracle.ACCUSATION, f"{type(finding).__name__} although less than a third is Byzantine"
-                )
+                if peer in self._honest and not self.excuses_accusation():
+                    raise Violation(Oracle.ACCUSATION, f"{who}: an honest peer is accused of {reason}")
+            case Fork() | Disagreement():
+                self.on_alarm(who, finding)
+            case ForeignVote():
+                raise Violation(Oracle.ACCUSATION, f"{who}: its own vote seems foreign")
             case Skew():
                 pass
 
-    def on_vote(self, key: PublicKey, vote: Vote, known: set[BlockHash]) -> None:
-        """An honest node made a vote durable; `known`: blocks that it has on its disk and executed."""
-        earlier = self._votes[vote.epoch, vote.view, key]
+    def on_vote(self, voter: Voter, vote: Vote, *, is_known: bool) -> None:
+        """An honest node makes a vote durable; `is_known`: its block is executed and on the disk."""
+        earlier = self._votes[vote.epoch, vote.view, voter.address]
         if any(conflict(vote, other) for other in earlier):
-            raise Violation(Oracle.DOUBLE_VOTE, "an honest key signed two conflicting votes")
-        self._audit(vote, known)
+            raise Violation(Oracle.DOUBLE_VOTE, f"{voter.name}: an honest key signed two conflicting votes")
+        self._audit(voter, vote)
+        if vote.kind == VoteKind.NOTARIZE:
+            self._audit_notarize(voter.name, vote, is_known=is_known)
         earlier.append(vote)
         self._count(vote)
 
-    def on_sent(self, message: Message, durable: list[Vote]) -> None:
-        """An honest node sends; `durable`: the votes on its disk."""
+    def on_certificate(self, certificate: Certificate) -> None:
+        """An honest node accepts a certificate."""
+        self._expect(certificate, "a certificate of too few is accepted")
+
+    def on_sent(self, message: Message, journal: VoteJournal) -> None:
+        """An honest node sends."""
         if isinstance(message, Bundle | Propose):
             for cert in message.certs:
-                self._expect(cert.epoch, (cert.kind, cert.view, cert.block), "a certificate of too few")
-        if isinstance(message, Cast | Propose) and message.vote not in durable:
+                self._expect(cert, "a certificate of too few is sent")
+        if isinstance(message, Cast | Propose) and not journal.holds(message.vote):
             raise Violation(Oracle.DURABILITY, "a vote left before it was durable")
 
-    def _audit(self, vote: Vote, known: set[BlockHash]) -> None:
+    # What differs where a third or more is Byzantine
+
+    def on_fork(self, header: Header) -> None:
+        """A second block is final at a height."""
+        raise Violation(Oracle.AGREEMENT, f"two final blocks at height {header.height}")
+
+    def on_alarm(self, who: str, finding: Fork | Disagreement) -> None:
+        """An honest node sees what should be impossible."""
+        text = f"{who} reports {type(finding).__name__} although less than a third is Byzantine"
+        raise Violation(Oracle.ACCUSATION, text)
+
+    def on_quorum(self, epoch: EpochIndex, subject: Subject) -> None:
+        """A certificate could be put together."""
+        for other in self._quorums[epoch]:
+            self._check_pair(subject, other)
+            self._check_pair(other, subject)
+
+    def on_handled(self, who: str, observed: object, core: Core) -> None:
+        """An honest node's engine took in an input."""
+
+    def excuses_accusation(self) -> bool:
+        """Whether honest nodes may take each other's messages for misbehaviour."""
+        return False
+
+    def close(self) -> None:
+        """The run is over."""
+
+    def finalized_at(self, height: int) -> set[BlockHash]:
+        """What honest nodes made final at a height."""
+        return self._finalized.get(height, set())
+
+    # Rules of votes
+
+    def _audit(self, voter: Voter, vote: Vote) -> None:
+        committee = self.chain.committee(vote.epoch)
+        if bytes(committee.members[vote.signer].key) != bytes(voter.address):
+            raise Violation(Oracle.AUDIT, f"{voter.name}: a vote in another's name")
+        if voter.database.height < committee.first_height - 1:
+            raise Violation(Oracle.AUDIT, f"{voter.name}: a vote in an epoch whose start is not final")
         if vote.kind == VoteKind.FINALIZE:
             notarized = (VoteKind.NOTARIZE, vote.view, vote.block)
-            self._expect(vote.epoch, notarized, "FINALIZE without a notarization")
-        if vote.kind != VoteKind.NOTARIZE:
-            return
+            if notarized not in self._quorums[vote.epoch]:
+                raise Violation(Oracle.AUDIT, f"{voter.name}: FINALIZE without a notarization")
+            if not voter.journal.has(vote.epoch, notarized):
+                raise Violation(
+                    Oracle.DURABILITY, f"{voter.name}: FINALIZE before the notarization is durable"
+                )
+        if not voter.journal.explains(vote) and not voter.database.explains(vote):
+            raise Violation(
+                Oracle.DURABILITY, f"{voter.name}: a vote in a view that its disk does not explain"
+            )
+
+    def _audit_notarize(self, who: str, vote: Vote, *, is_known: bool) -> None:
         name = BlockHash(vote.block)
-        if name not in known:
-            raise Violation(Oracle.AUDIT, "NOTARIZE of a block that is not executed and persisted")
+        if not is_known:
+            raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE of a block that is not executed and persisted")
         header = self.headers[name]
         if header.epoch != vote.epoch or header.view > vote.view:
-            raise Violation(Oracle.AUDIT, "NOTARIZE of a block of another epoch or view")
+            raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE of a block of another epoch or view")
         base = header.parent if header.view == vote.view else name
         if not self._is_justified(vote, base):
-            raise Violation(Oracle.AUDIT, "NOTARIZE on a parent that is not justified")
+            raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE on a parent that is not justified")
 
     def _is_justified(self, vote: Vote, base: BlockHash) -> bool:
         quorums = self._quorums[vote.epoch]
         for view in range(vote.view - 1, -1, -1):
             if view == 0:
-                return base == self._finalized.get(self._committee(vote.epoch).first_height - 1)
+                return base in self._finalized.get(self.chain.committee(vote.epoch).first_height - 1, ())
             if (VoteKind.NOTARIZE, View(view), base) in quorums:
                 return True
             if (VoteKind.NULLIFY, View(view), b"") not in quorums:
                 return False
         return False
 
+    # Certificates that could be
+
     def _count(self, vote: Vote) -> None:
         subject = (vote.kind, vote.view, vote.block)
         signers = self._signers[vote.epoch, subject]
         signers.add(vote.signer)
         if subject not in self._quorums[vote.epoch] and self._could_be_quorum(vote.epoch, signers):
-            self._check_quorum(vote.epoch, subject)
+            self.on_quorum(vote.epoch, subject)
             self._quorums[vote.epoch].add(subject)
 
     def _could_be_quorum(self, epoch: EpochIndex, signers: set[int]) -> bool:
-        members = self._committee(epoch).members
+        members = self.chain.committee(epoch).members
         for_it = sum(
             member.stake
             for index, member in enumerate(members)
             if index in signers or member.key in self.byzantine
         )
         return 3 * for_it > 2 * sum(member.stake for member in members)
-
-    def _check_quorum(self, epoch: EpochIndex, subject: Subject) -> None:
-        for other in self._quorums[epoch]:
-            self._check_pair(subject, other)
-            self._check_pair(other, subject)
 
     def _check_pair(self, upper: Subject, lower: Subject) -> None:
         kind, view, block = upper
@@ -184,13 +257,9 @@ class Judge:
         if lower_kind != VoteKind.FINALIZE or kind == VoteKind.NULLIFY or view < lower_view:
             return
         if not descends(BlockHash(block), BlockHash(lower_block), self.headers):
-            raise Violation(
-                Oracle.CERTIFICATES, f"views {lower_view} and {view} could be certified in conflict"
-            )
+            text = f"views {lower_view} and {view} could be certified in conflict"
+            raise Violation(Oracle.CERTIFICATES, text)
 
-    def _expect(self, epoch: EpochIndex, subject: Subject, wrong: str) -> None:
-        if subject not in self._quorums[epoch]:
+    def _expect(self, cert: Certificate, wrong: str) -> None:
+        if (cert.kind, cert.view, cert.block) not in self._quorums[cert.epoch]:
             raise Violation(Oracle.AUDIT, wrong)
-
-    def _committee(self, epoch: EpochIndex) -> Committee:
-        return self._chain.committee(epoch)

@@ -1,187 +1,220 @@
-"""From a seed to a run: who takes part, what goes wrong and when, and whether it ended well."""
+"""From a scenario to what came of it: puts the nodes on the network, lets things go wrong, asks the judge."""
 
 from functools import partial
-from random import Random
 
-from node.consensus.interface import Settings
+from node.consensus.interface import Build, Peer, Settings
+from primitives.block import block_hash
+from primitives.certificate import certificate_of
 from primitives.committee import Committee, Member
-from primitives.types import BlockNumber, EpochIndex, PublicKey, SpecVersion, Stake
-from tests.simulation.byzantine import KINDS, Byzantine, Silent
+from primitives.types import BlockNumber, EpochIndex, SpecVersion, Stake, TimestampMs, View
+from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
+from tests.simulation.accountability import Inquest
+from tests.simulation.byzantine import KINDS
 from tests.simulation.chain import Chain
-from tests.simulation.keys import SimulatedKey, make_keys
+from tests.simulation.draw import draw
+from tests.simulation.keys import make_keys
 from tests.simulation.oracles import Judge, Oracle, Violation
-from tests.simulation.scenario import HONEST, Bend, Outcome
+from tests.simulation.scenario import (
+    ClockStep,
+    Crash,
+    Fault,
+    History,
+    Outcome,
+    PowerCut,
+    Restore,
+    Scenario,
+    Seat,
+)
 from tests.simulation.validator import Setting, Validator
-from tests.simulation.world import Weather, World, pick
+from tests.simulation.world import World
 
-SETTINGS = Settings(block_time_ms=500, delta_ms=200)
-EPOCHS = 12
-"""Epochs with a committee of their own."""
-
-REAL_KEYS_EVERY = 25
-"""One seed in so many uses real Ed25519."""
-
-PATIENCE_MS = 90_000
-"""Simulated time after stabilisation in which the goal must be reached."""
+AFTERMATH_MS = 3000
+"""What is watched of a run without a goal once the network is well."""
 
 
-def run_seed(seed: int, bend: Bend = HONEST, *, is_traced: bool = False) -> Outcome:
+def run_seed(seed: int, *, is_traced: bool = False) -> Outcome:
     """One run; the same seed gives the same run."""
-    run = Run(seed, bend, is_traced=is_traced)
+    return play(draw(seed), is_traced=is_traced)
+
+
+def play(scenario: Scenario, *, is_traced: bool = False) -> Outcome:
+    """One run; the same scenario gives the same run."""
+    stage = Stage(scenario, is_traced=is_traced)
     oracle, error = "", ""
     try:
-        run.play()
+        stage.play()
     except Violation as violation:
         oracle, error = violation.oracle.value, str(violation)
     except Exception as failure:  # noqa: BLE001  # a planted bug may break anything
         oracle, error = Oracle.ENGINE.value, f"{type(failure).__name__}: {failure}"
     return Outcome(
-        seed=seed,
+        seed=scenario.seed,
         oracle=oracle,
         error=error,
-        height=min(node.height for node in run.honest),
-        views=sum(certificate.kind != 2 for certificate in run.honest[0].disk.certificates),
-        frames=run.world.frames,
-        now_ms=run.world.now_ms,
-        well_ms=run.world.now_ms - run.world.weather.well_from_ms,
-        findings=dict(run.judge.findings),
-        trace=run.world.trace or [],
+        height=min(node.height for node in stage.honest),
+        views=stage.judge.views,
+        frames=stage.world.frames,
+        now_ms=stage.world.now_ms,
+        well_ms=stage.world.now_ms - scenario.weather.well_from_ms,
+        findings=dict(stage.judge.findings),
+        trace=stage.world.trace or [],
     )
 
 
-class Run:
-    """One seed's cast and stage."""
+class Stage:
+    """One scenario's cast on its network."""
 
-    def __init__(self, seed: int, bend: Bend, *, is_traced: bool) -> None:
-        random = Random(seed)
-        self._random = random
-        keys, verifier = make_keys(random.randint(4, 7), are_real=seed % REAL_KEYS_EVERY == 0)
-        keys = [bend.key(key) for key in keys]
-        names = [f"node{number}" for number in range(len(keys))]
-        weather = _weather(random, names)
-        worst = (len(keys) - 1) // 3
-        count = worst if weather.blackout else random.randint(0, max(1, (len(keys) - 1) // 2))
-        byzantine = frozenset(key.public_key for key in random.sample(keys, count))
-        most = 1 if weather.blackout else random.choice((1, 3, 100))
-        self.chain = Chain(SETTINGS, _committees(random, keys, byzantine, most, bend.committee))
-        self.judge = Judge(self.chain, byzantine)
-        self.world = World(random, weather, trace=[] if is_traced else None)
+    def __init__(self, scenario: Scenario, *, is_traced: bool) -> None:
+        self.scenario = scenario
+        count = 1 + max(node.key for node in scenario.nodes)
+        self._keys, verifier = make_keys(count, are_real=scenario.are_keys_real)
+        bad = frozenset(self._keys[number].public_key for number in scenario.bad_keys)
+        self.chain = Chain(
+            Settings(block_time_ms=scenario.block_time_ms, delta_ms=scenario.delta_ms),
+            tuple(self._committee(epoch, seats) for epoch, seats in enumerate(scenario.committees, 1)),
+            in_a_row=bad if scenario.are_dead_in_a_row else frozenset(),
+        )
+        self.world = World(scenario.seed, scenario.weather, trace=[] if is_traced else None)
+        honest = frozenset(Peer(self._keys[node.key].public_key) for node in scenario.nodes if node.is_honest)
+        if scenario.is_overwhelmed:
+            inquest = Inquest(self.chain, bad, honest, verifier)
+            self.judge: Judge = inquest
+            self.world.overhear = inquest.on_message
+        else:
+            self.judge = Judge(self.chain, bad, honest)
         setting = Setting(
+            scenario=scenario,
             world=self.world,
             chain=self.chain,
             judge=self.judge,
-            verifier=bend.verifier(verifier),
-            honest=frozenset(key.public_key for key in keys) - byzantine,
-            core=bend.core,
-            unable=random.choice((0.0, 0.1)),
+            verifier=verifier,
         )
-        self.honest: list[Validator] = []
-        for name, key in zip(names, keys, strict=True):
-            skew_ms = random.randint(-SETTINGS.delta_ms // 2, SETTINGS.delta_ms // 2)
-            if key.public_key not in byzantine:
-                self.honest.append(Validator(name, key, setting, skew_ms))
-                continue
-            kind = Silent if self.world.weather.blackout else random.choice(KINDS)
-            for twin in range(2 if kind is Byzantine else 1):
-                self.world.endpoints.append(kind(f"{name}x{twin}", key, setting, skew_ms))
-        self.world.endpoints += self.honest
-        self._plan_crashes()
+        self._nodes: dict[str, Validator] = {}
+        for node in scenario.nodes:
+            kind = KINDS.get(node.kind, Validator)
+            self._nodes[node.name] = kind(node, self._keys[node.key], setting)
+        self.honest = [self._nodes[node.name] for node in scenario.nodes if node.is_honest]
+        self.world.endpoints += self._nodes.values()
+
+    def _committee(self, epoch: int, seats: tuple[Seat, ...]) -> Committee:
+        length = self.scenario.epoch_length
+        return Committee(
+            EpochIndex(epoch),
+            BlockNumber((epoch - 1) * length + 1),
+            BlockNumber(epoch * length),
+            SpecVersion(1),
+            tuple(Member(self._keys[seat.key].public_key, Stake(seat.stake)) for seat in seats),
+        )
 
     def play(self) -> None:
-        """Run to the goal. Raises AssertionError if an oracle objects or the goal is out of reach."""
-        for node in self._nodes():
-            self.world.at(self._random.randint(0, 300), node.start)
-        well_ms = self.world.weather.well_from_ms
-        self.world.run(well_ms, lambda: False)
-        epoch_length = self.chain.committees[0].last_height
-        goal = max(node.height for node in self.honest) + 2 * epoch_length + 1
-        in_time = self.world.run(
-            well_ms + PATIENCE_MS, lambda: all(node.height >= goal for node in self.honest)
+        """Run to the end. Raises Violation if an oracle objects or the goal is out of reach."""
+        scenario, world = self.scenario, self.world
+        well_ms = scenario.weather.well_from_ms
+        if scenario.history is not None:
+            self._live_through(scenario.history)
+        for node in scenario.nodes:
+            world.at(node.start_ms, self._nodes[node.name].start)
+        for fault in scenario.faults:
+            self._plan(fault)
+        for honest in self.honest:
+            world.at(max(well_ms, 1), partial(_revive, honest))
+        if scenario.sync is not None:
+            for index in range(len(self.honest)):
+                self._plan_sync(index, scenario.sync.every_ms)
+        world.run(well_ms, lambda: False)
+        if not scenario.goal_blocks:
+            world.run(well_ms + AFTERMATH_MS, lambda: False)
+            self.judge.close()
+            return
+        goal = max(node.height for node in self.honest) + scenario.goal_blocks
+        in_time = world.run(
+            well_ms + scenario.patience_ms, lambda: all(node.height >= goal for node in self.honest)
         )
+        self.judge.close()
         if not in_time:
-            raise Violation(
-                Oracle.LIVENESS, f"heights {[node.height for node in self.honest]} instead of {goal}"
-            )
+            heights = [node.height for node in self.honest]
+            raise Violation(Oracle.LIVENESS, f"heights {heights} instead of {goal}")
 
-    def _nodes(self) -> list[Validator]:
-        return [node for node in self.world.endpoints if isinstance(node, Validator)]
+    # What goes wrong
 
-    def _plan_crashes(self) -> None:
-        """Processes die between any two actions; once in a while all of them at one moment, and sometimes
-        after nobody heard anybody for long enough that all gave up the view."""
-        well_ms, random = self.world.weather.well_from_ms, self._random
-        if self.world.weather.blackout:
-            for node in self.honest if random.random() < 0.7 else []:
-                self.world.at(self.world.weather.blackout[1], node.crash)
-        victims = [random.choice(self.honest) for _ in range(random.choice((0, 2, 5)))]
-        if random.random() < 0.3:
-            victims = [*victims, *self.honest]
-        moment = random.randint(0, well_ms)
-        for index, victim in enumerate(victims):
-            at_ms = moment if index >= 5 else random.randint(0, well_ms)
-            self.world.at(at_ms, partial(_doom, victim, random.randrange(6)))
-            self.world.at(min(well_ms, at_ms + random.randint(100, 3000)), victim.start)
-        for node in self.honest:
-            self.world.at(well_ms, partial(_revive, node))
+    def _plan(self, fault: Fault) -> None:
+        match fault:
+            case Crash(node=name, at_ms=at_ms, down_ms=down_ms, actions=actions):
+                self.world.at(at_ms, partial(_doom, self._nodes[name], actions))
+                self.world.at(at_ms + down_ms, self._nodes[name].start)
+            case PowerCut(at_ms=at_ms, down_ms=down_ms):
+                for index, node in enumerate(self.honest):
+                    self.world.at(at_ms, node.crash)
+                    self.world.at(at_ms + down_ms + 37 * index, node.start)
+            case Restore(node=name, at_ms=at_ms, down_ms=down_ms, copied_ms=copied_ms):
+                self._plan_restore(self._nodes[name], at_ms, down_ms, copied_ms)
+            case ClockStep(node=name, at_ms=at_ms, skew_ms=skew_ms):
+                self.world.at(at_ms, partial(setattr, self._nodes[name], "skew_ms", skew_ms))
+
+    def _plan_restore(self, node: Validator, at_ms: int, down_ms: int, copied_ms: int) -> None:
+        def copy() -> None:
+            backup = node.database.backup()
+
+            def restore() -> None:
+                node.crash()
+                node.restore(backup)
+
+            self.world.at(at_ms, restore)
+
+        self.world.at(copied_ms, copy)
+        self.world.at(at_ms + down_ms, node.start)
+
+    def _plan_sync(self, index: int, every_ms: int) -> None:
+        """Let an honest node compare itself with another one, again and again."""
+        node, stream = self.honest[index], self.world.stream(f"sync {index}")
+
+        def tick() -> None:
+            other = stream.choice(self.honest)
+            if other.is_up and not self.world.is_cut(node.name, other.name):
+                node.fetch_from(other)
+            self.world.at(self.world.now_ms + every_ms, tick)
+
+        self.world.at(stream.randint(1, every_ms), tick)
+
+    def _live_through(self, history: History) -> None:
+        """Write what happened before the run into the journals."""
+        present = [node for name, node in self._nodes.items() if name not in history.absent]
+        epoch = self.chain.epoch(EpochIndex(1), self.chain.genesis)
+        if history.is_notarized:
+            author = epoch.committee.members[epoch.leader(View(1))].key
+            timestamp_ms = TimestampMs(self.scenario.block_time_ms)
+            request = Build(EpochIndex(1), View(1), self.chain.genesis, timestamp_ms, is_empty=True)
+            block = self.chain.build(request, author, b"")
+            self.judge.on_block(block)
+            for node in present:
+                node.database.keep(block)
+            self._certify(VoteKind.NOTARIZE, View(1), block_hash(block.header), present)
+        for view in range(1, history.views + 1):
+            self._certify(VoteKind.NULLIFY, View(view), NO_BLOCK, present)
+
+    def _certify(self, kind: VoteKind, view: View, subject: bytes, present: list[Validator]) -> None:
+        """Have everybody that is present vote, and hold the certificate."""
+        epoch = self.chain.epoch(EpochIndex(1), self.chain.genesis)
+        votes = {}
+        for node in present:
+            signer = epoch.committee.index_of(node.key.public_key)
+            if signer is None or node.is_keyless:
+                continue
+            message = vote_message(epoch.anchor_hash, kind, epoch.index, view, subject)
+            vote = Vote(kind, epoch.index, view, subject, signer, node.key.sign(message))
+            if node in self.honest:
+                self.judge.on_vote(node, vote, is_known=True)
+            node.journal.append(vote)
+            votes[signer] = vote
+        certificate = certificate_of(votes.values())
+        for node in present:
+            node.journal.append(certificate)
 
 
-def _doom(node: Validator, count: int) -> None:
-    node.crash_in = count
+def _doom(node: Validator, actions: int) -> None:
+    node.crash_in = actions
 
 
 def _revive(node: Validator) -> None:
     node.crash_in = None
     node.start()
-
-
-def _committees(
-    random: Random,
-    keys: list[SimulatedKey],
-    byzantine: frozenset[PublicKey],
-    most: int,
-    kind: type[Committee],
-) -> tuple[Committee, ...]:
-    """Committees that change with every epoch, in which nobody has a stake above `most`."""
-    length = random.randint(3, 6)
-    return tuple(
-        kind(
-            EpochIndex(epoch),
-            BlockNumber((epoch - 1) * length + 1),
-            BlockNumber(epoch * length),
-            SpecVersion(1),
-            _members(random, keys, byzantine, most),
-        )
-        for epoch in range(1, EPOCHS + 1)
-    )
-
-
-def _members(
-    random: Random, keys: list[SimulatedKey], byzantine: frozenset[PublicKey], most: int
-) -> tuple[Member, ...]:
-    """A committee of which less than a third is Byzantine by stake, by as little as chance allows. With equal
-    stakes everybody is in it: then nobody honest can be missed."""
-    while True:
-        chosen = random.sample(keys, len(keys) if most == 1 else random.randint(4, len(keys)))
-        members = tuple(Member(key.public_key, Stake(random.randint(1, most))) for key in chosen)
-        bad = sum(member.stake for member in members if member.key in byzantine)
-        if 3 * bad < sum(member.stake for member in members):
-            return members
-        most = max(most, 3)
-
-
-def _weather(random: Random, names: list[str]) -> Weather:
-    well_from_ms = random.choice((0, 4000, 8000, 15_000))
-    cuts = []
-    for _ in range(random.choice((0, 0, 1, 3))):
-        since = random.randint(0, well_from_ms)
-        side = pick(random, names, random.randint(1, len(names) - 1))
-        cuts.append((since, since + random.randint(500, 6000), side))
-    return Weather(
-        well_from_ms=well_from_ms,
-        delay_ms=random.choice((20, SETTINGS.delta_ms)),
-        storm_delay_ms=random.choice((50, 300, 2000)),
-        loss=random.choice((0.0, 0.05, 0.3)),
-        duplication=random.choice((0.0, 0.2)),
-        partitions=tuple(cuts),
-        blackout=(well_from_ms - 2500, well_from_ms - 50) if random.random() < 0.2 else None,
-    )

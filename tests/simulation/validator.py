@@ -1,8 +1,15 @@
-"""An honest node: the real engine on a disk that survives, in a process that may not."""
+"""An honest node: the real engine on a disk that survives, in a process that may not.
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from typing import assert_never
+Mirrors `node.consensus.service`: one task takes inputs and performs actions strictly in order, and while it
+waits for the disk, inputs wait; building, executing and sync run beside it and come back as inputs. Unlike
+there, no input is dropped because too many wait.
+"""
+
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from random import Random
+from typing import Final, assert_never
 
 from node.consensus.core import Core
 from node.consensus.epochs import Epochs
@@ -32,74 +39,79 @@ from node.consensus.interface import (
     Woken,
 )
 from node.consensus.messages import Bundle, Message, blocks_within
-from primitives.block import Block, Header, block_hash
+from primitives.block import Block, block_hash
 from primitives.certificate import Certificate, Verifier
+from primitives.finality import BadProof, FinalityProof, Trusted, verify_finality
 from primitives.types import BlockHash, EpochIndex, PublicKey, TimestampMs
 from primitives.vote import Vote
 from tests.simulation.chain import Chain
+from tests.simulation.database import Database, Executed, VoteJournal
 from tests.simulation.keys import SimulatedKey
 from tests.simulation.oracles import Judge
+from tests.simulation.scenario import FOLLOWER_KIND, Node, Scenario
 from tests.simulation.watch import Watch
 from tests.simulation.world import World
 
-
-@dataclass
-class Disk:
-    """What a crash leaves behind."""
-
-    votes: list[Vote] = field(default_factory=list)
-    certificates: list[Certificate] = field(default_factory=list)
-    heard: list[Vote] = field(default_factory=list)
-    stop: Stop | None = None
-    blocks: dict[BlockHash, Block] = field(default_factory=dict)
-    committed: list[Block] = field(default_factory=list)
-    finals: dict[EpochIndex, Certificate] = field(default_factory=dict)
+WORK_MS: Final = 20
+"""Longest that building or executing a block takes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """What all nodes of a run share."""
 
+    scenario: Scenario
     world: World
     chain: Chain
     judge: Judge
     verifier: Verifier
-    honest: frozenset[bytes]
-    """Addresses whose bearers behave."""
 
-    core: type[Core] = Core
-    """The engine under test; mutants put in their own."""
 
-    unable: float = 0.0
-    """How often a host cannot build or verify while the storm lasts."""
+class Moved:
+    """The finalized chain moved without the engine."""
+
+
+_Event = Input | Moved
+_Later = Callable[[], _Event | None]
+"""What is observed once its turn comes; None if it has become void."""
 
 
 class Validator:
     """Performs the engine's actions on a simulated disk, chain and network."""
 
-    def __init__(self, name: str, key: SimulatedKey, setting: Setting, skew_ms: int = 0) -> None:
-        self.name = name
-        self.address = Peer(key.public_key)
-        self.disk = Disk()
+    is_fast = False
+
+    def __init__(self, node: Node, key: SimulatedKey, setting: Setting) -> None:
+        self.name = node.name
+        self.is_keyless = node.kind == FOLLOWER_KIND
+        self.address = Peer(node.name.encode().ljust(32)) if self.is_keyless else Peer(key.public_key)
+        self.chain = setting.chain
+        self.database = Database(setting.chain)
+        self.journal = VoteJournal(is_forgetful=setting.scenario.is_journal_forgetful)
         self.is_up = False
-        self.skew_ms = skew_ms
+        self.skew_ms = node.skew_ms
         self.crash_in: int | None = None
         """Actions until the process dies."""
-        self._key = key
+        self.key = key
         self._setting = setting
+        self._scenario = setting.scenario
         self._world = setting.world
+        self._judge = setting.judge
+        self._chance: Random = setting.world.stream(node.name)
         self._life = 0
         self._wake = self._timer = 0
-        self._executed: dict[BlockHash, Header] = {}
+        self._is_waiting = self._has_moved = self._is_syncing = False
+        self._inputs: deque[_Later] = deque()
+        self._actions: deque[Action] = deque()
+        self._executed = Executed(setting.chain, self.database)
         self._once_executed: set[BlockHash] = set()
         self._epochs: Epochs
-        self._watch = Watch(name, setting.judge.byzantine, setting.verifier)
-        self._genesis = setting.chain.genesis
+        self._watch = Watch(node.name, setting.judge.byzantine, setting.verifier)
 
     @property
     def height(self) -> int:
         """Of the last final block."""
-        return self.disk.committed[-1].header.height if self.disk.committed else 0
+        return self.database.height
 
     # Life and death
 
@@ -108,66 +120,57 @@ class Validator:
         if self.is_up:
             return
         self.is_up = True
-        self._executed = {}
+        self._is_waiting = self._has_moved = self._is_syncing = False
+        self._inputs.clear()
+        self._actions.clear()
+        self._executed = Executed(self.chain, self.database)
         self._epochs = Epochs(self._start_core)
         self._watch.restart()
-        self._world.note(self.name, f"starts at height {self.height}")
+        self._world.note(self.name, "starts at height", self.height)
         self._begin(is_listening=True)
-
-    def _begin(self, *, is_listening: bool) -> None:
-        has_ended = self._epochs.has_begun and self._epochs.core.ended
-        actions = self._epochs.begin(self._position(), self._now(), is_listening=is_listening)
-        core = self._epochs.core
-        memory = self._memory(core.epoch.index)
-        self._watch.begun(actions, core, self._world.now_ms, memory, has_ended=has_ended)
-        self._perform(actions)
+        self._pump()
 
     def crash(self) -> None:
         """Lose everything but the disk."""
-        self._world.note(self.name, "crashes")
+        if self.is_up:
+            self._world.note(self.name, "crashes")
         self.is_up = False
         self.crash_in = None
         self._life += 1
 
+    def restore(self, backup: Database) -> None:
+        """Put an older copy in the place of the database of a dead process."""
+        assert not self.is_up
+        self._world.note(self.name, "is restored from height", self.height, "to", backup.height)
+        self.database = backup
+
+    def _begin(self, *, is_listening: bool) -> None:
+        """Start an engine where the database stands; sync may move that while the position is read."""
+        position = self.database.position()
+
+        def begin() -> None:
+            self.journal.compact(position.epoch.index)
+            has_ended = self._epochs.has_begun and self._epochs.core.ended
+            actions = self._epochs.begin(position, self._now(), is_listening=is_listening)
+            self._on_begun(actions, has_ended=has_ended)
+            self._actions.extend(actions)
+
+        self._wait(begin)
+
     def _start_core(self, position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
-        return self._setting.core(
+        epoch = position.epoch.index
+        may_sign = not self.is_keyless and epoch >= self.journal.complete_from
+        return Core(
             position,
-            self._memory(position.epoch.index),
-            key=self._key,
+            self._memory(epoch),
+            key=self.key if may_sign else None,
             verifier=self._setting.verifier,
             silent=silent,
             is_listening=is_listening,
         )
 
     def _memory(self, epoch: EpochIndex) -> Memory:
-        disk = self.disk
-        return Memory(
-            votes=tuple(vote for vote in disk.votes if vote.epoch == epoch),
-            certificates=tuple(cert for cert in disk.certificates if cert.epoch == epoch),
-            heard=tuple(vote for vote in disk.heard if vote.epoch == epoch),
-            stop=disk.stop,
-        )
-
-    def _position(self) -> Position:
-        chain, committed = self._setting.chain, self.disk.committed
-        tip = committed[-1].header if committed else self._genesis
-        is_over = tip.next_set is not None
-        index = EpochIndex(tip.epoch + is_over)
-        own = [block for block in committed if block.header.epoch == index]
-        below = [block.header for block in committed if block.header.epoch < index]
-        anchor = below[-1] if below else self._genesis
-        names = {block_hash(block.header) for block in own}
-        return Position(
-            epoch=chain.epoch(index, anchor),
-            tip=tip,
-            committed=tuple(names),
-            final=self.disk.finals.get(index),
-            blocks=tuple(
-                block
-                for name, block in self.disk.blocks.items()
-                if block.header.epoch == index and name not in names
-            ),
-        )
+        return Memory() if self.is_keyless else self.journal.memory(epoch)
 
     def _now(self) -> TimestampMs:
         return TimestampMs(max(0, self._world.now_ms + self.skew_ms))
@@ -177,35 +180,90 @@ class Validator:
     def deliver(self, sender: Peer, message: Message) -> None:
         """A message arrives, if anybody is there to take it."""
         if self.is_up:
-            self._handle(Received(self._now(), sender, message))
+            received = Received(self._now(), sender, message)
+            self._enqueue(lambda: received)
 
-    def _handle(self, observed: Input) -> None:
-        actions = self._epochs.handle(observed)
-        self._watch.handled(observed, actions, self._epochs.core, self._world.now_ms)
-        self._perform(actions)
+    def moved(self) -> None:
+        """Sync moved the chain."""
+        if not self._has_moved:
+            self._has_moved = True
+            self._enqueue(Moved)
 
-    def _later(self, delay_ms: int, observe: Callable[[], Input | None]) -> None:
+    def _later(self, delay_ms: int, observe: _Later) -> None:
         """Hand the engine an input after a while, unless the process died meanwhile."""
+        self._beside(delay_ms, lambda: self._enqueue(observe))
+
+    def _beside(self, delay_ms: int, work: Callable[[], None]) -> None:
+        """Do something after a while, unless the process died meanwhile."""
         life = self._life
 
         def arrive() -> None:
             if self.is_up and self._life == life:
-                observed = observe()
-                if observed is not None:
-                    self._handle(observed)
+                work()
 
         self._world.at(self._world.now_ms + delay_ms, arrive)
 
+    def _enqueue(self, observe: _Later) -> None:
+        self._inputs.append(observe)
+        self._pump()
+
+    def _pump(self) -> None:
+        """Take inputs and perform actions, until there is neither or the disk is waited for."""
+        while self.is_up and not self._is_waiting:
+            if self._actions:
+                self._step(self._actions.popleft())
+            elif self._inputs:
+                observed = self._inputs.popleft()()
+                if isinstance(observed, Moved):
+                    self._follow()
+                elif observed is not None:
+                    actions = self._epochs.handle(observed)
+                    self._on_handled(observed, actions)
+                    self._actions.extend(actions)
+            else:
+                return
+
+    def _on_begun(self, actions: list[Action], *, has_ended: bool) -> None:
+        core = self._epochs.core
+        memory = self._memory(core.epoch.index)
+        self._watch.begun(actions, core, self._world.now_ms, memory, has_ended=has_ended)
+
+    def _on_handled(self, observed: Input, actions: list[Action]) -> None:
+        self._watch.handled(observed, actions, self._epochs.core, self._world.now_ms)
+        self._judge.on_handled(self.name, observed, self._epochs.core)
+
+    def _follow(self) -> None:
+        """Start again if the chain is ahead of the engine; otherwise that is where it came from."""
+        self._has_moved = False
+        if self.height > self._epochs.core.tree.tip.height:
+            self._world.note(self.name, "follows sync to height", self.height)
+            self._begin(is_listening=False)
+
+    def _wait(self, work: Callable[[], None]) -> None:
+        """Do something that takes the engine's task some time; a crash meanwhile undoes it."""
+        delay_ms = self._chance.randint(0, self._scenario.disk_ms) if self._scenario.disk_ms else 0
+        if delay_ms == 0:
+            work()
+            return
+        self._is_waiting = True
+
+        def done() -> None:
+            self._is_waiting = False
+            work()
+            self._pump()
+
+        self._beside(delay_ms, done)
+
     # Actions
 
-    def _perform(self, actions: list[Action]) -> None:
-        for action in actions:
-            if self.crash_in is not None:
-                self.crash_in -= 1
-                if self.crash_in < 0:
-                    self.crash()
-                    return
-            self._act(action)
+    def _step(self, action: Action) -> None:
+        """One action, or death in its place."""
+        if self.crash_in is not None:
+            self.crash_in -= 1
+            if self.crash_in < 0:
+                self.crash()
+                return
+        self._act(action)
 
     def _act(self, action: Action) -> None:
         match action:
@@ -222,58 +280,54 @@ class Validator:
             case Verify():
                 self._verify(action)
             case Commit():
-                self._commit(action)
+                self._wait(lambda: self._commit(action))
             case Report(finding=finding):
-                self._world.note(self.name, finding)
-                self._setting.judge.on_report(finding, self._setting.honest)
+                self._world.note(self.name, "reports", type(finding).__name__, finding)
+                self._judge.on_report(self.name, finding)
             case Heard(vote=vote):
-                self.disk.heard.append(vote)
+                self.journal.hear(vote)
             case _:
                 assert_never(action)
 
     def _persist(self, item: Vote | Certificate | Block | Stop) -> None:
-        if isinstance(item, Vote):
-            self._world.note(
-                self.name, f"votes {item.kind.name} {item.epoch}/{item.view} {item.block.hex()[:6]}"
-            )
-            self._on_vote(item)
-            self.disk.votes.append(item)
-        elif isinstance(item, Certificate):
-            self._world.note(
-                self.name, f"holds {item.kind.name} {item.epoch}/{item.view} {item.block.hex()[:6]}"
-            )
-            self.disk.certificates.append(item)
-        elif isinstance(item, Stop):
-            self.disk.stop = item
-        else:
-            self.disk.blocks[block_hash(item.header)] = item
+        if isinstance(item, Block):
+            self.database.keep(item)
+        elif self._actions and isinstance(self._actions[0], Persist):
+            self._write(item)
+        else:  # what stands together is one write, which takes its time
+            self._wait(lambda: self._write(item))
 
-    def _on_vote(self, vote: Vote) -> None:
-        known = self._once_executed & self.disk.blocks.keys()
-        self._setting.judge.on_vote(PublicKey(self.address), vote, known)
+    def _write(self, item: Vote | Certificate | Stop) -> None:
+        if isinstance(item, Stop):
+            self.journal.append(item)
+            return
+        verb = "votes" if isinstance(item, Vote) else "holds"
+        self._world.note(self.name, verb, item.kind.name, f"{item.epoch}/{item.view}", item.block.hex()[:6])
+        if isinstance(item, Vote):
+            name = BlockHash(item.block)
+            is_known = self.database.is_kept(name) and name in self._once_executed
+            self._judge.on_vote(self, item, is_known=is_known)
+        else:
+            self._judge.on_certificate(item)
+        self.journal.append(item)
 
     def _send(self, to: Peer | None, message: Message) -> None:
-        self._setting.judge.on_sent(message, self.disk.votes)
+        self._judge.on_sent(message, self.journal)
         self._world.send(self, to, message)
 
     def _serve(self, action: Serve | ServeFinal) -> None:
         if isinstance(action, Serve):
-            blocks = blocks_within(self._descend(action.ask.block, action.ask.above))
+            ask = action.ask
+            blocks = blocks_within(self.database.descend(ask.block, ask.above))
             if blocks:
-                self._send(action.to, Bundle(action.ask.epoch, (), blocks))
-        elif action.epoch in self.disk.finals:
-            self._send(action.to, Bundle(action.epoch, (self.disk.finals[action.epoch],)))
-
-    def _descend(self, name: BlockHash, above: int) -> Iterator[Block]:
-        """The block and its ancestors that are on the disk, from the top down."""
-        final = {block_hash(block.header): block for block in self.disk.committed}
-        block = self.disk.blocks.get(name) or final.get(name)
-        while block is not None and block.header.height > above:
-            yield block
-            name = block.header.parent
-            block = self.disk.blocks.get(name) or final.get(name)
+                self._send(action.to, Bundle(ask.epoch, (), blocks))
+            return
+        certificate = self.database.last_certificate(action.epoch)
+        if certificate is not None:
+            self._send(action.to, Bundle(action.epoch, (certificate,)))
 
     def _set_alarm(self, action: Timer | Wake) -> None:
+        """One alarm of each sort; the later one replaces the earlier, also one that went off unheard."""
         if isinstance(action, Timer):
             self._timer += 1
             timer = self._timer
@@ -290,53 +344,90 @@ class Validator:
             )
 
     def _build(self, action: Build) -> None:
-        salt = self._world.random.randbytes(4)
-        is_known = block_hash(action.parent) in self._executed or action.parent == self._tip()
-        assert is_known, "asked to build on a parent that is not executed"
-        block = self._setting.chain.build(action, PublicKey(self.address), salt)
-        able = self._is_able()
+        salt = self._chance.randbytes(4)
+        self._ensure_possible(block_hash(action.parent), "build on")
+        is_able = self._is_able()
 
-        def built() -> Input:
-            if able:
-                self._note_executed(block.header)
-                self._setting.judge.on_block(block)
-            return Built(self._now(), action.epoch, action.view, block if able else None)
+        def build() -> None:
+            block = self._executed.build(action, PublicKey(self.address), salt) if is_able else None
+            if block is not None:
+                self._once_executed.add(block_hash(block.header))
+                self._judge.on_block(block)
+            self._enqueue(lambda: Built(self._now(), action.epoch, action.view, block))
 
-        self._later(self._world.random.randint(1, 20), built)
+        self._beside(self._chance.randint(1, WORK_MS), build)
 
     def _verify(self, action: Verify) -> None:
         block, name = action.block, block_hash(action.block.header)
-        assert name in self.disk.blocks, "asked to execute a block that is not persisted"
-        tip = self._tip()
-        parent = tip if block_hash(tip) == block.header.parent else self._executed.get(block.header.parent)
-        assert parent is not None, "asked to execute a block whose parent is not executed"
-        verdict = self._setting.chain.execute(block, parent) if self._is_able() else Verdict.UNABLE
+        is_here = self.database.is_kept(name) or self._is_overtaken()
+        assert is_here, "asked to execute a block that is not persisted"
+        self._ensure_possible(block.header.parent, "execute on")
+        is_able = self._is_able()
 
-        def verified() -> Input:
+        def verify() -> None:
+            verdict = self._executed.execute(block) if is_able else Verdict.UNABLE
             if verdict == Verdict.VALID:
-                self._note_executed(block.header)
-            return Verified(self._now(), action.epoch, name, verdict)
+                self._once_executed.add(name)
+            self._enqueue(lambda: Verified(self._now(), action.epoch, name, verdict))
 
-        self._later(self._world.random.randint(1, 20), verified)
+        self._beside(self._chance.randint(1, WORK_MS), verify)
 
-    def _note_executed(self, header: Header) -> None:
-        self._executed[block_hash(header)] = header
-        self._once_executed.add(block_hash(header))
+    def _ensure_possible(self, parent: BlockHash, verb: str) -> None:
+        is_known = self._executed.parent(parent) is not None or self._is_overtaken()
+        assert is_known, f"asked to {verb} a parent that is not executed"
+
+    def _is_overtaken(self) -> bool:
+        """Whether sync is ahead of the engine, which may then ask for what is gone."""
+        return self.height > self._epochs.core.tree.tip.height
 
     def _is_able(self) -> bool:
         is_storm = self._world.now_ms < self._world.weather.well_from_ms
-        return not is_storm or self._world.random.random() >= self._setting.unable
-
-    def _tip(self) -> Header:
-        return self.disk.committed[-1].header if self.disk.committed else self._genesis
+        return not is_storm or self._chance.random() * 100 >= self._scenario.unable_percent
 
     def _commit(self, action: Commit) -> None:
-        for block in action.blocks:
-            assert block_hash(block.header) in self._executed, "asked to commit what is not executed"
-            assert block.header.height == self.height + 1, "asked to commit out of order"
-            self.disk.committed.append(block)
-        self._world.note(self.name, f"commits up to {self.height}")
-        self.disk.finals[action.epoch] = action.certificate
-        self._setting.judge.on_commit(action.blocks)
+        fresh = self._executed.commit(action.blocks, action.certificate)
+        self._on_commit(fresh)
         if self._epochs.core.ended:
             self._begin(is_listening=False)
+
+    def _on_commit(self, blocks: tuple[Block, ...]) -> None:
+        self._world.note(self.name, "commits up to", self.height)
+        self._judge.on_commit(self.name, blocks)
+
+    # Sync
+
+    def fetch_from(self, other: "Validator") -> None:
+        """Fetch what another node has final, and import it beside the engine."""
+        sync = self._scenario.sync
+        assert sync is not None
+        if not self.is_up or self._is_syncing or other.height < self.height + sync.gap:
+            return
+        run = other.database.run_from(self.height + 1, sync.run_max)
+        if run is None:
+            return
+        blocks, certificate = run
+
+        def imported() -> None:
+            self._is_syncing = False
+            self._import(blocks, certificate)
+
+        self._is_syncing = True
+        self._beside(self._chance.randint(1, 2 * WORK_MS + 4 * len(blocks)), imported)
+
+    def _import(self, blocks: tuple[Block, ...], certificate: Certificate) -> None:
+        """Take finalized blocks as `node.chain` does: verify, execute, commit, and tell the engine."""
+        if blocks[-1].header.height <= self.height or not self._is_able():
+            return
+        epoch = self.database.position().epoch
+        trusted = Trusted(epoch.anchor_hash, epoch.committee)
+        proof = FinalityProof(tuple(block.header for block in blocks), certificate)
+        try:
+            verify_finality(trusted, proof, self._setting.verifier)
+        except BadProof as error:
+            raise AssertionError(f"sync refuses what an honest node has final: {error}") from error
+        for block in blocks:
+            verdict = self._executed.execute(block)
+            assert verdict == Verdict.VALID, "sync finds a final block invalid"
+        self._world.note(self.name, "imports by sync up to", blocks[-1].header.height)
+        self._on_commit(self._executed.commit(blocks, certificate))
+        self.moved()
