@@ -7,7 +7,8 @@ BIN := .venv/bin
 READY := .venv/.ready
 LOCKS := lock/build.txt lock/requirements.txt
 SEEDS ?= 200
-FROM ?= 0
+FROM ?= 1
+JOBS ?= 2
 
 # The pins are complete and hashed, so pip resolves nothing and asks no other question than for the files.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
@@ -45,8 +46,8 @@ check: setup ## exactly what CI runs: format, lint, types, imports, dead code, t
 demo: setup ## four validators, one exact model, one answer that a light client believes
 	$(BIN)/python -m examples.demo.run
 
-sim: setup ## simulate consensus: SEEDS=n runs, starting at seed FROM=s
-	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM)
+sim: setup ## simulate consensus: SEEDS=n runs from seed FROM=s in JOBS=j processes
+	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
 mutants: setup ## plant bugs in the consensus engine and see which oracle notices each: a quarter of an hour
 	$(BIN)/python -m tests.simulation.mutants
