@@ -77,7 +77,9 @@ class Watch:
             self._past = None
             self._heard.clear()
         self._views_entered = 0
-        self._check_actions(actions, core.view)
+        # Messages that waited for the epoch may have moved it on already.
+        first = next((action.view for action in actions if isinstance(action, Timer)), core.view)
+        self._check_actions(actions, first)
         self._epoch, self._view, self._entered_ms = core.epoch, core.view, now_ms
         for vote in memory.heard:
             if core.epoch.committee.members[vote.signer].key in self._byzantine:
