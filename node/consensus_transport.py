@@ -1,5 +1,6 @@
 """Consensus messages between the members of the committee."""
 
+from collections.abc import Hashable
 from typing import Final
 
 from node.consensus.interface import Peer
@@ -41,12 +42,12 @@ class ConsensusTransport:
             elif self._network.is_authority(info):
                 return Peer(info.session_key), frame
 
-    def send(self, peer: Peer, frame: bytes, *, urgent: bool) -> None:
+    def send(self, peer: Peer, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         """Send to the member with this session key, if it is connected."""
         peer_id = self._network.peer_of(peer)
         if peer_id is not None:
-            self._channel.send(peer_id, frame, urgent=urgent)
+            self._channel.send(peer_id, frame, urgent=urgent, replaces=replaces)
 
-    def broadcast(self, frame: bytes, *, urgent: bool) -> None:
+    def broadcast(self, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         """Send to every member of the committee."""
-        self._channel.broadcast(frame, where=self._network.is_authority, urgent=urgent)
+        self._channel.broadcast(frame, where=self._network.is_authority, urgent=urgent, replaces=replaces)

@@ -3,7 +3,7 @@
 `simplex` (`service`) and `instant` are interchangeable behind `ConsensusEngine`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from typing import Protocol
 
 import trio
@@ -86,8 +86,11 @@ class Transport(Protocol):
     async def receive(self) -> tuple[Peer, bytes]:
         """The next frame."""
 
-    def send(self, peer: Peer, frame: bytes, *, urgent: bool) -> None:
-        """Send to one peer; urgent frames overtake the others."""
+    def send(self, peer: Peer, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
+        """Send to one peer; urgent frames overtake the others.
 
-    def broadcast(self, frame: bytes, *, urgent: bool) -> None:
+        `replaces`: a frame that still waits with the same value gives up its place to this one.
+        """
+
+    def broadcast(self, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         """Send to everybody."""

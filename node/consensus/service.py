@@ -245,11 +245,13 @@ class SimplexService:
             await trio.to_thread.run_sync(self._signer.journal.append, words, limiter=self._disk)
 
     def _send(self, to: Peer | None, message: Message) -> None:
+        """A vote that still waits for a slow peer gives way to a newer one of its kind, which says more."""
         frame, urgent = MESSAGE.encode(message), isinstance(message, Cast)
+        replaces = message.vote.kind if isinstance(message, Cast) else None
         if to is None:
-            self._transport.broadcast(frame, urgent=urgent)
+            self._transport.broadcast(frame, urgent=urgent, replaces=replaces)
         else:
-            self._transport.send(to, frame, urgent=urgent)
+            self._transport.send(to, frame, urgent=urgent, replaces=replaces)
 
     async def _build(self, action: Build) -> None:
         block = await self._host.build(action)

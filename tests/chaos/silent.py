@@ -3,6 +3,8 @@
 It follows, votes and leads, and nobody ever hears of it.
 """
 
+from collections.abc import Hashable
+
 import node.node
 from cli.main import main
 from node.consensus.interface import Peer
@@ -12,10 +14,10 @@ from node.consensus_transport import ConsensusTransport
 class SilentTransport(ConsensusTransport):
     """Receives, and sends nothing."""
 
-    def send(self, peer: Peer, frame: bytes, *, urgent: bool) -> None:
+    def send(self, peer: Peer, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         """Do nothing."""
 
-    def broadcast(self, frame: bytes, *, urgent: bool) -> None:
+    def broadcast(self, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         """Do nothing."""
 
 

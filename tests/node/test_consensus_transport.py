@@ -1,6 +1,6 @@
 """Who is heard and told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import cast
 
 from node.consensus.messages import MESSAGE, Cast
@@ -43,6 +43,7 @@ class FakeNetwork:
     def __init__(self) -> None:
         self.inbox = Inbox(CHANNEL_LIMITS)
         self.told: list[PeerInfo] = []
+        self.replaces: list[Hashable | None] = []
         self.charged: list[tuple[PeerId, int]] = []
 
     def channel(self, *_: object) -> "FakeNetwork":
@@ -57,7 +58,10 @@ class FakeNetwork:
     def penalize(self, name: PeerId, _reason: str, cost: int) -> None:
         self.charged.append((name, cost))
 
-    def broadcast(self, _: bytes, *, where: Callable[[PeerInfo], bool], urgent: bool) -> None:
+    def broadcast(
+        self, _: bytes, *, where: Callable[[PeerInfo], bool], urgent: bool, replaces: Hashable | None
+    ) -> None:
+        self.replaces.append(replaces)
         self.told += filter(where, (MEMBER, PRETENDER, FOLLOWER))
 
 
@@ -68,5 +72,6 @@ async def test_only_the_committee_is_heard_and_told() -> None:
         network.inbox.put(Received(sender.peer_id, MESSAGE.encode(Cast(vote(1, number)))))
     assert await transport.receive() == (MEMBER.session_key, MESSAGE.encode(Cast(vote(1, 2))))
     assert network.charged == [(FOLLOWER.peer_id, STRANGER_COST)]
-    transport.broadcast(MESSAGE.encode(Cast(vote(1, 3))), urgent=True)
+    transport.broadcast(MESSAGE.encode(Cast(vote(1, 3))), urgent=True, replaces=VoteKind.NULLIFY)
+    assert network.replaces == [VoteKind.NULLIFY]
     assert network.told == [MEMBER]

@@ -1,7 +1,7 @@
 """A chain, a host and a network in memory, for tests of the engines."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 
 import trio
 
@@ -142,10 +142,10 @@ class MemoryTransport:
     async def receive(self) -> tuple[Peer, bytes]:
         return await self._inbox.receive()
 
-    def send(self, peer: Peer, frame: bytes, *, urgent: bool) -> None:
+    def send(self, peer: Peer, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         self._network.deliver(self._name, peer, frame)
 
-    def broadcast(self, frame: bytes, *, urgent: bool) -> None:
+    def broadcast(self, frame: bytes, *, urgent: bool, replaces: Hashable | None) -> None:
         self._network.frames.append((self._name, frame))
         for peer in self._network.inboxes:
             if peer != self._name:
