@@ -15,7 +15,7 @@ from primitives.extrinsic import Call
 from primitives.types import AuthorityIndex, BlockHash, EpochIndex, Signature, View
 from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
 from tests.simulation.keys import SimulatedKey
-from tests.simulation.scenario import TWIN_KIND, Node
+from tests.simulation.scenario import Node
 from tests.simulation.validator import Setting, Validator
 
 MEMORY = 200
@@ -69,6 +69,16 @@ class Byzantine(Validator):
     def _some(self) -> list[Peer]:
         """About half of the others."""
         return [peer.address for peer in self._world.endpoints if self._chance.random() < 0.5]
+
+
+class Twin(Byzantine):
+    """One of two processes with one key, each of which behaves, and is watched for that."""
+
+    def _on_begun(self, actions: list[Action], *, has_ended: bool) -> None:
+        Validator._on_begun(self, actions, has_ended=has_ended)
+
+    def _on_handled(self, observed: Input, actions: list[Action]) -> None:
+        self._watch.handled(observed, actions, self._epochs.core, self._world.now_ms)
 
 
 class Silent(Byzantine):
@@ -289,15 +299,3 @@ class Selective(Byzantine):
             is_favoured = (peer[0] + self._epochs.core.view // 3) % 2 == 0
             if (to is None or to == peer) and is_favoured:
                 self._send(peer, message)
-
-
-KINDS: dict[str, type[Byzantine]] = {
-    TWIN_KIND: Byzantine,
-    "silent": Silent,
-    "equivocator": Equivocator,
-    "double voter": DoubleVoter,
-    "replayer": Replayer,
-    "relay": Relay,
-    "selective": Selective,
-}
-"""A twin is one of two processes with one key, each of which behaves."""

@@ -114,6 +114,10 @@ class Database:
         height = self._heights.get(name)
         return self._kept.get(name) if height is None else self._committed[height - 1]
 
+    def final_header(self, height: int) -> Header:
+        """The final header at a height up to the newest."""
+        return self._committed[height - 1].header if height else self._chain.genesis
+
     def is_final(self, name: BlockHash) -> bool:
         """Whether a block is committed."""
         return name in self._heights

@@ -7,7 +7,7 @@ well. The other moods are rarer, because each is about one thing.
 from random import Random
 from typing import Final
 
-from tests.simulation.byzantine import KINDS
+from tests.simulation.kinds import KINDS
 from tests.simulation.scenario import (
     FOLLOWER_KIND,
     HONEST_KIND,
@@ -100,7 +100,7 @@ class _Draw:
             committees=committees,
             epoch_length=self.length,
             weather=self._weather([node.name for node in nodes]),
-            faults=self._faults([node.name for node in nodes if node.is_honest]),
+            faults=self._faults(nodes),
             sync=self._sync() if has_goal else None,
             history=history,
             block_time_ms=20 if self.mood == "haste" else BLOCK_TIME_MS,
@@ -239,16 +239,18 @@ class _Draw:
         side = self.random.sample(honest, len(honest) // 2)
         return tuple(sorted([*side, *(name for name in names if name.endswith("'"))]))
 
-    def _faults(self, honest: list[str]) -> tuple[Fault, ...]:
+    def _faults(self, nodes: tuple[Node, ...]) -> tuple[Fault, ...]:
         """Processes die between any two actions; once in a while all of them at one moment, and sometimes
         after nobody heard anybody for long enough that all gave up the view."""
         random, well_ms = self.random, self.well_ms
+        honest = [node.name for node in nodes if node.is_honest]
+        mortal = [node.name for node in nodes if node.is_honest or node.kind == TWIN_KIND]
         faults: list[Fault] = []
         if self.mood == "blackout" and random.random() < 0.7:
             faults.append(PowerCut(well_ms - 50, random.randint(0, 50)))
         for _ in range(random.choice((0, 2, 5))):
             at_ms, down_ms = random.randint(0, well_ms), random.randint(100, 3000)
-            faults.append(Crash(random.choice(honest), at_ms, down_ms, random.randrange(6)))
+            faults.append(Crash(random.choice(mortal), at_ms, down_ms, random.randrange(6)))
         faults += [
             PowerCut(random.randint(0, well_ms), random.randint(50, 1500))
             for _ in range(random.choice((0, 0, 1, 1, 2)) if well_ms else 0)

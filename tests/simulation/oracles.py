@@ -213,6 +213,12 @@ class Judge:
         header = self.headers[name]
         if header.epoch != vote.epoch or header.view > vote.view:
             raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE of a block of another epoch or view")
+        epoch, parent = self.chain.epoch(vote.epoch, self.chain.genesis), self.headers[header.parent]
+        leader = epoch.leaders[(header.view - 1) % len(epoch.leaders)]
+        if header.author != epoch.committee.members[leader].key:
+            raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE of a block whose author was not to lead")
+        if header.timestamp_ms < parent.timestamp_ms + epoch.settings.block_time_ms:
+            raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE of a block too soon after its parent")
         base = header.parent if header.view == vote.view else name
         if not self._is_justified(vote, base):
             raise Violation(Oracle.AUDIT, f"{who}: NOTARIZE on a parent that is not justified")

@@ -26,7 +26,7 @@ class Node(_Part, frozen=True):
     """Number of its session key; twins share one. A follower has a number, but does not use the key."""
 
     kind: str = HONEST_KIND
-    """`honest`; `follower`: honest, without a key; or how it breaks promises, see `byzantine.KINDS`."""
+    """`honest`; `follower`: honest, without a key; or how it breaks promises, see `kinds.KINDS`."""
 
     skew_ms: int = 0
     """How far its clock is ahead of the simulation's."""

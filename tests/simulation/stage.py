@@ -9,10 +9,11 @@ from primitives.committee import Committee, Member
 from primitives.types import BlockNumber, EpochIndex, SpecVersion, Stake, TimestampMs, View
 from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
 from tests.simulation.accountability import Inquest
-from tests.simulation.byzantine import KINDS
 from tests.simulation.chain import Chain
 from tests.simulation.draw import draw
 from tests.simulation.keys import make_keys
+from tests.simulation.kinds import KINDS
+from tests.simulation.liar import tell
 from tests.simulation.oracles import Judge, Oracle, Violation
 from tests.simulation.scenario import (
     ClockStep,
@@ -68,6 +69,7 @@ class Stage:
         self.scenario = scenario
         count = 1 + max(node.key for node in scenario.nodes)
         self._keys, verifier = make_keys(count, are_real=scenario.are_keys_real)
+        self._verifier = verifier
         bad = frozenset(self._keys[number].public_key for number in scenario.bad_keys)
         self.chain = Chain(
             Settings(block_time_ms=scenario.block_time_ms, delta_ms=scenario.delta_ms),
@@ -131,6 +133,7 @@ class Stage:
             well_ms + scenario.patience_ms, lambda: all(node.height >= goal for node in self.honest)
         )
         self.judge.close()
+        tell(self.chain, self.honest[0].database, self._verifier)
         if not in_time:
             heights = [node.height for node in self.honest]
             raise Violation(Oracle.LIVENESS, f"heights {heights} instead of {goal}")

@@ -47,7 +47,7 @@ from primitives.vote import Vote
 from tests.simulation.chain import Chain
 from tests.simulation.database import Database, Executed, VoteJournal
 from tests.simulation.keys import SimulatedKey
-from tests.simulation.oracles import Judge
+from tests.simulation.oracles import Judge, Oracle, Violation
 from tests.simulation.scenario import FOLLOWER_KIND, Node, Scenario
 from tests.simulation.watch import Watch
 from tests.simulation.world import World
@@ -385,10 +385,20 @@ class Validator:
         return not is_storm or self._chance.random() * 100 >= self._scenario.unable_percent
 
     def _commit(self, action: Commit) -> None:
+        self._audit_commit(action)
         fresh = self._executed.commit(action.blocks, action.certificate)
         self._on_commit(fresh)
         if self._epochs.core.ended:
             self._begin(is_listening=False)
+
+    def _audit_commit(self, action: Commit) -> None:
+        """Blocks rise by one from the tip or below, to the one that a durable finalization names."""
+        cert, heights = action.certificate, [block.header.height for block in action.blocks]
+        rises = heights == list(range(heights[0], heights[0] + len(heights)))
+        if not rises or heights[0] > self.height + 1:
+            raise Violation(Oracle.AUDIT, f"{self.name}: a commit out of order")
+        if not self.journal.has(cert.epoch, (cert.kind, cert.view, cert.block)):
+            raise Violation(Oracle.DURABILITY, f"{self.name}: a commit before its finalization is durable")
 
     def _on_commit(self, blocks: tuple[Block, ...]) -> None:
         self._world.note(self.name, "commits up to", self.height)

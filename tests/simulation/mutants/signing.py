@@ -7,12 +7,14 @@ import primitives.certificate
 from node.consensus import ballot
 from primitives.types import BlockHash, EpochIndex, View
 from primitives.vote import NO_BLOCK, VoteKind
-from tests.simulation import byzantine
+from tests.simulation import byzantine, forger
 from tests.simulation.mutants.plant import Family
 
 plant = Family("Signing")
 
-VOTE_MESSAGE = tuple((module, "vote_message") for module in (ballot, primitives.certificate, byzantine))
+VOTE_MESSAGE = tuple(
+    (module, "vote_message") for module in (ballot, primitives.certificate, byzantine, forger)
+)
 """Everybody signs and checks the same bytes."""
 
 NO_ANCHOR = BlockHash(bytes(32))

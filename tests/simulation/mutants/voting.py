@@ -24,11 +24,24 @@ def finalize_after_nullify(real: Real, ballot: Ballot, kind: VoteKind) -> bool:
     return bool(real(ballot, kind))
 
 
-@plant.safety("casts NULLIFY in a view whose block it voted to finalize", (Ballot, "may"))
-def nullify_after_finalize(real: Real, ballot: Ballot, kind: VoteKind) -> bool:
+def _nullifies_still(real: Real, ballot: Ballot, kind: VoteKind) -> bool:
     if kind == VoteKind.NULLIFY:
         return ballot.is_voting and kind not in ballot.mine
     return bool(real(ballot, kind))
+
+
+def _stays_until_final(real: Real, engine: Any, view: View) -> None:
+    if [certificate.kind for certificate in engine.views.at(View(view - 1))] != [VoteKind.NOTARIZE]:
+        real(engine, view)
+
+
+plant.register(
+    "nullify_after_finalize",
+    Breaks.SAFETY,
+    "stays in a notarized view, and casts NULLIFY there after FINALIZE",
+    instead(Ballot, "may", _nullifies_still),
+    instead(Core, "_enter", _stays_until_final),
+)
 
 
 def _finalize_past(engine: Any, certificate: Certificate) -> None:

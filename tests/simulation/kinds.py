@@ -1,0 +1,25 @@
+"""How a node may break its promises, by the name that a scenario gives it."""
+
+from tests.simulation.byzantine import (
+    Byzantine,
+    DoubleVoter,
+    Equivocator,
+    Relay,
+    Replayer,
+    Selective,
+    Silent,
+    Twin,
+)
+from tests.simulation.forger import Forger
+from tests.simulation.scenario import TWIN_KIND
+
+KINDS: dict[str, type[Byzantine]] = {
+    TWIN_KIND: Twin,
+    "silent": Silent,
+    "equivocator": Equivocator,
+    "double voter": DoubleVoter,
+    "replayer": Replayer,
+    "relay": Relay,
+    "selective": Selective,
+    "forger": Forger,
+}
