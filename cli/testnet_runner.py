@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from msgspec import to_builtins
 
+from chainspec.presets import DEVELOPMENT_NAMES
 from cli import testnet_disk as disk
 from cli import testnet_scenario as step
 from cli.testnet_faults import NetworkFaults
@@ -236,8 +237,13 @@ class Runner:
             self._sent += self._load.sent
             self._load = None
         if load.per_second:
-            urls = {plan.name: plan.rpc_url for plan in self._network.nodes}
-            self._load = Load(load.per_second, lambda: [urls[name] for name in self._alive()])
+            self._load = Load(load.per_second, self._senders)
+
+    def _senders(self) -> Mapping[str, str]:
+        """An account for each of the first nodes, and where the node answers; those alive."""
+        pairs = zip(DEVELOPMENT_NAMES, self._network.nodes, strict=False)
+        alive = self._alive()
+        return {f"//{person}": plan.rpc_url for person, plan in pairs if plan.name in alive}
 
     # Looking
 

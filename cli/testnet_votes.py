@@ -4,14 +4,11 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from itertools import combinations
 
-from primitives.types import AuthorityIndex
 from primitives.vote import Vote, conflict
 
 
-def double_voters(
-    votes: Iterable[Vote], is_signed: Callable[[Vote], bool]
-) -> list[tuple[AuthorityIndex, Vote, Vote]]:
-    """Pairs of votes that convict their signer, each distinct vote taken once; and the signer.
+def double_votes(votes: Iterable[Vote], is_signed: Callable[[Vote], bool]) -> list[tuple[Vote, Vote]]:
+    """Pairs of votes that convict their signer, each distinct vote taken once.
 
     Nodes note votes as they come; `is_signed` tells those that nobody signed, which convict nobody.
     """
@@ -19,7 +16,7 @@ def double_voters(
     for vote in votes:
         spoken[vote.epoch, vote.view, vote.signer].add(vote)
     return [
-        (first.signer, first, second)
+        (first, second)
         for said in spoken.values()
         for first, second in combinations(said, 2)
         if conflict(first, second) and is_signed(first) and is_signed(second)
@@ -28,4 +25,4 @@ def double_voters(
 
 def count_double_votes(votes: Iterable[Vote], is_signed: Callable[[Vote], bool]) -> int:
     """How many pairs of votes convict their signer."""
-    return len(double_voters(votes, is_signed))
+    return len(double_votes(votes, is_signed))

@@ -11,7 +11,7 @@ from chainspec.genesis import GenesisBlock, genesis_block
 from chainspec.spec import parse_spec
 from cli.testnet_plan import TestnetError
 from cli.testnet_processes import Testnet
-from cli.testnet_votes import double_voters
+from cli.testnet_votes import double_votes
 from node.consensus.leaders import leader_schedule
 from node.rpc.client import ClientError, RpcClient
 from primitives.block import block_hash
@@ -146,8 +146,8 @@ class Watcher:
     def double_votes(self, names: Iterable[str]) -> list[str]:
         """Who signed two votes that convict it, by name; once for each such pair."""
         asked = tuple(names)
-        found = double_voters(self._votes, lambda vote: self._is_signed(vote, asked))
-        return [self._network.nodes[signer].name for signer, _, _ in found]
+        found = double_votes(self._votes, lambda vote: self._is_signed(vote, asked))
+        return [self._network.nodes[first.signer].name for first, _ in found]
 
     def ensure_same_chain(self, names: Iterable[str]) -> int:
         """The highest block on which two nodes agree. Raises Contradiction if any two do not."""

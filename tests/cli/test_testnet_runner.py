@@ -18,7 +18,7 @@ from primitives.types import AuthorityIndex, BlockHash, EpochIndex, View
 from primitives.vote import VOTE, Vote, VoteKind, vote_message
 from tests.cli.test_testnet import FAKE_NODE, pids
 
-HEAD = 'about = "x"\ntimeout_s = 20\n[network]\nvalidators = 3\n'
+HEAD = 'about = "x"\ntimeout_s = 60\n[network]\nvalidators = 3\n'
 ONE, TWO, THREE = "validator-1", "validator-2", "validator-3"
 
 
@@ -176,8 +176,9 @@ def test_a_double_vote_fails_the_scenario_unless_its_author_is_expected(network:
 
 
 def test_votes_that_nobody_signed_convict_nobody(network: Testnet) -> None:
-    votes = [vote(network, TWO, blake2b_256(b"1")), vote(network, TWO, blake2b_256(b"2"))[:-2] + "00"]
-    tell(network, TWO, "votes", json.dumps(votes))
+    honest, forged = (vote(network, TWO, blake2b_256(text)) for text in (b"1", b"2"))
+    forged = forged[:-2] + f"{int(forged[-2:], 16) ^ 1:02x}"
+    tell(network, TWO, "votes", json.dumps([honest, forged]))
     runner, _ = played(network, 'do = "heal"')
     assert (runner.figures.double_votes, runner.figures.votes) == (0, 2)
 
