@@ -373,3 +373,10 @@ def test_a_large_gap_is_closed_at_once_and_to_the_end() -> None:
     core = core_at(0, patience_blocks=3)
     assert core.handle(peers(a=9), 0) == [ask(A, 1, 9)]
     assert core.handle(answered(A, run(1, 7)), 0) == [Prove(A, (run(1, 7),)), ask(A, 8, 9)]
+
+
+def test_the_lowest_blocks_are_asked_for_however_much_is_held() -> None:
+    core = core_at(0)
+    core.handle(peers(a=20, b=40), 0)
+    core.handle(answered(B, run(21, 40), size_bytes=AHEAD_BYTES_MAX), 0)
+    assert core.handle(Failed(A, lied=False), 0) == [ask(B, 1, 1)]  # blocks so long come one by one
