@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
-from node.rpc.server import CONNECTIONS_MAX, HttpServer
+from node.rpc.server import CONNECTIONS_MAX, WRITE_TIMEOUT_S, HttpServer
 
 PATIENCE_S = 20.0
 LONG = bytes(64 << 20)
@@ -77,7 +77,7 @@ async def test_connections_are_bounded(server: HttpServer) -> None:
 
 async def test_an_answer_that_nobody_reads_does_not_stop_the_stop() -> None:
     server = HttpServer([Route("/long", answer)], 0, "--rpc-port")
-    with trio.fail_after(PATIENCE_S):
+    with trio.fail_after(WRITE_TIMEOUT_S / 2):
         async with trio.open_nursery() as nursery:
             nursery.start_soon(server.run)
             stream = await connect(server)
