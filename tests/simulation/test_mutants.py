@@ -7,7 +7,7 @@ import pytest
 
 from node.consensus.core import Core
 from primitives.committee import Committee
-from tests.simulation.mutants.__main__ import TABLES_BEGIN, TABLES_END, main
+from tests.simulation.mutants.__main__ import DOCUMENT, TABLES_BEGIN, TABLES_END, main
 from tests.simulation.mutants.plant import Breaks, Change, Mutant
 from tests.simulation.mutants.table import MUTANTS, SAFETY_ORACLES, fits, kill, read_hints
 from tests.simulation.oracles import Oracle
@@ -25,6 +25,14 @@ def test_planted_bug_is_noticed(name: str) -> None:
 
 def test_enough_mutants_are_noticed() -> None:
     assert len(HINTS) >= 40
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_document_tells_of_every_mutant(name: str) -> None:
+    words, _, rest = DOCUMENT.read_text().partition(TABLES_BEGIN)
+    tables = rest.partition(TABLES_END)[0]
+    assert f"| `{name}` | {MUTANTS[name].what} | {MUTANTS[name].breaks.value} |" in tables
+    assert name in HINTS or f"- `{name}`" in words
 
 
 def test_what_was_planted_is_taken_out_again() -> None:

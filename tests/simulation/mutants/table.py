@@ -39,8 +39,22 @@ FAMILIES: Final = tuple(
 MUTANTS: Final = {name: mutant for family in FAMILIES for name, mutant in family.mutants.items()}
 """All of them, by name."""
 
-SURVIVORS: Final[dict[str, str]] = {}
-"""Mutants that change no outcome, and why."""
+SURVIVORS: Final[dict[str, str]] = {
+    "epoch_unsigned": ("no schedule can tell: the anchor, which is signed as well, belongs to one epoch"),
+    "buffer_dropped": ("costs time only: what was dropped is sent again when the timer expires"),
+    "old_alarms_heard": (
+        "an alarm is replaced by the new engine's, and no answer names what that one waits for"
+    ),
+    "silence_not_carried": ("costs time only: a dead leader is waited for once more in each epoch"),
+    "listens_every_epoch": ("costs time only: each epoch begins with one expiry"),
+    "proposals_without_proof": ("costs a round trip only: who lacks the proof asks for it"),
+    "ancestors_refused": ("costs time only: each ancestor is asked for by its own hash"),
+    "ahead_dropped": ("costs time only: what was dropped is sent again"),
+    "overtaken_ignored": ("others tell a laggard what ended its epoch when it asks for certificates"),
+    "one_question_for_all": ("costs time only: the next expiry asks again"),
+    "notarized_judged_by_clock": ("costs time only: the clock of a slow node arrives"),
+}
+"""Mutants that no oracle notices, and why."""
 
 
 @dataclass(frozen=True, kw_only=True)
