@@ -6,6 +6,7 @@ Files in its base path change what it does: `refuse` its start, `end` at the nex
 
 import json
 import os
+import signal
 import sys
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -81,6 +82,7 @@ class Handler(BaseHTTPRequestHandler):
         """The log is what this program prints."""
 
 
+signal.signal(signal.SIGTERM, lambda *_: sys.exit("stopped when told to"))
 if is_told("refuse"):
     sys.exit("error: the disk is full; make room")
 sys.stderr.write(f"started {options['--name']} as {os.getpid()}\n")
