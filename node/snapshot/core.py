@@ -127,6 +127,9 @@ class Stored:
 
     ask: AskChunk
     mark: Mark
+    is_slim: bool
+    """Whether it is a part of what was asked for that could have been larger: every such answer leaves more
+    questions than it settles, so that whoever gives many is given fewer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -223,8 +226,8 @@ class JoinCore:
                 self._take_offer(ask, offer)
             case Proved(ask, epoch, ends):
                 self._advance(ask, epoch, ends)
-            case Stored(ask, mark):
-                self._store(ask, mark)
+            case Stored(ask, mark, is_slim):
+                self._store(ask, mark, is_slim)
             case NotHeld(ask):
                 self._reopen(ask)
                 self._rest(ask.peer)
@@ -254,11 +257,12 @@ class JoinCore:
         while len(self.ends) > ENDS_MAX:
             self.ends.popleft()
 
-    def _store(self, ask: AskChunk, mark: Mark) -> None:
+    def _store(self, ask: AskChunk, mark: Mark, is_slim: bool) -> None:
         self._open.discard(ask)
         self._settle(ask)
         if (peer := self._peers.get(ask.peer)) is not None:
-            peer.failures = 0
+            peer.failures = 1 if is_slim else 0
+            peer.rests_until = self._now + REST_S if is_slim else peer.rests_until
         self.marks.pop(ask.range_, None)
         self.marks[mark.range_] = mark
         depth = mark.range_.depth

@@ -40,6 +40,7 @@ from node.snapshot.core import (
 )
 from node.snapshot.messages import (
     ANSWER_BYTES_MAX,
+    CHUNK_BYTES,
     EPOCHS_BYTES,
     OFFER,
     PROTOCOL,
@@ -70,6 +71,9 @@ OFFER_BYTES_MAX: Final = 1024
 PEERS_INTERVAL_S: Final = 0.25
 FORGED_COST: Final = 100
 """A false proof cannot be a mistake: banned at once."""
+
+SLIM_BYTES: Final = CHUNK_BYTES // 4
+"""The beginning of a range that is too large for a chunk is seldom smaller: half of one on average."""
 
 INBOX_MAX: Final = 32
 VERIFIERS: Final = 2
@@ -214,7 +218,8 @@ class Joiner:
         await self._write(self._partial.put, ask.range_, (chunk.range_, ask.height, part), chunk.entries)
         self._chunks += 1
         self._entries += len(chunk.entries or ())
-        return Stored(ask, Mark(chunk.range_, ask.height, part))
+        is_slim = chunk.range_ != ask.range_ and len(data) < SLIM_BYTES
+        return Stored(ask, Mark(chunk.range_, ask.height, part), is_slim)
 
     async def _request(self, peer: PeerId, question: Question, timeout_s: float, size_max: int) -> bytes:
         """Raises RequestFailed."""
