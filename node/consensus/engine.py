@@ -38,7 +38,7 @@ class Signers(Protocol):
         """The key that votes in an epoch, if there is one."""
 
     def stop(self, stop: Stop, signer: Signer | None) -> None:
-        """Let no key sign any more that the reason is one for; `signer` acts now. Blocks until it is durable.
+        """Let no key sign any more that the reason is one for; `signer` acted in its epoch. Blocks.
 
         Raises JournalError.
         """

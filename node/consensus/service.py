@@ -46,7 +46,7 @@ from primitives.block import Block, block_hash
 from primitives.certificate import Certificate, Verifier
 from primitives.codec import CodecError
 from primitives.signing import verify
-from primitives.types import PublicKey, TimestampMs
+from primitives.types import EpochIndex, PublicKey, TimestampMs
 from primitives.vote import Vote
 
 INPUTS_MAX: Final = 64
@@ -90,6 +90,9 @@ class SimplexService:
         self._signers = signers
         self._signer: Signer | None = None
         """Who signs in the epoch that runs."""
+
+        self._signed: dict[EpochIndex, Signer | None] = {}
+        """The same of that epoch and the one before, whose engine is still a witness."""
 
         self._verifier = verifier
         self._clock = clock
@@ -169,6 +172,9 @@ class SimplexService:
     async def _begin(self, *, is_listening: bool = False) -> None:
         position = await self._host.position()
         self._signer = self._signers.acting(position.epoch.committee) if self._signers else None
+        epoch = position.epoch.index
+        former = EpochIndex(epoch - 1)
+        self._signed = {former: self._signed.get(former), epoch: self._signer}
         if self._signer:
             compact = self._signer.journal.compact
             await trio.to_thread.run_sync(compact, position.epoch.index, limiter=self._disk)
@@ -240,7 +246,8 @@ class SimplexService:
             if isinstance(item, Block):
                 await self._host.persist(item)
             elif isinstance(item, Stop) and self._signers:
-                await trio.to_thread.run_sync(self._signers.stop, item, self._signer, limiter=self._disk)
+                signer = self._signed.get(item.epoch)
+                await trio.to_thread.run_sync(self._signers.stop, item, signer, limiter=self._disk)
         if words and self._signer:
             await trio.to_thread.run_sync(self._signer.journal.append, words, limiter=self._disk)
 
