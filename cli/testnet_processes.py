@@ -126,7 +126,7 @@ class Testnet:
             raise TestnetError(
                 f"no network in {directory}: make one with `consil testnet up --dir {directory}`"
             ) from None
-        except (OSError, msgspec.DecodeError) as error:
+        except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
             path = directory / _NETWORK_FILE
             raise TestnetError(
                 f"cannot read {path} ({error}): stop its nodes and remove the directory"

@@ -42,7 +42,10 @@ class Codec(Generic[T]):
 
     def encode(self, value: T) -> bytes:
         """The bytes of `value`. Raises CodecError if a number or length in it is outside its type."""
-        data = _ENCODER.encode(value)
+        try:
+            data = _ENCODER.encode(value)
+        except UnicodeEncodeError as error:
+            raise CodecError(str(error)) from None
         self._read(data)
         return data
 
@@ -56,7 +59,7 @@ class Codec(Generic[T]):
     def _read(self, data: bytes) -> T:
         try:
             return self._decoder.decode(data)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             raise CodecError(str(error)) from None
 
 

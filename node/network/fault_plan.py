@@ -61,7 +61,7 @@ def read_plan(path: Path) -> FaultPlan:
         return msgspec.json.decode(data, type=FaultPlan)
     except FileNotFoundError:
         return FaultPlan()
-    except (OSError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
         raise BadPlan(f"{path} is no plan of faults: {error}") from None
 
 

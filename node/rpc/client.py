@@ -59,6 +59,9 @@ class _Error(msgspec.Struct, frozen=True):
     data: _ErrorData = _ErrorData()
 
 
+_NO_JSON: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
 class _Answer(msgspec.Struct, frozen=True):
     id: int | None
     result: Any = None
@@ -87,7 +90,7 @@ class RpcClient:
         body = self._exchange(self._path, "application/json", msgspec.json.encode(request))
         try:
             answer = msgspec.json.decode(body, type=_Answer)
-        except (msgspec.DecodeError, RecursionError) as error:
+        except _NO_JSON as error:
             raise BadAnswer(f"what answers at {self.url} is no node ({error}): check the address") from None
         if answer.error is not None:
             raise Refused(answer.error.code, answer.error.data.name, answer.error.message)
@@ -100,7 +103,7 @@ class RpcClient:
         body = self._exchange("/blobs", "application/octet-stream", data)
         try:
             return msgspec.json.decode(body, type=_Stored).blob
-        except msgspec.DecodeError as error:
+        except _NO_JSON as error:
             raise BadAnswer(f"what answers at {self.url} is no node ({error}): check the address") from None
 
     def close(self) -> None:

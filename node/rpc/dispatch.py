@@ -52,7 +52,7 @@ class Dispatcher:
         """The response to a request or a batch of them; None if nobody waits for one."""
         try:
             document = msgspec.json.decode(data)
-        except (msgspec.DecodeError, RecursionError):
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return _encode(_failure(None, RpcError(PARSE_ERROR, "ParseError", "the request is not JSON")))
         if not isinstance(document, list):
             single = await self._answer_one(document)

@@ -47,6 +47,18 @@ def test_other_spellings_of_a_number_are_refused(spelling: bytes) -> None:
         Codec[int](U63).decode(spelling)
 
 
+@pytest.mark.parametrize("text", [b"\xff\xfe", b"\xc3", b"\xed\xa0\x80", b"\xc0\x80"])
+def test_text_that_is_no_utf_8_is_refused(text: bytes) -> None:
+    fields = b"\x93" + msgpack.packb(ALICE) + b"\x01\x91" + bytes([0xA0 + len(text)]) + text
+    with pytest.raises(CodecError):
+        PAYMENT.decode(fields)
+
+
+def test_half_a_character_is_not_encoded() -> None:
+    with pytest.raises(CodecError):
+        PAYMENT.encode(Payment(ALICE, Balance(1), ("\ud800",)))
+
+
 @pytest.mark.parametrize(
     "fields",
     [

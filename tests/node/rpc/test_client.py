@@ -48,7 +48,9 @@ def test_an_error_without_a_name_is_still_a_refusal(node: FakeNode) -> None:
     assert caught.value.name == ""
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>", b"[]", b"{}", b"[" * 100_000, b'{"id": "x", "result": 1}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>", b'"\xff"', b"[]", b"{}", b"[" * 100_000, b'{"id": "x", "result": 1}']
+)
 def test_what_is_no_answer_is_refused(node: FakeNode, body: bytes) -> None:
     node.raw = lambda _: body
     with RpcClient(node.url) as client, pytest.raises(BadAnswer):

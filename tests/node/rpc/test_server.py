@@ -56,6 +56,7 @@ async def test_wrong_parameters_are_refused_before_the_method_runs(params: Any) 
     [
         (b"{", -32700),
         (b"[" * 100_000, -32700),
+        (b'"\xff"', -32700),
         ([], -32600),
         ([1] * (BATCH_MAX + 1), -32600),
         ({"jsonrpc": "1.0", "id": 1, "method": "add"}, -32600),
