@@ -3,13 +3,16 @@
 A leader is killed with SIGKILL the moment its own turn begins; what counts is the time until the next block
 is final at a survivor. The validator that comes back is started again after a minute; it has caught up when
 it is as high as the others are at that moment, and the start of its process is part of the time. Before all
-that, the processor time of the four, idle, over 30 s.
+that, the processor time of the four, idle, over 30 s; after it, polite stops, and how long a node that is
+started again takes until it is connected to every other one.
 """
 
 import json
+import signal
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -19,12 +22,14 @@ from chainspec.spec import parse_spec
 from cli.testnet_processes import Testnet
 from node.consensus.leaders import leader_schedule
 from node.identity import session_seed
+from node.rpc.client import ClientError, RpcClient
 from primitives.block import block_hash
 from primitives.committee import Committee
 from primitives.signing import SigningKey
 from primitives.types import AuthorityIndex, BlockNumber, EpochIndex
 
 KILLS = 9
+RESTARTS = 5
 AWAY_S = 60.0
 IDLE_S = 30.0
 PATIENCE_S = 60.0
@@ -57,6 +62,7 @@ def measure(testnet: Testnet) -> dict[str, Any]:
         "leader_kill_to_final_s_max": round(max(gaps), 2),
         "away_s": AWAY_S,
         "back_to_caught_up_s": round(away(testnet, "validator-2"), 2),
+        **restarts(testnet, "validator-3"),
     }
 
 
@@ -139,6 +145,40 @@ def away(testnet: Testnet, name: str) -> float:
         target = int(client.call("light_finalizedHeight"))
     testnet.wait_finalized(target, PATIENCE_S, [name])
     return time.monotonic() - began
+
+
+def restarts(testnet: Testnet, name: str) -> dict[str, float]:
+    """Polite stops, and the way back to every peer: from the start of the process, and from its answer."""
+    stops, starts, connects = [], [], []
+    for _ in range(RESTARTS):
+        process = testnet.process(name)
+        assert process is not None
+        began = time.monotonic()
+        process.send_signal(signal.SIGTERM)
+        process.wait(PATIENCE_S)
+        stops.append(time.monotonic() - began)
+        began = time.monotonic()
+        testnet.restart(name)
+        with testnet.rpc(name) as client:
+            _await(partial(_has_peers, client, 0))
+            answered = time.monotonic()
+            _await(partial(_has_peers, client, len(testnet.nodes) - 1))
+        starts.append(time.monotonic() - began)
+        connects.append(time.monotonic() - answered)
+    return {
+        "stop_s_p50": round(median(stops), 2),
+        "stop_s_max": round(max(stops), 2),
+        "start_to_all_peers_s_p50": round(median(starts), 2),
+        "answer_to_all_peers_s_p50": round(median(connects), 2),
+    }
+
+
+def _has_peers(client: RpcClient, count: int) -> bool:
+    """Whether the node answers, and has at least so many peers."""
+    try:
+        return int(client.call("system_health")["peers"]) >= count
+    except ClientError:
+        return False
 
 
 def _await(holds: Callable[[], bool]) -> None:
