@@ -42,6 +42,7 @@ from libp2p.security.noise.transport import Transport as Noise
 from libp2p.stream_muxer.exceptions import MuxedConnUnavailable, MuxedStreamError
 from libp2p.stream_muxer.yamux import yamux
 from libp2p.stream_muxer.yamux.yamux import Yamux, YamuxStream
+from noise.exceptions import NoiseInvalidMessage  # type: ignore[import-untyped]  # published without types
 
 __all__ = [
     "ID",
@@ -55,6 +56,7 @@ __all__ = [
     "MuxedConnUnavailable",
     "MuxedStreamError",
     "Noise",
+    "NoiseInvalidMessage",
     "PeerIDMismatchesPubkey",
     "RawConnection",
     "ReadWriteCloser",

@@ -146,7 +146,8 @@ def read(path: Path) -> Memory:
             return Memory()
         if path.stat().st_size > FILE_BYTES_MAX:
             raise sqlite3.DatabaseError(f"longer than {FILE_BYTES_MAX} bytes")
-        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
+        # Not read-only: what a killed process left half-written is undone when the file is opened.
+        with closing(sqlite3.connect(path, timeout=1)) as database:
             if database.execute("PRAGMA user_version").fetchone() != (_VERSION,):
                 raise sqlite3.DatabaseError("of another version")
             addresses = "SELECT peer, place, address, answered_at FROM addresses ORDER BY place DESC LIMIT ?"

@@ -8,7 +8,7 @@ import trio
 
 from node.network.counters import Counters
 from node.network.identity import PeerId
-from node.network.libp2p_parts import BaseLibp2pError, YamuxStream
+from node.network.libp2p_parts import BaseLibp2pError, NoiseInvalidMessage, YamuxStream
 from node.network.negotiation import NegotiationFailed
 
 LOGGER: Final = logging.getLogger(__name__)
@@ -23,8 +23,16 @@ FRAME_TIMEOUT_S: Final = 30.0
 HANDLER_FAILURE_COST: Final = 10
 """What a peer pays for input on which our own code raised: perhaps its fault, surely not worth repeating."""
 
-BROKEN: Final = (BaseLibp2pError, trio.BrokenResourceError, trio.ClosedResourceError, OSError, KeyError)
-"""What a py-libp2p stream raises when its connection is gone; KeyError is from its table of streams."""
+BROKEN: Final = (
+    BaseLibp2pError,
+    NoiseInvalidMessage,
+    trio.BrokenResourceError,
+    trio.ClosedResourceError,
+    OSError,
+    KeyError,
+)
+"""What a py-libp2p stream raises when its connection is gone or does not decrypt; KeyError is from its table
+of streams."""
 
 
 class StreamClosed(Exception):

@@ -4,6 +4,7 @@ What a node serves to visitors it serves to everybody, so such protocols carry n
 visit takes no peer's slot: it has the time and the place of a handshake.
 """
 
+import logging
 from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Final
@@ -11,10 +12,12 @@ from typing import Final
 import trio
 
 from node.network.identity import PeerId
-from node.network.muxer import BoundedYamux, MuxerViolation
+from node.network.muxer import BoundedYamux
 from node.network.requests import RequestFailed, RequestFailure, request
 from node.network.session import Session
 from node.network.transport import Socket
+
+LOGGER: Final = logging.getLogger(__name__)
 
 VISITS_MAX: Final = 240
 """Visits of one network within VISITS_WINDOW_S."""
@@ -51,8 +54,8 @@ async def _read(session: Session) -> None:
     """Read the connection to its end, however it ends."""
     try:
         await session.run()
-    except MuxerViolation:
-        return
+    except Exception as error:  # noqa: BLE001 - the boundary, as above: without an answer the question fails
+        LOGGER.debug("visit of %s: %r", session.peer, error)
 
 
 def question(

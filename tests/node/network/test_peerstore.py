@@ -1,4 +1,6 @@
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 
@@ -120,6 +122,27 @@ async def test_a_disk_that_takes_nothing_costs_one_line(
     await lived(tmp_path / "missing" / "peers.sqlite")
     assert len(caplog.records) == 1
     assert "cannot save the peers" in caplog.text
+
+
+KILLED = """
+import os, signal, sqlite3, sys
+database = sqlite3.connect(sys.argv[1])
+database.execute("PRAGMA cache_size = 1")  # so that pages are written before the end
+database.execute("BEGIN")
+database.execute("DELETE FROM addresses")
+rows = [("peer", 0, "x" * 300, 1.0)] * 500
+database.executemany("INSERT INTO addresses VALUES (?, ?, ?, ?)", rows)
+os.kill(os.getpid(), signal.SIGKILL)
+"""
+
+
+def test_what_a_killed_process_left_half_written_is_undone(tmp_path: Path) -> None:
+    path = tmp_path / "peers.sqlite"
+    memory = Memory(tuple((f"{number}", 0, "y" * 300, 1.0) for number in range(100)), (("peer", A, -5, 9.0),))
+    write(path, memory)
+    subprocess.run([sys.executable, "-c", KILLED, str(path)], check=False, timeout=60)
+    assert path.with_name("peers.sqlite-journal").exists()
+    assert read(path) == memory
 
 
 def test_a_file_that_is_not_there_says_nothing(tmp_path: Path) -> None:
