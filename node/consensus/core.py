@@ -229,12 +229,15 @@ class Core:
         is_finalization = certificate.kind == VoteKind.FINALIZE
         if is_finalization and (self.ended or certificate.view <= self.views.final_view):
             is_known = certificate.block == self.views.final_block or certificate.block in self.tree.committed
-            if not is_known and self._doubts.may_add(peer) and self._is_genuine(peer, certificate):
-                self._doubts.add(certificate, peer)
+            if not is_known:
+                if self._doubts.may_add(peer) and self._is_genuine(peer, certificate):
+                    self._doubts.add(certificate, peer)
+                return
         elif self.views.wants(certificate.kind, certificate.view):
             if self._is_genuine(peer, certificate):
                 self._accept(certificate)
-        elif self.tally.convicts(certificate) and self._is_genuine(peer, certificate):
+            return
+        if self.tally.convicts(certificate) and self._is_genuine(peer, certificate):
             self._learn_all(certificate)
 
     def _is_genuine(self, peer: Peer, certificate: Certificate) -> bool:

@@ -362,6 +362,22 @@ def test_a_second_notarization_of_a_view_convicts_whoever_signed_both() -> None:
     assert findings_in(engine.hear(Bundle(EPOCH.index, (second,)))) == []
 
 
+def test_a_finalization_of_what_is_final_already_convicts_whoever_gave_the_view_up() -> None:
+    traitor, *others = OTHERS
+    engine = Engine(ME)
+    engine.hear(propose(FIRST))
+    engine.verdict(FIRST)
+    engine.hear(Bundle(EPOCH.index, (quorum(NOTARIZE, 1, name_of(FIRST), without=ME),)))
+    engine.hear(*(Cast(vote(FINALIZE, 1, name_of(FIRST), other)) for other in others))
+    assert engine.core.tree.tip == FIRST.header
+    given_up = vote(NULLIFY, 1, NO_BLOCK, traitor)
+    assert findings_in(engine.hear(Cast(given_up))) == []
+    final = quorum(FINALIZE, 1, name_of(FIRST), without=ME)
+    [said] = [one for one in final.votes() if one.signer == traitor]
+    assert findings_in(engine.hear(Bundle(EPOCH.index, (final,)))) == [evidence_of(given_up, said)]
+    assert findings_in(engine.hear(Bundle(EPOCH.index, (final,)))) == []
+
+
 def test_a_forged_second_notarization_costs_its_sender_and_convicts_nobody() -> None:
     engine = Engine(ME)
     engine.hear(Bundle(EPOCH.index, (quorum(NOTARIZE, 1, name_of(FIRST), without=ME),)))
