@@ -22,7 +22,7 @@ SCENARIOS: Final = {
     for path in sorted(folder.glob("*.toml"))
 }
 
-SHORT: Final = ("two-against-two", "journal-lost", "disk-full", "silent-validator")
+SHORT: Final = ("two-against-two", "journal-lost", "disk-full", "double-voter")
 """What CI has the time for."""
 
 TIMEOUT_S: Final = 1200.0

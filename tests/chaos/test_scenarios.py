@@ -12,7 +12,6 @@ from tests.chaos.run import SCENARIOS, SHORT, run_scenario
 def test_scenario_shows_what_it_must(name: str) -> None:
     found = run_scenario(name)
     assert found["failure"] is None, found
-    assert found["double_votes"] == 0
     assert found["votes"] > 20
 
 

@@ -22,7 +22,7 @@ timeout_s = 30
 validators = 2
 nodes = 1
 [network.programs]
-"validator-2" = "tests.chaos.silent"
+"validator-2" = "tests.chaos.byzantine.silent"
 [expect]
 double_voters = ["validator-2"]
 [[steps]]
@@ -69,7 +69,7 @@ def test_a_scenario_is_read_and_what_is_repeated_is_written_out() -> None:
         ),
     )
     assert found.network.names == ("validator-1", "validator-2", "node-1")
-    assert found.network.programs == {"validator-2": "tests.chaos.silent"}
+    assert found.network.programs == {"validator-2": "tests.chaos.byzantine.silent"}
     assert found.expect.double_voters == ("validator-2",)
 
 

@@ -1,6 +1,6 @@
-"""A validator that says nothing in consensus: `python -m tests.chaos.silent node run ...`, like `consil`.
+"""A validator that says nothing: `python -m tests.chaos.byzantine.silent node run ...`, like `consil`.
 
-It follows, votes and leads, and nobody ever hears of it.
+It follows, votes and leads, and the consensus of the others never hears of it.
 """
 
 from collections.abc import Hashable
