@@ -24,13 +24,13 @@ from chainspec.spec import ChainSpec
 from frame.validators import Validator
 from node.chain import Chain, Plan
 from node.db.database import Database
+from node.genesis import genesis_of
 from node.network.channel import ChannelLimits, Received
 from node.network.hello import Role
 from node.network.identity import PeerId
 from node.network.peering import PeerEvent
 from node.network.peers import PeerInfo
 from node.network.requests import RequestHandler, ServiceLimits
-from node.node import genesis_of
 from node.pool.verdicts import Verdicts
 from node.sync.importer import Importer
 from node.sync.service import SyncService

@@ -160,7 +160,7 @@ def committee(epoch: int) -> Committee:
 
 def genesis() -> Genesis:
     """Block 0, with an empty state."""
-    return Genesis(Block(header(0, GENESIS_PARENT, EMPTY), Body((), ())), (), committee(1))
+    return Genesis(Block(header(0, GENESIS_PARENT, EMPTY), Body((), ())), tuple, committee(1))
 
 
 def header(height: int, parent: BlockHash, root: Hash) -> Header:

@@ -97,7 +97,7 @@ def genesis_of(changes: Changes) -> Genesis:
     )
     members = (Member(PublicKey(ZERO), Stake(1)),)
     committee = Committee(EpochIndex(1), BlockNumber(1), BlockNumber(10**6), SpecVersion(1), members)
-    return Genesis(Block(header, Body((), ())), changes, committee)
+    return Genesis(Block(header, Body((), ())), lambda: changes, committee)
 
 
 def measure_updates(database: Database, keys: list[bytes], chance: random.Random) -> dict[str, Any]:

@@ -9,12 +9,12 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
-from frame.state import Changes, DictState
+from frame.state import Changes
 from frame.validators import Validator
 from pallets import session, system
 from pallets.session import EPOCH_LENGTH_MAX, MILLISECONDS_MAX
 from primitives.block import GENESIS_PARENT, Body, Header, body_root
-from primitives.committee import MEMBERS_MAX, Committee, committee_root
+from primitives.committee import MEMBERS_MAX, Committee, Member, committee_root
 from primitives.outcome import BlockOutcome, events_root
 from primitives.ss58 import DEFAULT_PREFIX, decode_address, encode_address
 from primitives.types import (
@@ -54,6 +54,10 @@ class Address(bytes):
 
 class Key(bytes):
     """A public key, written as 0x and 64 hexadecimal digits."""
+
+
+class Digest(bytes):
+    """A hash, written like a key."""
 
 
 class _Part(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename="camel"):
@@ -138,10 +142,46 @@ class RuntimeGenesis(_Part, frozen=True):
     config: PalletsConfig
 
 
-class Genesis(_Part, frozen=True):
-    """Where block 0 comes from."""
+class Origin(_Part, frozen=True):
+    """The block of another chain whose state a chain goes on from; for people, nothing depends on it."""
 
-    runtime_genesis: RuntimeGenesis
+    chain: Annotated[str, msgspec.Meta(max_length=64)]
+    """Its id."""
+
+    genesis_hash: Digest
+    height: Annotated[int, msgspec.Meta(ge=0, le=U63_MAX)]
+    block_hash: Digest
+
+
+class RawGenesis(_Part, frozen=True):
+    """The genesis state by its root; the entries are in a file beside this one (`chainspec.state_file`).
+
+    What else makes up block 0 stands here too, so that only a node that executes from block 0 on needs them.
+    """
+
+    spec_version: int
+    state_root_hash: Digest
+    timestamp_ms: Annotated[int, msgspec.Meta(ge=0, le=U63_MAX)]
+    """Of block 0, in milliseconds since the Unix epoch."""
+
+    validators: Annotated[tuple[Authority, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    """Of epoch 1, in the order of the committee."""
+
+    forked_from: Origin
+
+
+class Genesis(_Part, frozen=True, omit_defaults=True):
+    """Where block 0 comes from: one of the two."""
+
+    runtime_genesis: RuntimeGenesis | None = None
+    raw_genesis: RawGenesis | None = None
+
+    @property
+    def form(self) -> RuntimeGenesis | RawGenesis:
+        """The one that is there; `parse_spec` saw that it is one."""
+        form = self.runtime_genesis or self.raw_genesis
+        assert form is not None
+        return form
 
 
 class ChainSpec(_Part, frozen=True):
@@ -164,6 +204,20 @@ class ChainSpec(_Part, frozen=True):
     consensus: Consensus
     genesis: Genesis
 
+    @property
+    def validators(self) -> tuple[Authority, ...]:
+        """Those of epoch 1."""
+        form = self.genesis.form
+        return form.validators if isinstance(form, RawGenesis) else form.config.session.validators
+
+    @property
+    def genesis_ms(self) -> TimestampMs:
+        """The timestamp of block 0."""
+        form = self.genesis.form
+        return TimestampMs(
+            form.timestamp_ms if isinstance(form, RawGenesis) else form.config.timestamp.now_ms
+        )
+
 
 def parse_spec(data: bytes) -> ChainSpec:
     """The specification in a file. Raises SpecError."""
@@ -185,41 +239,60 @@ def spec_text(spec: ChainSpec) -> bytes:
     return msgspec.json.format(data, indent=2) + b"\n"
 
 
-def genesis_config(spec: ChainSpec) -> GenesisConfig:
-    """What the runtime makes the genesis state from."""
-    given, config = spec.consensus, spec.genesis.runtime_genesis.config
-    consensus = session.Consensus(
+def consensus_of(spec: ChainSpec) -> session.Consensus:
+    """The consensus parameters as the state has them."""
+    given = spec.consensus
+    return session.Consensus(
         engine=session.Engine[given.engine.upper()],
         block_time_ms=given.block_time_ms,
         delta_ms=given.delta_ms,
         epoch_length=given.epoch_length,
     )
-    validators = tuple(
+
+
+def validators_of(spec: ChainSpec) -> tuple[Validator, ...]:
+    """The validators of epoch 1 as the state has them."""
+    return tuple(
         Validator(AccountId(bytes(one.account)), PublicKey(bytes(one.session_key)), Stake(one.stake))
-        for one in config.session.validators
+        for one in spec.validators
     )
+
+
+def identity_of(spec: ChainSpec) -> system.Genesis:
+    """What tells the chain from its forks, as the state has it."""
+    return system.Genesis(SpecVersion(spec.genesis.form.spec_version), spec.fork_id)
+
+
+def genesis_config(spec: ChainSpec) -> GenesisConfig:
+    """What the runtime makes the genesis state from; of a chain whose state is no raw one."""
+    assert spec.genesis.runtime_genesis is not None
+    config = spec.genesis.runtime_genesis.config
     return GenesisConfig(
-        system=system.Genesis(SpecVersion(spec.genesis.runtime_genesis.spec_version), spec.fork_id),
+        system=identity_of(spec),
         timestamp_ms=TimestampMs(config.timestamp.now_ms),
         balances=tuple(
             Endowment(AccountId(bytes(one.account)), Balance(_units(one.tokens)))
             for one in config.balances.endowments
         ),
-        session=session.Genesis(consensus, validators),
+        session=session.Genesis(consensus_of(spec), validators_of(spec)),
         sudo=None if config.sudo is None else AccountId(bytes(config.sudo.key)),
     )
 
 
 def genesis_changes(spec: ChainSpec) -> Changes:
-    """The state of block 0, as changes to the empty state."""
+    """The state of block 0, as changes to the empty state; of a chain whose state is no raw one."""
     return Runtime().build_genesis(genesis_config(spec))
 
 
 def genesis_committee(spec: ChainSpec) -> Committee:
-    """The committee of epoch 1."""
-    state = DictState()
-    state.apply(genesis_changes(spec))
-    return Runtime().committee(state)
+    """The committee of epoch 1, as `session` seats it."""
+    return Committee(
+        epoch=EpochIndex(1),
+        first_height=BlockNumber(1),
+        last_height=BlockNumber(spec.consensus.epoch_length),
+        spec_version=SpecVersion(spec.genesis.form.spec_version),
+        members=tuple(Member(one.key, one.stake) for one in validators_of(spec)),
+    )
 
 
 def genesis_header(spec: ChainSpec, state_root: Hash) -> Header:
@@ -232,7 +305,7 @@ def genesis_header(spec: ChainSpec, state_root: Hash) -> Header:
         state_root=state_root,
         body_root=body_root(Body((), ())),
         events_root=events_root(BlockOutcome((), ())),
-        timestamp_ms=TimestampMs(spec.genesis.runtime_genesis.config.timestamp.now_ms),
+        timestamp_ms=spec.genesis_ms,
         author=PublicKey(bytes(32)),
         next_set=committee_root(genesis_committee(spec)),
     )
@@ -258,7 +331,7 @@ def _reader(prefix: int) -> Callable[[type, Any], Any]:
             return Address(decode_address(value, prefix))
         if not value.startswith("0x") or len(value) != 66:
             raise ValueError("Expected 0x and 64 hexadecimal digits")
-        return Key(bytes.fromhex(value[2:]))
+        return type_(bytes.fromhex(value[2:]))
 
     return read
 
@@ -280,19 +353,23 @@ def _units(tokens: str) -> int:
 
 def _ensure_possible(spec: ChainSpec) -> None:
     """What must hold between the values. Raises SpecError."""
-    runtime = spec.genesis.runtime_genesis
-    if runtime.spec_version != SPEC_VERSION:
-        raise SpecError("$.genesis.runtimeGenesis.specVersion", f"this release knows version {SPEC_VERSION}")
+    runtime, raw = spec.genesis.runtime_genesis, spec.genesis.raw_genesis
+    if (runtime is None) == (raw is None):
+        raise SpecError("$.genesis", "either runtimeGenesis or rawGenesis")
+    path = "$.genesis.rawGenesis" if runtime is None else "$.genesis.runtimeGenesis"
+    if spec.genesis.form.spec_version != SPEC_VERSION:
+        raise SpecError(f"{path}.specVersion", f"this release knows version {SPEC_VERSION}")
     if spec.properties.token_decimals != TOKEN_DECIMALS:
         raise SpecError("$.properties.tokenDecimals", f"the token has {TOKEN_DECIMALS} decimals")
-    validators = runtime.config.session.validators
-    if spec.consensus.engine == "instant" and len(validators) != 1:
+    if spec.consensus.engine == "instant" and len(spec.validators) != 1:
         raise SpecError("$.consensus.engine", "the instant engine has one validator")
     for index, address in enumerate(spec.boot_nodes):
         if not address.startswith("/"):
             raise SpecError(f"$.bootNodes[{index}]", "a multiaddress starts with '/'")
-    _ensure_endowments(runtime.config.balances.endowments)
-    _ensure_validators(validators)
+    if runtime is not None:
+        _ensure_endowments(runtime.config.balances.endowments)
+        path += ".config.session"
+    _ensure_validators(f"{path}.validators", spec.validators)
 
 
 def _ensure_endowments(endowments: Sequence[Funded]) -> None:
@@ -309,8 +386,7 @@ def _ensure_endowments(endowments: Sequence[Funded]) -> None:
         raise SpecError(path, f"together more than {U63_MAX // TOKEN} tokens")
 
 
-def _ensure_validators(validators: Sequence[Authority]) -> None:
-    path = "$.genesis.runtimeGenesis.config.session.validators"
+def _ensure_validators(path: str, validators: Sequence[Authority]) -> None:
     for field in ("account", "session_key"):
         if len({getattr(one, field) for one in validators}) != len(validators):
             raise SpecError(path, f"two validators have the same {field.replace('_', ' ')}")

@@ -4,11 +4,12 @@ import sys
 from pathlib import Path
 
 from cli.errors import UserError
+from frame.validators import Validator
 from node.keystore.store import Keystore, KeystoreError
 from primitives.mnemonic import seed_from_uri
 from primitives.signing import SigningKey
 from primitives.ss58 import DEFAULT_PREFIX, decode_address
-from primitives.types import AccountId, Seed
+from primitives.types import AccountId, PublicKey, Seed, Stake
 
 
 def open_keystore(directory: Path) -> Keystore:
@@ -31,6 +32,14 @@ def account_of(text: str, keystore: Keystore, prefix: int = DEFAULT_PREFIX) -> A
             f"no account '{text}': {error}, and {keystore.directory} has no key of that name",
             "give an address, //Alice or a name that `consil key list` shows",
         ) from None
+
+
+def validator_of(text: str, store: Keystore) -> Validator:
+    """From `ACCOUNT` or `ACCOUNT=KEY`. Raises UserError."""
+    who, _, key = text.partition("=")
+    account = account_of(who, store)
+    session_key = bytes_of_hex(key, 32, "a session key") if key else bytes(account)
+    return Validator(account, PublicKey(session_key), Stake(1))
 
 
 def signing_key(text: str, keystore: Keystore) -> SigningKey:

@@ -2,7 +2,6 @@
 
 import json
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -10,19 +9,20 @@ import typer
 
 from chainspec.genesis import genesis_block
 from chainspec.presets import INSTANT, LOCAL, PRESETS, WIDE, Network, build_spec
-from chainspec.spec import ChainSpec, SpecError, spec_text
-from cli.accounts import account_of, bytes_of_hex, open_keystore
+from chainspec.spec import ChainSpec, RawGenesis, SpecError, spec_text
+from cli.accounts import account_of, open_keystore, validator_of
+from cli.chainspec_fork import EPILOG, fork
 from cli.errors import UserError
 from cli.options import DEFAULT_KEYSTORE, Json, KeystoreDirectory, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table
-from cli.specs import load_spec
-from frame.validators import Validator
+from cli.specs import load_spec, write_new
 from node.keystore.store import Keystore
 from primitives.block import block_hash
 from primitives.ss58 import encode_address
-from primitives.types import AccountId, PublicKey, Stake
+from primitives.types import AccountId
 
 app = command_group()
+app.command(epilog=EPILOG)(fork)
 
 PACES = {"instant": INSTANT, "local": LOCAL, "wide": WIDE}
 
@@ -69,7 +69,7 @@ def build(
         id=id_,
         chain_type="Local" if pace != "wide" else "Live",
         consensus=PACES[pace],
-        validators=[_validator(text, store) for text in validator],
+        validators=[validator_of(text, store) for text in validator],
         endowments=dict(_endowment(text, store) for text in endow or []),
         genesis_ms=time.time_ns() // 1_000_000,
         boot_nodes=boot_node or [],
@@ -82,7 +82,7 @@ def build(
         raise UserError(
             f"no chain can be like that: {error}", "see `consil chainspec build --help`"
         ) from None
-    _write(file, spec_text(spec))
+    write_new(file, spec_text(spec))
     _show(spec, as_json, {"file": str(file)})
 
 
@@ -107,7 +107,7 @@ def validate(chain: Chain, as_json: Json = False) -> None:
 def presets(as_json: Json = False) -> None:
     """List the chains that need no file."""
     found = [PRESETS[name]() for name in PRESETS]
-    rows = [(spec.id, spec.name, spec.consensus.engine, len(_validators(spec))) for spec in found]
+    rows = [(spec.id, spec.name, spec.consensus.engine, len(spec.validators)) for spec in found]
     if as_json:
         columns = ("id", "name", "engine", "validators")
         print_json([dict(zip(columns, row, strict=True)) for row in rows])
@@ -122,8 +122,6 @@ def _show(spec: ChainSpec, as_json: bool, more: dict[str, str]) -> None:
         print_json(document)
         return
     consensus = spec.consensus
-    sudo, prefix = spec.genesis.runtime_genesis.config.sudo, spec.properties.ss58_format
-    endowments = spec.genesis.runtime_genesis.config.balances.endowments
     print_fields(
         {
             **more,
@@ -131,23 +129,24 @@ def _show(spec: ChainSpec, as_json: bool, more: dict[str, str]) -> None:
             "genesis": hash_,
             "consensus": f"{consensus.engine}, a block every {consensus.block_time_ms} ms, "
             f"epochs of {consensus.epoch_length} blocks",
-            "validators": "\n".join(f"0x{one.session_key.hex()}" for one in _validators(spec)),
-            "root": "nobody" if sudo is None else encode_address(AccountId(bytes(sudo.key)), prefix),
-            "endowed": f"{len(endowments)} accounts",
+            "validators": "\n".join(f"0x{one.session_key.hex()}" for one in spec.validators),
+            **_origin(spec),
             "boot nodes": "\n".join(spec.boot_nodes) or "none",
         }
     )
 
 
-def _validators(spec: ChainSpec) -> Sequence[Any]:
-    return spec.genesis.runtime_genesis.config.session.validators
-
-
-def _validator(text: str, store: Keystore) -> Validator:
-    who, _, key = text.partition("=")
-    account = account_of(who, store)
-    session_key = bytes_of_hex(key, 32, "a session key") if key else bytes(account)
-    return Validator(account, PublicKey(session_key), Stake(1))
+def _origin(spec: ChainSpec) -> dict[str, str]:
+    """Where the first state comes from."""
+    form = spec.genesis.form
+    if isinstance(form, RawGenesis):
+        origin = form.forked_from
+        return {"state": f"of block {origin.height} of {origin.chain}, 0x{origin.block_hash.hex()}"}
+    sudo = form.config.sudo
+    root = (
+        "nobody" if sudo is None else encode_address(AccountId(bytes(sudo.key)), spec.properties.ss58_format)
+    )
+    return {"root": root, "endowed": f"{len(form.config.balances.endowments)} accounts"}
 
 
 def _endowment(text: str, store: Keystore) -> tuple[AccountId, int]:
@@ -155,15 +154,3 @@ def _endowment(text: str, store: Keystore) -> tuple[AccountId, int]:
     if not who or not tokens.isdecimal():
         raise UserError(f"'{text}' endows nobody", "write ACCOUNT=TOKENS, as in //Alice=1000")
     return account_of(who, store), int(tokens)
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        with file.expanduser().open("xb") as out:
-            out.write(data)
-    except FileExistsError:
-        raise UserError(f"{file} exists", "choose another file, or move it away") from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write {file}: {error.strerror}", "choose a directory that you can write to"
-        ) from None

@@ -23,7 +23,7 @@ from cli.options import (
 )
 from cli.output import print_fields, print_json, print_line, print_table
 from cli.tx import send, signed
-from node.identity import node_seed
+from node.identity import node_seed, session_seed
 from node.keystore.store import Keystore, KeystoreError
 from node.network.identity import peer_id_of
 from primitives.hashing import domain
@@ -204,6 +204,23 @@ def node_key(
     _show({"directory": str(directory), "peerId": peer_id_of(seed)}, as_json)
 
 
+@app.command("session-key", epilog=examples("consil key session-key /var/lib/consil/chains/mine/keystore"))
+def session_key(
+    directory: Annotated[Path, typer.Argument(help="The keystore of a node, DIR/chains/ID/keystore.")],
+    as_json: Json = False,
+) -> None:
+    """Show the session key of a node, by which a chain specification names a validator.
+
+    Made with its vote journal if there is none. It is for one chain only: never copy it, nor its journal.
+    """
+    try:
+        key = SigningKey(session_seed(directory.expanduser())).public_key
+    except KeystoreError as error:
+        raise UserError(str(error), "choose a directory that you can write to") from None
+    document = {"directory": str(directory), "sessionKey": f"0x{key.hex()}"}
+    _show(document, as_json)
+
+
 @app.command(
     "rotate-session",
     epilog=examples(
@@ -242,7 +259,7 @@ def _describe_public(public_key: bytes) -> dict[str, str]:
 
 
 def _show(document: dict[str, str], as_json: bool) -> None:
-    labels = {"publicKey": "public key", "peerId": "peer id"}
+    labels = {"publicKey": "public key", "peerId": "peer id", "sessionKey": "session key"}
     if as_json:
         print_json(document)
     else:

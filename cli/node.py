@@ -16,7 +16,7 @@ from cli.joining import Joining
 from cli.node_check import EPILOG, check
 from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json
-from cli.specs import load_spec
+from cli.specs import load_spec, state_file_of
 from node.config import NodeConfig, StartError, SyncMode
 from node.network.identity import OWN_MACHINE, Address, AddressError, parse_address
 from primitives.mnemonic import seed_from_uri
@@ -51,6 +51,8 @@ Mdns = Annotated[
     ),
 ]
 
+Throwaway = Annotated[bool, typer.Option("--tmp", help="Keep everything in a directory that is removed.")]
+
 Sync = Annotated[
     SyncMode,
     typer.Option(help="How a new node begins: full executes every block, snapshot fetches a recent state."),
@@ -72,9 +74,7 @@ _PERSON: Final = "Vote with the well-known key of this name, on a development ch
 def run(
     chain: Annotated[str, typer.Option(help="dev, local, or the file of a chain specification.")] = "local",
     dev: Annotated[bool, typer.Option("--dev", help="The same as --chain dev --alice --tmp.")] = False,
-    tmp: Annotated[
-        bool, typer.Option("--tmp", help="Keep everything in a directory that is removed.")
-    ] = False,
+    tmp: Throwaway = False,
     base_path: Annotated[
         Path, typer.Option(metavar="DIR", help="Keeps chains and keys.")
     ] = DEFAULT_BASE_PATH,
@@ -129,7 +129,7 @@ def run(
             session_seed=seed_from_uri(f"//{chosen[0]}") if chosen else None,
             node_seed=None,
             listen=_address(listen, "--listen"),
-            bootnodes=(*_boot_nodes(spec), *(_address(text, "--bootnode") for text in bootnode or ())),
+            bootnodes=(*_boot_nodes(spec), *map(_boot_node, bootnode or ())),
             public_addresses=_public_addresses(public_address or []),
             mdns=_is_reached_from_outside(_address(listen, "--listen")) if mdns is None else mdns,
             rpc_port=rpc_port,
@@ -137,6 +137,7 @@ def run(
             undo_blocks=_history(state_history),
             faults=faults,
             sync=sync,
+            genesis_state=state_file_of("dev" if dev else chain),
         )
         _serve(config, lambda started: _show(config, started, joining, as_json), joining.show)
 
@@ -264,9 +265,23 @@ def _public_addresses(texts: list[str]) -> tuple[Address, ...]:
 
 def _boot_nodes(spec: "ChainSpec") -> list[Address]:
     try:
-        return [parse_address(text) for text in spec.boot_nodes]
+        return [_with_peer(parse_address(text)) for text in spec.boot_nodes]
     except AddressError as error:
         raise UserError(f"bootNodes of the chain specification: {error}", "correct it") from None
+
+
+def _boot_node(text: str) -> Address:
+    try:
+        return _with_peer(_address(text, "--bootnode"))
+    except AddressError as error:
+        raise typer.BadParameter(f"{error}", param_hint="--bootnode") from None
+
+
+def _with_peer(address: Address) -> Address:
+    """Raises AddressError unless it says who is there."""
+    if address.peer_id is None:
+        raise AddressError(f"{address} does not say who is there: add /p2p/ID, which that node shows")
+    return address
 
 
 def _history(text: str) -> int | None:

@@ -4,7 +4,13 @@ from pathlib import Path
 
 from chainspec.presets import PRESETS
 from chainspec.spec import SPEC_BYTES_MAX, ChainSpec, SpecError, parse_spec
+from chainspec.state_file import state_path_of
 from cli.errors import UserError
+
+
+def state_file_of(chain: str) -> Path | None:
+    """Where the genesis state of a specification in a file is, if that has but its root."""
+    return None if chain in PRESETS else state_path_of(Path(chain).expanduser())
 
 
 def load_spec(chain: str) -> ChainSpec:
@@ -25,4 +31,17 @@ def load_spec(chain: str) -> ChainSpec:
     except SpecError as error:
         raise UserError(
             f"{path}: {error}", "correct it, or get the file again from who runs the chain"
+        ) from None
+
+
+def write_new(file: Path, data: bytes) -> None:
+    """Write a file that is not there yet. Raises UserError."""
+    try:
+        with file.expanduser().open("xb") as out:
+            out.write(data)
+    except FileExistsError:
+        raise UserError(f"{file} exists", "choose another file, or move it away") from None
+    except OSError as error:
+        raise UserError(
+            f"cannot write {file}: {error.strerror}", "choose a directory that you can write to"
         ) from None

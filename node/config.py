@@ -55,6 +55,9 @@ class NodeConfig:
     undo_blocks: int | None
     """Blocks whose old state is kept; None: all."""
 
+    genesis_state: Path | None = None
+    """Where the genesis state is, if the specification has but its root."""
+
     sync: SyncMode = SyncMode.FULL
 
     faults: Path | None = None

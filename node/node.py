@@ -17,8 +17,7 @@ import msgspec
 import trio
 from starlette.routing import BaseRoute
 
-from chainspec.genesis import genesis_block
-from chainspec.spec import ChainSpec
+from chainspec.state_file import BadStateFile
 from inference.supervisor import Supervisor
 from node.attestation import journal as attestation
 from node.attestation.service import AttestationService, Parts, Seating
@@ -36,13 +35,13 @@ from node.consensus_host import ConsensusHost, Reports
 from node.consensus_transport import ConsensusTransport
 from node.db.database import Database, Settings
 from node.db.errors import DatabaseError
-from node.db.schema import Genesis
 from node.discovery.mdns import MdnsService, MdnsSettings
 from node.discovery.service import DiscoveryService
 from node.discovery.service import Settings as DiscoverySettings
 from node.evidence.service import EvidenceService, views_of
 from node.evidence.store import EvidenceStore
 from node.evidence.votes import VoteRecord
+from node.genesis import genesis_of, loaded
 from node.identity import node_seed
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import metrics_route
@@ -66,7 +65,7 @@ from node.snapshot.service import SnapshotService
 from node.sync.importer import Importer
 from node.sync.progress import Progress
 from node.sync.service import Consensus, SyncService
-from primitives.block import Block, Body, block_hash
+from primitives.block import Block, block_hash
 from primitives.signing import verify
 from primitives.signing_verdicts import disagreements
 from primitives.types import Seed, TimestampMs
@@ -96,6 +95,7 @@ TROUBLE: Final = (
     attestation.JournalError,
     BlobError,
     BadPlan,
+    BadStateFile,
     PortInUse,
     ListenFailed,
 )
@@ -430,7 +430,7 @@ async def _join(config: NodeConfig, on_progress: Callable[[Joining], None]) -> N
         return
     if config.spec.consensus.engine == "instant":
         raise StartError("this chain has one author and no peers to fetch a state from: leave out --sync")
-    genesis = genesis_of(config.spec)
+    genesis = genesis_of(config.spec, config.genesis_state)
     network = NetworkConfig(
         listen=None,
         seed=config.node_seed or node_seed(config.directory / KEYSTORE_DIRECTORY),
@@ -448,13 +448,20 @@ async def _join(config: NodeConfig, on_progress: Callable[[Joining], None]) -> N
 @asynccontextmanager
 async def _database(config: NodeConfig) -> AsyncIterator[Database]:
     """The open database; closed when everything else has stopped."""
-    settings = Settings(undo_blocks=config.undo_blocks)
-    path = config.directory / DATABASE_DIRECTORY
-    database = await trio.to_thread.run_sync(Database, path, genesis_of(config.spec), settings)
+    database = await trio.to_thread.run_sync(_open, config)
     try:
         yield database
     finally:
         database.close()
+
+
+def _open(config: NodeConfig) -> Database:
+    """Raises DatabaseError, BadStateFile."""
+    path = config.directory / DATABASE_DIRECTORY
+    genesis = genesis_of(config.spec, config.genesis_state)
+    if not path.exists():  # a genesis state that cannot be read leaves no directory behind
+        genesis = loaded(genesis)
+    return Database(path, genesis, Settings(undo_blocks=config.undo_blocks))
 
 
 def _faults(config: NodeConfig) -> Faults | None:
@@ -466,12 +473,6 @@ def _faults(config: NodeConfig) -> Faults | None:
     if not ip_address(config.listen.host).is_loopback:
         raise StartError("--faults is for networks on one machine: pass --listen /ip4/127.0.0.1/tcp/PORT")
     return Faults(config.faults)
-
-
-def genesis_of(spec: ChainSpec) -> Genesis:
-    """What the database of a node begins with."""
-    genesis = genesis_block(spec)
-    return Genesis(Block(genesis.header, Body((), ())), genesis.changes, genesis.committee)
 
 
 def _first(error: BaseException) -> BaseException:

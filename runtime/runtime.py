@@ -1,4 +1,4 @@
-"""The eight questions that a node asks: pure functions of a read-only state and their arguments."""
+"""What a node asks: pure functions of a read-only state and their arguments."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,6 +24,7 @@ from primitives.types import AccountId, BlockHash, BlockNumber, EpochIndex, Nonc
 from runtime.constants import SHARES
 from runtime.description import describe_runtime
 from runtime.executive import Checked, Executed, Execution
+from runtime.fork import ForkConfig, fork_changes
 from runtime.genesis import GenesisConfig, genesis_changes
 from runtime.jobs import OpenJob, open_jobs
 from runtime.pallets import Pallets
@@ -65,6 +66,10 @@ class Runtime:
     def build_genesis(self, config: GenesisConfig) -> Changes:
         """The state of block 0."""
         return genesis_changes(config, self._host)
+
+    def fork(self, state: StateView, config: ForkConfig) -> Changes:
+        """What makes a state of another chain the state of block 0. Raises ForkRefused."""
+        return fork_changes(state, config, self._host)
 
     def execute_block(self, state: StateView, block: Block) -> Executed:
         """Run a block on its parent's state; the node compares the state root.

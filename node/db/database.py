@@ -15,10 +15,10 @@ from typing import Final, NamedTuple
 from frame.state import Changes
 from node.db import checkpoint, flush, holds
 from node.db.blocks import BlockReader, decoded
-from node.db.errors import DatabaseCorrupt, DatabaseError, OtherChain, OtherSchema, UnknownState
+from node.db.errors import DatabaseCorrupt, DatabaseError, OtherChain, UnknownState
 from node.db.holds import HoldReader
 from node.db.leaves import bucket_reader, leaf_change, leaves
-from node.db.overlay import OverlaidState, Overlay, committed_value, placed
+from node.db.overlay import Change, OverlaidState, Overlay, committed_value, placed
 from node.db.prove import prove
 from node.db.schema import (
     CHANGES,
@@ -27,7 +27,6 @@ from node.db.schema import (
     HOLD_LEVELS,
     SCHEMA_KEY,
     SCHEMA_ROW,
-    SCHEMA_VERSION,
     Finalized,
     Genesis,
     Head,
@@ -39,6 +38,7 @@ from node.db.schema import (
 )
 from node.db.store import MAP_BYTES_MIN, Store, Transaction
 from node.db.tree import Layer, StateTree, levels_for
+from node.db.upgrades import ensure_schema
 from primitives.block import BLOCK, Block, block_hash
 from primitives.certificate import Certificate
 from primitives.outcome import BlockOutcome
@@ -220,19 +220,15 @@ class Database:
             yield
 
     def _find_head(self, genesis: Genesis | None) -> Head:
-        with self._store.read() as snapshot:
-            version = snapshot.get(Table.META, SCHEMA_KEY)
-            row = snapshot.get(Table.META, HEAD_KEY)
-        if version is None or row is None:
+        if not ensure_schema(self._store):
             if genesis is None:
                 raise DatabaseError(f"there is no chain in {self._store.path}; start a node there first")
-            return self._store.write(lambda transaction: _begin(transaction, genesis))
-        if version != SCHEMA_ROW:
-            number = int.from_bytes(version, "big")
-            raise OtherSchema(
-                f"{self._store.path} has schema version {number}, this release reads {SCHEMA_VERSION}; "
-                "use the release that wrote it, or sync into another directory"
-            )
+            first = placed(genesis.changes())
+            return self._store.write(lambda transaction: _begin(transaction, genesis, first))
+        with self._store.read() as snapshot:
+            row = snapshot.get(Table.META, HEAD_KEY)
+        if row is None:
+            raise DatabaseCorrupt(f"{self._store.path} does not say which block is its newest; sync again")
         return decoded(HEAD, row)
 
     def _ensure_genesis(self, genesis: Genesis | None) -> BlockHash:
@@ -393,10 +389,10 @@ class Database:
                 self._checkpoint_height = self._head.height
 
 
-def _begin(transaction: Transaction, genesis: Genesis) -> Head:
+def _begin(transaction: Transaction, genesis: Genesis, first: Sequence[Change]) -> Head:
     finalized = Finalized(genesis.block, BlockOutcome((), ()), genesis.committee)
     transaction.put(Table.META, SCHEMA_KEY, SCHEMA_ROW)
-    return flush.write_block(transaction, finalized, placed(genesis.changes))
+    return flush.write_block(transaction, finalized, first)
 
 
 def _past_value(snapshot: Transaction, past: Iterable[Undone], key: bytes) -> bytes | None:

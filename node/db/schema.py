@@ -1,6 +1,6 @@
 """The tables, and how their rows are spelled. A change to any of it raises `SCHEMA_VERSION`."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from enum import Enum, IntEnum
 from typing import Final
 
@@ -112,7 +112,9 @@ class Genesis(msgspec.Struct, frozen=True):
     """Block 0, the state after it, and the committee of epoch 1."""
 
     block: Block
-    changes: Changes
+    changes: Callable[[], Changes]
+    """To the empty state; asked for when a database begins with it, and for nothing else."""
+
     committee: Committee
 
 

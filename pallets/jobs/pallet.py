@@ -307,6 +307,11 @@ class Jobs(Pallet):
             elif job.reveals == job.commits or height >= job.closes:
                 self._close(id_, job)
 
+    def cancel_all(self) -> None:
+        """Close every open job without a quorum, and give each payer the whole reward back."""
+        for id_, job in list(self.jobs.items()):
+            self._close(id_, job, is_cancelled=True)
+
     def check_state(self) -> None:
         """Panels, words and results belong to open jobs, and every count and sum agrees with them."""
         jobs = dict(self.jobs.items())
@@ -368,16 +373,17 @@ class Jobs(Pallet):
         else:
             self._close(id_, job)
 
-    def _close(self, id_: Hash, job: Job) -> None:
-        """Count, pay, forget, tell."""
+    def _close(self, id_: Hash, job: Job, *, is_cancelled: bool = False) -> None:
+        """Count, pay, forget, tell; of a job that is cancelled, nobody is paid."""
         panel, words = self.panels.get(id_), dict(self.words.under(id_))
-        digest = _agreed(panel, words)
+        digest = None if is_cancelled else _agreed(panel, words)
         result = None if digest is None else self.results.get(id_, digest)
         attestations = tuple(
             Attestation(seat.account, seat.key, seat.stake, _conduct(words.get(AuthorityIndex(at)), digest))
             for at, seat in enumerate(panel)
         )
-        paid = self._pay(job, attestations, has_quorum=digest is not None)
+        earners = () if is_cancelled else attestations
+        paid = self._pay(job, earners, has_quorum=digest is not None)
         self._forget(id_, job, words)
         self.deposit(JobClosed(id_, digest))
         self._hooks[job.kind].on_job_closed(

@@ -147,6 +147,11 @@ class Offences(Pallet):
             if self._needs.history.historical(charged) is None:
                 self.charges.remove(charged, charge)
 
+    def restart(self) -> None:
+        """Forget who was charged in which epoch, because epochs are counted anew; the records stay."""
+        for epoch, charge in [entry for entry, _ in self.charges.items()]:
+            self.charges.remove(epoch, charge)
+
     def check_state(self) -> None:
         """The newest records are kept, and each charge of a remembered epoch has been recorded."""
         count, records = self.count.get(), dict(self.records.items())

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Annotated, Final
 
 import msgspec
+from msgspec.structs import replace
 
 from frame.account import Account
 from frame.call import call, view
@@ -78,6 +79,19 @@ class System(Pallet):
     def build_genesis(self, genesis: Genesis) -> None:
         """Name the chain."""
         self.identity.put(genesis)
+
+    def restart(self, genesis: Genesis) -> None:
+        """Become the state of block 0 of the chain `genesis`: no blocks yet, and nothing signed for it.
+
+        Nonces begin again, because the rule that sets those of accounts that are reborn goes by the height.
+        """
+        self.identity.put(genesis)
+        self.number.put(BlockNumber(0))
+        self.genesis_hash.remove()
+        for height in [height for height, _ in self.block_hashes.items()]:
+            self.block_hashes.remove(height)
+        for who, account in list(self.accounts.items()):
+            self.accounts.put(who, replace(account, nonce=Nonce(0)))
 
     def on_initialize(self) -> None:
         """Count the block and remember its parent. Raises InvalidBlock if it is not the next one."""

@@ -26,7 +26,7 @@ class ProvingNode(FakeNode):
     def __init__(self, spec_file: Path) -> None:
         spec = load_spec(str(spec_file))
         block_0 = genesis_block(spec)
-        self.state = {key: value for key, value in block_0.changes if value is not None}
+        self.state = {key: value for key, value in block_0.changes or () if value is not None}
         genesis = block_0.header
         self.header = replace(
             genesis,

@@ -45,9 +45,10 @@ def test_a_built_chain_has_the_root_that_was_named(
     for index, sudo in enumerate([(), ("--sudo", "//Bob")]):
         file = tmp_path / f"{index}.json"
         document("chainspec", "build", file, *BUILD, *sudo)
-        bob = parse_spec(file.read_bytes()).genesis.runtime_genesis.config.balances.endowments[0].account
-        found = parse_spec(file.read_bytes()).genesis.runtime_genesis.config.sudo
-        assert found == (SudoConfig(key=bob) if sudo else None)
+        genesis = parse_spec(file.read_bytes()).genesis.runtime_genesis
+        assert genesis is not None
+        bob = genesis.config.balances.endowments[0].account
+        assert genesis.config.sudo == (SudoConfig(key=bob) if sudo else None)
         shown = consil("chainspec", "show", file).stdout
         assert f"root        {encode_address(AccountId(bytes(bob))) if sudo else 'nobody'}" in shown
 

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cli.key import MESSAGE_DOMAIN
+from node.identity import journal_path
 from node.keystore.store import Keystore
 from node.network.identity import peer_id_of
 from primitives.mnemonic import seed_from_phrase, seed_from_uri
@@ -142,8 +143,19 @@ def test_a_node_key_is_made_once(document: Document, tmp_path: Path) -> None:
     assert document("key", "node-key", tmp_path) == made
 
 
+def test_a_session_key_is_made_once_with_its_vote_journal(document: Document, tmp_path: Path) -> None:
+    made = document("key", "session-key", tmp_path)
+    key = SigningKey(Keystore(tmp_path).seed_of("session")).public_key
+    assert made["sessionKey"] == f"0x{key.hex()}"
+    journal = journal_path(tmp_path, key)
+    before = journal.read_bytes()
+    assert document("key", "session-key", tmp_path) == made
+    assert journal.read_bytes() == before
+
+
 def test_an_unwritable_directory_is_one_line(refusal: Refusal, tmp_path: Path) -> None:
     blocker = tmp_path / "file"
     blocker.touch()
     assert "cannot write" in refusal("key", "generate", "--name", "anna", "--keystore", blocker / "keys")
     assert "cannot write" in refusal("key", "node-key", blocker / "keys")
+    assert "cannot write" in refusal("key", "session-key", blocker / "keys")

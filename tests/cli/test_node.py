@@ -146,6 +146,7 @@ def test_an_unknown_chain_is_refused(refusal: Refusal) -> None:
         (["--alice", "--bob"], "a node votes with one key"),
         (["--listen", "127.0.0.1:30333"], "write /ip4/ADDRESS/tcp/PORT"),
         (["--bootnode", "/ip4/1.2.3.4/udp/1"], "not a TCP multiaddress"),
+        (["--bootnode", "/ip4/1.2.3.4/tcp/1"], "add /p2p/ID"),
         (["--state-history", "3"], "a number from 32"),
         (["--rpc-port", "70000"], "--rpc-port"),
         (["--log", "loud"], "debug, info, warning or error"),

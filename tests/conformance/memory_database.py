@@ -16,7 +16,7 @@ class MemoryDatabase:
     def __init__(self, genesis: Genesis) -> None:
         self.finalized = [genesis.block.header]
         self.states = {block_hash(genesis.block.header): DictState()}
-        self.states[self.head].apply(genesis.changes)
+        self.states[self.head].apply(genesis.changes())
         self.parents: dict[BlockHash, BlockHash] = {}
 
     @property

@@ -14,8 +14,8 @@ from chainspec.spec import parse_spec
 from cli.testnet_processes import CONSIL, Testnet
 from node.consensus.journal import Journal
 from node.db.database import Database
+from node.genesis import genesis_of
 from node.identity import journal_path, session_seed
-from node.node import genesis_of
 from primitives.signing import SigningKey
 from tests.e2e.local import PATIENCE_S
 

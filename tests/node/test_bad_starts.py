@@ -18,10 +18,11 @@ from frame.validators import Validator
 from node.config import NodeConfig, StartError
 from node.consensus.journal import Journal
 from node.db.database import Database
+from node.genesis import genesis_of
 from node.identity import SESSION_KEY, begin_journal
 from node.keystore.store import Keystore
 from node.network.identity import parse_address
-from node.node import Started, genesis_of, run
+from node.node import Started, run
 from primitives.signing import SigningKey
 from primitives.types import AccountId, Seed, Stake
 

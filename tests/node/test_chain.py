@@ -12,7 +12,7 @@ from chainspec.presets import local
 from frame.error import InvalidBlock, InvalidTransaction, Rejection, TransactionError, Unable
 from node.chain import Chain, Plan
 from node.db.database import Database
-from node.node import genesis_of
+from node.genesis import genesis_of
 from primitives.block import Block, block_hash
 from primitives.certificate import Certificate, certificate_of
 from primitives.extrinsic import EXTRINSIC, Extrinsic

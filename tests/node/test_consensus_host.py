@@ -14,7 +14,7 @@ from node.consensus.interface import Build, Verdict
 from node.consensus_host import ConsensusHost, Reports
 from node.db.database import Database
 from node.evidence.votes import VoteRecord
-from node.node import genesis_of
+from node.genesis import genesis_of
 from primitives.block import Block, block_hash
 from primitives.types import BlockHash, BlockNumber, EpochIndex, Hash, TimestampMs, View
 from runtime.runtime import Runtime

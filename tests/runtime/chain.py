@@ -88,7 +88,8 @@ class Chain:
     def context(self, timestamp_ms: int | None = None) -> BlockContext:
         """Of the next block."""
         height = len(self.hashes)
-        timestamp_ms = START_MS + height * BLOCK_TIME_MS if timestamp_ms is None else timestamp_ms
+        if timestamp_ms is None:
+            timestamp_ms = self.runtime.query(self.state, "timestamp.now_ms") + BLOCK_TIME_MS
         epoch = self.runtime.committee(self.state).epoch
         return BlockContext(epoch, BlockNumber(height), self.parent, TimestampMs(timestamp_ms), self.author)
 
@@ -104,7 +105,7 @@ class Chain:
         """An extrinsic born at the newest block, with the account's next nonce."""
         birth = len(self.hashes) - 1 if birth is None else birth
         hash_ = self.hashes[birth] if birth < len(self.hashes) else BlockHash(bytes(32))
-        context = SigningContext(GENESIS_HASH, "fork", SPEC_VERSION, hash_)
+        context = SigningContext(self.hashes[0], "fork", SPEC_VERSION, hash_)
         if nonce is None:
             nonce = self.runtime.query(self.state, "system.nonce", account(key))
         mortality = Mortality(period, BlockNumber(birth))

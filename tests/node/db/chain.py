@@ -66,7 +66,7 @@ def header(height: int, parent: BlockHash, root: Hash, view: int | None = None) 
 def genesis(entries: Mapping[bytes, bytes] | None = None) -> Genesis:
     held = ENTRIES if entries is None else entries
     block = Block(header(0, GENESIS_PARENT, state_root(held.items())), Body((), ()))
-    return Genesis(block, changes_of(held), committee(1))
+    return Genesis(block, lambda: changes_of(held), committee(1))
 
 
 def extrinsic(nonce: int) -> Extrinsic:

@@ -25,7 +25,8 @@ def test_a_new_directory_begins_with_the_genesis_state(database: Database) -> No
 
 def test_a_genesis_state_leaves_out_what_it_removes(tmp_path: Path) -> None:
     whole = genesis()
-    database = Database(tmp_path, Genesis(whole.block, (*whole.changes, (b"zero", None)), whole.committee))
+    changes = (*whole.changes(), (b"zero", None))
+    database = Database(tmp_path, Genesis(whole.block, lambda: changes, whole.committee))
     assert entries_of(database) == ENTRIES
     database.close()
 

@@ -21,7 +21,7 @@ FIRST = {b"first %d" % number: b"%d" % number for number in range(3)}
 def genesis(entries: Mapping[bytes, bytes] | None = None) -> Genesis:
     state = FIRST if entries is None else entries
     first = header(0, GENESIS_PARENT, state_root(state.items()))
-    return Genesis(Block(first, Body((), ())), tuple(sorted(state.items())), committee(1))
+    return Genesis(Block(first, Body((), ())), lambda: tuple(sorted(state.items())), committee(1))
 
 
 def extend(database: Database, entries: Mapping[bytes, bytes | None]) -> None:

@@ -12,9 +12,9 @@ from chainspec.presets import local
 from chainspec.spec import ChainSpec
 from node.chain import Chain, Plan
 from node.db.database import Database
+from node.genesis import genesis_of
 from node.network.host import Network
 from node.network.identity import PeerId
-from node.node import genesis_of
 from node.sync.importer import Importer
 from node.sync.messages import ANNOUNCE_PROTOCOL, ANSWER, PROTOCOL, REQUEST, Answer, Run, decode_answer
 from node.sync.service import CHANNEL_LIMITS, SERVICE_LIMITS, SyncService
