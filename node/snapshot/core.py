@@ -34,6 +34,9 @@ STALL_S: Final = 3.0
 ABANDON_S: Final = 15.0
 """A state that nobody has offered for so long is given up for a newer one."""
 
+STUCK_S: Final = 90.0
+"""So is one that is offered, and of which no good part came for so long: thrice what one may take."""
+
 REST_S: Final = 1.0
 """How long a peer is left alone after its first failure; twice as long after each further one."""
 
@@ -191,6 +194,12 @@ class JoinCore:
     _offered_at: float = 0.0
     """When somebody in good standing last offered the target."""
 
+    _came_at: float = 0.0
+    """When a part of the target last came that is not slim."""
+
+    _given_up: int = 0
+    """The last target that was given up; one above it is preferred."""
+
     _is_finished: bool = False
     _now: float = 0.0
 
@@ -239,6 +248,15 @@ class JoinCore:
                 assert_never(observed)
         return self._next()
 
+    def is_welcome(self, ask: AskChunk) -> bool:
+        """Whether even a slim answer to `ask` is stored: only if nobody in good standing may do better.
+
+        A false one it is not, but a slice of a single path leaves 255 questions, and nobody could answer them
+        as fast as they came.
+        """
+        others = (peer for name, peer in self._peers.items() if name != ask.peer)
+        return not any(self._offers(peer, ask.height) and not peer.failures for peer in others)
+
     def _take_offer(self, ask: AskOffer, offer: Offer) -> None:
         peer = self._peers.get(ask.peer)
         if peer is not None:
@@ -260,9 +278,11 @@ class JoinCore:
     def _store(self, ask: AskChunk, mark: Mark, is_slim: bool) -> None:
         self._open.discard(ask)
         self._settle(ask)
-        if (peer := self._peers.get(ask.peer)) is not None:
-            peer.failures = 1 if is_slim else 0
-            peer.rests_until = self._now + REST_S if is_slim else peer.rests_until
+        if is_slim:
+            self._rest(ask.peer)
+        elif (peer := self._peers.get(ask.peer)) is not None:
+            peer.failures = 0
+            self._came_at = self._now
         self.marks.pop(ask.range_, None)
         self.marks[mark.range_] = mark
         depth = mark.range_.depth
@@ -313,6 +333,8 @@ class JoinCore:
     def _is_done(self) -> bool:
         if self.target is not None:
             return not self._pending and not self._open
+        if self.ends and self.ends[-1] >= self.first_held:
+            return False  # whatever peers say now: it is old enough
         known = [peer for peer in self._peers.values() if not peer.failures]
         offers = [peer.offer for peer in known if peer.offer is not None]
         is_patient = any(self._now - peer.since >= PATIENCE_S for peer in known)
@@ -325,11 +347,14 @@ class JoinCore:
         if self.target is not None:
             if self.target in offered or self._open:
                 self._offered_at = self._now
-            elif self._now - self._offered_at > ABANDON_S:
+            is_gone = self._now - self._offered_at > ABANDON_S
+            if is_gone or (self._is_stuck and not self._open):
+                self._given_up = self.target
                 self.target, self._pending = None, []
                 self._proved_at = self._now
             return
         candidates = offered.intersection(self.ends)
+        candidates = {height for height in candidates if height > self._given_up} or candidates
         claims_more = self._open_epochs is not None or self._knows_more()
         if candidates and (not claims_more or self._now - self._proved_at > STALL_S):
             begun = candidates.intersection(mark.height for mark in self.marks.values())
@@ -337,10 +362,14 @@ class JoinCore:
 
     def _aim(self, target: BlockNumber) -> None:
         """Ask for what is not stored, and whether the rest is still right."""
-        self.target, self._offered_at = target, self._now
+        self.target, self._offered_at, self._came_at = target, self._now, self._now
         stale = [mark.range_ for mark in self.marks.values() if mark.height != target]
         pending = [*stale, *complement(self.marks)]
         self._pending = sorted(pending, key=lambda range_: range_.start, reverse=True)
+
+    @property
+    def _is_stuck(self) -> bool:
+        return self._now - self._came_at > STUCK_S
 
     def _ask_offers(self) -> Iterable[Ask]:
         for peer_id, peer in self._peers.items():
@@ -361,7 +390,7 @@ class JoinCore:
 
     def _ask_chunks(self) -> Iterable[Ask]:
         """Spread the questions: each goes to the most reliable peer, and among such to whoever has fewest."""
-        while self._pending and len(self._open) < OPEN_MAX and self.target is not None:
+        while self._pending and len(self._open) < OPEN_MAX and self.target is not None and not self._is_stuck:
             free = [
                 (peer.failures, peer.open, order, peer_id)
                 for order, (peer_id, peer) in enumerate(self._peers.items())

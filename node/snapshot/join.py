@@ -215,10 +215,12 @@ class Joiner:
         if verified is None:
             return NotHeld(ask)
         chunk, part = verified
+        is_slim = chunk.range_ != ask.range_ and len(data) < SLIM_BYTES
+        if is_slim and not self._core.is_welcome(ask):
+            return Failed(ask, lied=False)
         await self._write(self._partial.put, ask.range_, (chunk.range_, ask.height, part), chunk.entries)
         self._chunks += 1
         self._entries += len(chunk.entries or ())
-        is_slim = chunk.range_ != ask.range_ and len(data) < SLIM_BYTES
         return Stored(ask, Mark(chunk.range_, ask.height, part), is_slim)
 
     async def _request(self, peer: PeerId, question: Question, timeout_s: float, size_max: int) -> bytes:

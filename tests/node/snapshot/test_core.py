@@ -115,6 +115,85 @@ def test_a_peer_whose_answers_leave_more_than_they_settle_is_asked_less() -> Non
     assert {each.peer for each in only(core.handle(Peers((ALICE, BOB)), 103.0), AskChunk)} == {ALICE}
 
 
+def test_a_slim_answer_is_welcome_only_where_nobody_may_give_a_better_one() -> None:
+    core = core_with()
+    [ask] = begun(core, ALICE, BOB)
+    assert isinstance(ask, AskChunk)
+    assert not core.is_welcome(ask)
+    [again] = core.handle(Failed(ask, lied=False), 101.0)
+    assert again == AskChunk(BOB, FIRST, WHOLE, None)
+    assert isinstance(again, AskChunk)
+    assert core.is_welcome(again)
+
+
+def test_whoever_gives_slices_of_a_single_path_keeps_nobody_from_joining() -> None:
+    """The honest peer answers at fifty milliseconds, the other one at once and with as little as can be."""
+    core, now, count, asked = core_with(), 100.0, 0, 0
+    events: list[tuple[float, int, Observed]] = [(now, 0, Peers((ALICE, BOB)))]
+    while True:
+        now, _, observed = events.pop(events.index(min(events, key=lambda event: event[:2])))
+        if isinstance(observed, Peers):
+            count += 1
+            events.append((now + 1.0, count, observed))
+        for action in core.handle(observed, now):
+            count += 1
+            if isinstance(action, Finish):
+                assert action == Finish(FIRST)
+                assert asked < 600
+                return
+            answer: Observed
+            delay_s = 0.05
+            if isinstance(action, AskOffer):
+                answer = Offered(action, offer(FIRST))
+            elif isinstance(action, AskEpochs):
+                answer = Proved(action, EpochIndex(2), (FIRST,))
+            elif action.peer == ALICE:
+                asked, delay_s = asked + 1, 0.0
+                slice_ = Mark(action.range_.first_part(256), FIRST, PART)
+                answer = Stored(action, slice_, is_slim=True)
+                if not core.is_welcome(action):
+                    answer = Failed(action, lied=False)
+            else:
+                asked += 1
+                part = action.range_.first_part(max(9, action.range_.depth))
+                answer = Stored(action, Mark(part, FIRST, PART), is_slim=False)
+            events.append((now + delay_s, count, answer))
+            assert asked < 2_000
+
+
+def test_whoever_offers_a_state_and_gives_nothing_of_it_does_not_keep_the_others_from_a_newer_one() -> None:
+    """One comes back under a new name whenever it has failed, so that it is always in good standing."""
+    core = core_with()
+    [ask] = begun(core, ALICE)
+    assert isinstance(ask, AskChunk)
+    now = 101.0
+    for life in range(20):
+        mute = PeerId(f"mute{life}")
+        actions = core.handle(Peers((ask.peer, BOB)), now)
+        actions += core.handle(Failed(ask, lied=False), now)
+        actions += core.handle(Peers((mute, BOB)), now)
+        for each in only(actions, AskOffer):
+            assert isinstance(each, AskOffer)
+            heights = (2 * FIRST,) if each.peer == BOB else (FIRST,)
+            actions += core.handle(Offered(each, offer(*heights, epoch=3)), now)
+        for proofs in only(actions, AskEpochs):
+            assert isinstance(proofs, AskEpochs)
+            actions += core.handle(Proved(proofs, EpochIndex(3), (BlockNumber(2 * FIRST),)), now)
+        if core.target == 2 * FIRST:
+            return
+        found = [each for each in only(actions, AskChunk) if each.peer == mute]
+        ask = found[0] if found and isinstance(found[0], AskChunk) else ask
+        now += 29.0
+    pytest.fail("it never turned to the newer state")
+
+
+def test_what_was_fetched_is_not_given_up_because_a_peer_says_that_the_chain_is_young() -> None:
+    core = core_with(Mark(WHOLE.first_part(1), FIRST, PART), ends=1)
+    core.handle(Peers((ALICE,)), 100.0)
+    core.handle(Offered(AskOffer(ALICE), offer(finalized=0, epoch=1)), 100.0)
+    assert core.handle(Peers((ALICE,)), 101.0 + PATIENCE_S) == []
+
+
 def test_a_peer_that_lied_is_asked_no_more_and_its_range_goes_to_another() -> None:
     core = core_with()
     [ask] = begun(core, ALICE, BOB)
@@ -201,7 +280,12 @@ class World:
         heights = tuple(BlockNumber(FIRST * each) for each in range(max(1, self.newest - 2), self.newest + 1))
         return Offer(BlockNumber(FIRST * self.newest + 5), EpochIndex(self.newest + 1), heights)
 
-    def answer(self, ask: Ask) -> Observed:
+    def answer(self, ask: Ask, core: JoinCore) -> Observed:
+        if str(ask.peer).startswith("slim") and isinstance(ask, AskChunk) and not core.is_welcome(ask):
+            return Failed(ask, lied=False)
+        return self.give(ask)
+
+    def give(self, ask: Ask) -> Observed:
         kind = str(ask.peer)[:4]
         if kind == "lazy" and self.chance.random() < 0.7:
             return Failed(ask, lied=False)
@@ -220,7 +304,7 @@ class World:
             return NotHeld(ask)
         depth = max(ask.range_.depth, 4 if ask.range_.start[0] else 7)
         if kind == "slim":
-            depth = max(depth, min(256, ask.range_.depth + 3))
+            depth = max(depth, min(256, ask.range_.depth + self.chance.choice((3, 244))))
         found = ask.range_.first_part(depth) if ask.known is None else ask.range_
         for inside in [each for each in self.stored if ask.range_.contains(each.start)]:
             if inside.depth >= ask.range_.depth:
@@ -257,7 +341,7 @@ def test_one_honest_peer_is_always_enough(seed: int) -> None:
                 finished = action
                 break
             delay = 30.0 if str(action.peer).startswith("slow") else chance.random()
-            events.append((world.now + delay, step, world.answer(action)))
+            events.append((world.now + delay, step, world.answer(action, core)))
         assert len(core._open) <= OPEN_MAX
         if finished is not None:
             break
