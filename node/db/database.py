@@ -334,7 +334,7 @@ class Database:
         flush.clear_journal(transaction, last.epoch, last.view)
         if self._settings.undo_blocks is not None:
             flush.prune_undo(transaction, head.height + 1 - self._settings.undo_blocks)
-        holds.release(transaction, head.height)
+        holds.release(transaction, head.height, sum(len(overlay.placed) for overlay in overlays))
         return head
 
     def _merge(self, layers: Iterable[Layer]) -> None:

@@ -37,7 +37,7 @@ READ_BYTES_MAX: Final = 8 << 20
 """Most that is read for one part: what was added since a hold began has to be passed over."""
 
 RELEASED_MAX: Final = 8_192
-"""Copies that one commit removes of holds that have ended; it adds fewer, unless it is very large itself."""
+"""Copies of holds that have ended that a commit removes beyond as many as it may have added itself."""
 
 
 class HeldPart(Struct, frozen=True):
@@ -72,8 +72,12 @@ def copy(transaction: Transaction, changes: Sequence[Change], old: Mapping[bytes
         transaction.cursor(Table.HELD).putmulti(rows, overwrite=False)
 
 
-def release(transaction: Transaction, head: BlockNumber) -> None:
-    """End the holds that are too old, and remove some of what they leave behind."""
+def release(transaction: Transaction, head: BlockNumber, changed: int) -> None:
+    """End the holds that are too old, and remove some of what they leave behind.
+
+    `changed`: how many changes the commit makes. More than those are removed, so that what is left behind
+    comes to an end however large the commits are, as those of a node that replays a busy chain.
+    """
     heights = _heights(transaction)
     ended = [height for height in heights[:-HOLDS_KEPT] if head - height > HOLD_BLOCKS]
     for height in ended:
@@ -83,7 +87,7 @@ def release(transaction: Transaction, head: BlockNumber) -> None:
         return
     cursor, first = transaction.cursor(Table.HELD), number_key(oldest)
     found = cursor.first()
-    for _ in range(RELEASED_MAX):
+    for _ in range(RELEASED_MAX + changed):
         if not found or cursor.key() >= first:
             return
         cursor.delete()

@@ -7,6 +7,7 @@ process that is killed goes on where it was. Whatever is wrong with it, it can b
 import os
 import shutil
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from itertools import islice
 from pathlib import Path
@@ -138,7 +139,8 @@ class Partial:
         if tree.root != header.state_root:
             raise DatabaseCorrupt(f"the state in {self._path} is not that of block {height}")
         self._store.write(lambda transaction: _complete(transaction, header, tree))
-        checkpoint.save(self._path / CHECKPOINT_FILE, checkpoint.Checkpoint(height, tree))
+        with suppress(OSError):  # a checkpoint only saves time
+            checkpoint.save(self._path / CHECKPOINT_FILE, checkpoint.Checkpoint(height, tree))
 
     def _is_of(self, genesis: Genesis) -> bool:
         """Whether there is something here; raises DatabaseCorrupt if it is of no use."""

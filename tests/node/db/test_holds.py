@@ -11,13 +11,14 @@ from node.db.holds import (
     HOLD_BLOCKS,
     HOLD_INTERVAL,
     HOLDS_KEPT,
+    RELEASED_MAX,
     HeldPart,
     HoldReader,
     begin,
     is_due,
     release,
 )
-from node.db.schema import Table
+from node.db.schema import Table, number_key
 from node.db.store import Store, Transaction
 from primitives.committee import Committee
 from primitives.state_proof import state_path
@@ -116,6 +117,24 @@ def test_a_hold_ends_when_it_is_old_and_what_it_kept_is_removed(tmp_path: Path) 
     database.close()
 
 
+def test_a_large_commit_removes_more_than_it_adds(tmp_path: Path) -> None:
+    """Or a node that replays a busy chain would keep a copy of nearly every change there ever was."""
+    database, chance = opened(tmp_path), random.Random(6)
+    grow(database, HOLD_INTERVAL, chance)
+    left = number_key(1)
+
+    def leave_behind(transaction: Transaction) -> None:
+        rows = ((left + number.to_bytes(32, "big"), b"") for number in range(RELEASED_MAX + 100))
+        transaction.cursor(Table.HELD).putmulti(rows)
+
+    database._store.write(leave_behind)
+    extend(database, {b"new %d" % number: b"1" for number in range(100)})
+    with database._store.read() as snapshot:
+        [first, *_] = (key for key, _ in snapshot.rows_from(Table.HELD, b""))
+    assert not first.startswith(left)
+    database.close()
+
+
 def test_holds_outlast_the_process(tmp_path: Path) -> None:
     database, chance = opened(tmp_path), random.Random(4)
     grow(database, HOLD_INTERVAL, chance)
@@ -136,7 +155,7 @@ def test_the_newest_two_holds_stay_however_old_they_are(tmp_path: Path) -> None:
 
         def hold(transaction: Transaction, height: int = height) -> None:
             begin(transaction, height, b"")
-            release(transaction, BlockNumber(height))
+            release(transaction, BlockNumber(height), 0)
 
         store.write(hold)
         assert list(reader.heights()) == heights[max(0, count - HOLDS_KEPT) : count]
