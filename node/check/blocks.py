@@ -19,6 +19,7 @@ from node.db.schema import (
     number_of,
 )
 from node.db.store import Transaction
+from node.db.upgrades import UPGRADES
 from primitives.block import BODY, HEADER, Block, Header, block_hash, body_root
 from primitives.certificate import CERTIFICATE, verify_certificate
 from primitives.committee import Committee, committee_root
@@ -37,6 +38,8 @@ def check_meta(snapshot: Transaction, report: Report) -> Head | None:
         report.wrong("database", "it has no schema version", RESYNC)
     elif (number := number_of(version)) != SCHEMA_VERSION:
         advice = "use the release that wrote it, or sync into another directory"
+        if number in UPGRADES:
+            advice = "the next start of the node upgrades it; check again after that"
         report.wrong("database", f"it has schema version {number}, not {SCHEMA_VERSION}", advice)
         return None
     row = snapshot.get(Table.META, HEAD_KEY)

@@ -13,12 +13,13 @@ from frame.validators import Validator
 from pallets import system
 from pallets.session import Engine
 from pallets.system import System
-from primitives.session_key import prove_possession
+from primitives.job_message import commitment_of, sign_commit
 from primitives.signing import SigningKey
 from primitives.types import BlockHash, BlockNumber, EpochIndex, Seed, Stake, TimestampMs
 from runtime.constants import SPEC_VERSION, TOKEN
 from runtime.fork import ForkConfig, ForkRefused
 from runtime.genesis import genesis_changes
+from runtime.jobs import job_call
 from runtime.offences import report_call
 from runtime.pallets import PALLETS
 from runtime.runtime import NoHost, Runtime
@@ -34,7 +35,8 @@ from tests.runtime.chain import (
     transfer,
 )
 from tests.runtime.equivocation import double_vote
-from tests.runtime.test_jobs import BLOB, REGISTER, commit, reveal, the_job
+from tests.runtime.test_committees import ADD_BOB, BOB_SESSION, end_epoch, set_key
+from tests.runtime.test_jobs import BLOB, DIGEST, REGISTER, SALT, commit, reveal, the_job
 
 BOB_OLD, BOB_NEW = SigningKey(Seed(b"\xb0" * 32)), SigningKey(Seed(b"\xb1" * 32))
 LATER_MS: Final = TimestampMs(1_900_000_000_000)
@@ -50,8 +52,8 @@ CONFIG: Final = ForkConfig(system.Genesis(SPEC_VERSION, "fork"), LATER_MS, VALID
 def chain() -> Chain:
     """Alice, who alone votes, has equivocated, and half done a job of Bob's, who has a session key."""
     chain = Chain()
-    set_key = call(4, 0, BOB_OLD.public_key, prove_possession(BOB_OLD, GENESIS_HASH, account(BOB)))
-    chain.grow(chain.sign(BOB, set_key), chain.sign(ALICE, transfer(account(CHARLIE), TOKEN)))
+    registered = set_key(BOB, BOB_OLD)
+    chain.grow(chain.sign(BOB, registered), chain.sign(ALICE, transfer(account(CHARLIE), TOKEN)))
     chain.grow(inherents=[report_call(double_vote(ALICE, GENESIS_HASH))])
     chain.grow(chain.sign(CHARLIE, call(0, 0, b"hello")))
     chain.grow(chain.sign(BOB, REGISTER))
@@ -95,13 +97,19 @@ def test_an_open_job_is_refunded_and_its_model_unproven(chain: Chain) -> None:
     assert after.free - before.free == before.held - after.held > 0
 
 
-def test_a_job_that_waits_for_reveals_pays_nobody(chain: Chain) -> None:
-    other = Chain()
-    other.grow(other.sign(BOB, REGISTER))
-    other.grow(inherents=[commit(other)])
-    other.state.apply(other.block((), ())[1].changes)  # a block without the reveal
-    assert reveal(other) is not None
-    assert money(fork(other)) == money(other)
+def test_a_job_that_was_half_revealed_pays_nobody() -> None:
+    """Without a quorum, whoever revealed is paid: but not if nobody else could any more."""
+    chain = Chain()
+    chain.grow(chain.sign(BOB, set_key(BOB, BOB_SESSION)), chain.sign(ALICE, ADD_BOB))
+    end_epoch(chain)
+    chain.grow(chain.sign(BOB, REGISTER))
+    job = the_job(chain).id
+    commitment = commitment_of(GENESIS_HASH, job, BOB_SESSION.public_key, DIGEST, SALT)
+    second = job_call(sign_commit(BOB_SESSION, GENESIS_HASH, job, commitment), None)
+    chain.grow(inherents=[commit(chain), second])
+    chain.grow(inherents=[reveal(chain)])
+    assert [seat.has_revealed for seat in the_job(chain).seats] == [True, False]
+    assert money(fork(chain)) == money(chain)
 
 
 def test_the_new_validators_vote_and_the_old_ones_keep_their_keys(chain: Chain) -> None:
