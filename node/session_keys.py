@@ -11,9 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final
 
-from node.consensus.interface import Stop, StopReason
+from node.consensus.interface import Stop
 from node.consensus.journal import Journal, LostJournal, Signer
-from node.consensus.stop import explain
+from node.consensus.stop import explain, is_of_one_key, outranks
 from node.identity import SESSION_KEY, begin_journal, journal_path, session_seed
 from node.keystore.store import Keystore, KeystoreError
 from primitives.committee import Committee
@@ -85,12 +85,12 @@ class SessionKeys:
 
     def stop(self, stop: Stop, signer: Signer | None) -> None:
         """As in Signers. Who votes elsewhere is `signer` alone; otherwise this node's word is in doubt."""
-        if stop.reason is StopReason.FOREIGN_VOTE:
+        if is_of_one_key(stop.reason):
             journals = [] if signer is None else [signer.journal]
         else:
             journals = list(self._journals.values())
         for journal in journals:
-            if journal.stop is None:
+            if outranks(stop, journal.stop):
                 journal.append([stop])
 
     def close(self) -> None:

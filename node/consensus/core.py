@@ -59,7 +59,7 @@ from node.consensus.messages import (
 from node.consensus.outbox import Outbox
 from node.consensus.pace import Pace, expiries_before_nullify
 from node.consensus.proposals import is_misshapen, misfits_parent
-from node.consensus.stop import stop_of
+from node.consensus.stop import outranks, stop_of
 from node.consensus.tally import Tally
 from node.consensus.tree import Tree
 from node.consensus.views import Views
@@ -103,6 +103,7 @@ class Core:
         self._doubts = Doubts()
         self._recover([*memory.certificates, *([position.final] if position.final else [])])
         self.ballot = Ballot(self.epoch, key, memory.votes, View(self.views.newest + 1), is_listening)
+        self._stop = memory.stop
         self.ballot.is_muted = memory.stop is not None
         self.tally = Tally(self.epoch.committee)
         self._votes_before = (*memory.votes, *memory.heard)
@@ -201,7 +202,7 @@ class Core:
         if self.ballot.is_foreign(vote):
             self._mute(ForeignVote(vote))
         self._pace.hear(vote.signer, self.view, self._now)
-        if self.views.wants(vote.kind, vote.view):
+        if not self.ended and self.views.wants(vote.kind, vote.view):
             certificate = self.tally.certificate(vote)
             if certificate:
                 self._accept(certificate)
@@ -233,7 +234,7 @@ class Core:
                 if self._doubts.may_add(peer) and self._is_genuine(peer, certificate):
                     self._doubts.add(certificate, peer)
                 return
-        elif self.views.wants(certificate.kind, certificate.view):
+        elif not self.ended and self.views.wants(certificate.kind, certificate.view):
             if self._is_genuine(peer, certificate):
                 self._accept(certificate)
             return
@@ -248,8 +249,6 @@ class Core:
 
     def _accept(self, certificate: Certificate) -> None:
         """Act on a verified certificate that was wanted."""
-        if self.ended:
-            return
         self._out.add(Persist(certificate))
         self.views.add(certificate)
         self._learn_all(certificate)
@@ -490,10 +489,11 @@ class Core:
         return self.ballot.me == self.epoch.leader(self.view)
 
     def _mute(self, finding: Fork | Disagreement | ForeignVote) -> None:
-        """Sign nothing more. Each reason is told once: it may come up with every message."""
-        if not self.ballot.is_muted:
-            self.ballot.is_muted = True
-            self._out.add(Persist(stop_of(finding)))
+        """Sign nothing more. Each reason is told once, and kept if it stops more keys than the one before."""
+        stop = stop_of(finding)
+        if outranks(stop, self._stop):
+            self._stop, self.ballot.is_muted = stop, True
+            self._out.add(Persist(stop))
         if type(finding) not in self._told:
             self._told.add(type(finding))
             self._out.report(finding)

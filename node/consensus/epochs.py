@@ -13,13 +13,16 @@ from node.consensus.interface import (
     Action,
     Input,
     Peer,
+    Persist,
     Position,
     Received,
     Serve,
     ServeFinal,
     Started,
+    Stop,
 )
 from node.consensus.messages import MESSAGE, MESSAGE_BYTES_MAX, Ask, AskBlock
+from node.consensus.stop import is_of_one_key
 from primitives.certificate import Certificate
 from primitives.types import PublicKey, TimestampMs
 
@@ -87,6 +90,8 @@ class Epochs:
             self._core.ballot.is_muted = True
         if old and old.ended:
             self._witness = old
+        if self._witness and self._witness.epoch.index < position.epoch.index - 1:
+            self._witness = None  # sync went past an epoch: whose key voted in the older one is forgotten
         buffered, self._buffer = self._buffer, {}
         actions = self._core.handle(Started(now_ms))
         for received in (received for messages in buffered.values() for received in messages):
@@ -132,7 +137,9 @@ class Epochs:
         if self._witness is None or received.message.epoch != self._witness.epoch.index:
             return []
         reports = self._witness.handle(received)
-        if self._witness.ballot.is_muted and _name(self._witness) == _name(self.core):
+        stops = [each.item for each in reports if isinstance(each, Persist) and isinstance(each.item, Stop)]
+        is_same_key = _name(self._witness) == _name(self.core)
+        if any(is_same_key or not is_of_one_key(stop.reason) for stop in stops):
             self.core.ballot.is_muted = True
         return reports
 

@@ -132,7 +132,7 @@ class Journal:
     @property
     def stop(self) -> Stop | None:
         """Why the key must not sign, if there is a reason."""
-        return next((entry.stop for entry in self._entries if isinstance(entry, _StopEntry)), None)
+        return _last_stop(self._entries)
 
     def memory(self, epoch: EpochIndex) -> Memory:
         """What was cast and accepted in an epoch, and why the key must not sign."""
@@ -217,7 +217,7 @@ def inspect_journal(path: Path) -> Inspection:
         votes=len(votes),
         certificates=sum(isinstance(entry, _CertificateEntry) for entry in entries),
         last_vote=votes[-1] if votes else None,
-        stop=next((entry.stop for entry in entries if isinstance(entry, _StopEntry)), None),
+        stop=_last_stop(entries),
     )
 
 
@@ -226,6 +226,11 @@ class Signer(NamedTuple):
 
     key: Key
     journal: Journal
+
+
+def _last_stop(entries: Sequence[_Entry]) -> Stop | None:
+    """The reason that counts: one is added only if it stops more than the one before."""
+    return next((entry.stop for entry in reversed(entries) if isinstance(entry, _StopEntry)), None)
 
 
 def _entry_of(item: Item) -> _Entry:

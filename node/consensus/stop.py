@@ -27,6 +27,16 @@ def stop_of(finding: Fork | Disagreement | ForeignVote) -> Stop:
             return Stop(StopReason.FOREIGN_VOTE, vote.epoch, vote.view, vote.block)
 
 
+def is_of_one_key(reason: StopReason) -> bool:
+    """Whether the reason stops the key that it was found of, and no other key of the node."""
+    return reason is StopReason.FOREIGN_VOTE
+
+
+def outranks(stop: Stop, known: Stop | None) -> bool:
+    """Whether a reason stops more keys than the one that is on record, if there is one."""
+    return known is None or (is_of_one_key(known.reason) and not is_of_one_key(stop.reason))
+
+
 def explain(stop: Stop) -> str:
     """One line for the operator: when, why, and what to do."""
     where = f"epoch {stop.epoch}, view {stop.view}"

@@ -93,10 +93,9 @@ def test_a_vote_from_elsewhere_stops_its_key_and_a_fork_all(
         None,
     ]
     keys.stop(stop(StopReason.FORK), acting[first])
-    assert [signer.journal.stop for signer in acting.values() if signer] == [
-        stop(StopReason.FOREIGN_VOTE),
-        stop(StopReason.FORK),
-    ]
+    keys.stop(stop(StopReason.FOREIGN_VOTE), acting[second])
+    keys.stop(stop(StopReason.DISAGREEMENT), acting[second])
+    assert [signer.journal.stop for signer in acting.values() if signer] == [stop(StopReason.FORK)] * 2
     keys.close()
     with caplog.at_level(logging.CRITICAL):
         SessionKeys(tmp_path, None, are_journaled=True).close()

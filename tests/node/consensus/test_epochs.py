@@ -170,6 +170,60 @@ def test_own_key_heard_elsewhere_in_the_last_epoch_stops_voting() -> None:
     assert epochs.core.ballot.is_muted
 
 
+def rotated() -> Epochs:
+    """Another key of the node votes in the second epoch."""
+    keys = iter([KEYS[ME], KEYS[(ME + 1) % 4]])
+
+    def start_with_next_key(position: Position, silent: frozenset[PublicKey], is_listening: bool) -> Core:
+        return Core(position, Memory(), key=next(keys), verifier=VERIFY, is_listening=is_listening)
+
+    epochs = Epochs(start_with_next_key)
+    epochs.begin(Position(epoch=EPOCH, tip=CHAIN.genesis), NOW)
+    hear(epochs, Bundle(EPOCH.index, (FINAL,)))
+    hear(epochs, Bundle(EPOCH.index, (), tuple(reversed(BLOCKS))))
+    for block in BLOCKS:
+        epochs.handle(Verified(NOW, EPOCH.index, name_of(block), Verdict.VALID))
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    return epochs
+
+
+def test_a_fork_of_the_last_epoch_stops_the_key_that_followed_too() -> None:
+    epochs = rotated()
+    other = quorum(FINALIZE, 4, name_of(block_on(BLOCKS[1].header, 4)), without=ME)
+    hear(epochs, Bundle(EPOCH.index, (other,)))
+    assert epochs.core.ballot.is_muted
+
+
+def test_a_vote_of_the_last_key_heard_elsewhere_does_not_stop_the_one_that_followed() -> None:
+    epochs = rotated()
+    foreign = ForeignVote(vote(NULLIFY, 3, NO_BLOCK, ME))
+    assert hear(epochs, Cast(foreign.vote)) == [Persist(stop_of(foreign)), Report(foreign)]
+    assert not epochs.core.ballot.is_muted
+
+
+def test_nobody_testifies_about_an_epoch_before_the_last() -> None:
+    epochs = ended()
+    after = CHAIN.epoch(EpochIndex(3), BLOCKS[-1].header)
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    epochs.begin(Position(epoch=after, tip=BLOCKS[-1].header), NOW)
+    assert hear(epochs, Cast(vote(NULLIFY, 3, NO_BLOCK, ME))) == []
+    assert not epochs.core.ballot.is_muted
+
+
+def test_a_witness_verifies_no_certificate_that_convicts_nobody() -> None:
+    epochs, verified = ended(), list[bytes]()
+
+    def verifier(key: bytes, message: bytes, signature: bytes) -> bool:
+        verified.append(key)
+        return VERIFY(key, message, signature)
+
+    epochs.core._verifier = verifier
+    epochs.begin(Position(epoch=NEXT, tip=BLOCKS[-1].header), NOW)
+    genuine = quorum(NULLIFY, 4, without=ME)
+    assert hear(epochs, Bundle(EPOCH.index, (genuine,) * 64)) == []
+    assert verified == []
+
+
 def test_listening_and_mutedness_are_carried_over() -> None:
     epochs = Epochs(start_core)
     epochs.begin(Position(epoch=EPOCH, tip=CHAIN.genesis), NOW, is_listening=True)

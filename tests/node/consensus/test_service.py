@@ -4,17 +4,18 @@ import pytest
 import trio
 from trio.testing import MockClock
 
-from node.consensus.interface import Disagreement, Misbehaviour, Peer, Stop
+from node.consensus.interface import Disagreement, ForeignVote, Misbehaviour, Peer, Stop
 from node.consensus.journal import Journal, Signer, create_journal
 from node.consensus.messages import MESSAGE, Cast, Propose
 from node.consensus.service import SimplexService
+from node.consensus.stop import stop_of
 from primitives.block import block_hash
 from primitives.certificate import verify_certificate
 from primitives.committee import Committee
 from primitives.signing import SigningKey
-from primitives.types import EpochIndex, PublicKey, Seed, TimestampMs
-from primitives.vote import Vote, conflict
-from tests.node.consensus.fakes import MemoryHost, MemoryNetwork, make_chain
+from primitives.types import AuthorityIndex, EpochIndex, PublicKey, Seed, TimestampMs, View
+from primitives.vote import NO_BLOCK, Vote, VoteKind, conflict, vote_message
+from tests.node.consensus.fakes import SETTINGS, MemoryHost, MemoryNetwork, make_chain
 from tests.simulation.chain import Chain
 
 
@@ -151,6 +152,51 @@ async def test_a_stop_outlives_the_process_and_the_epoch(
         nursery.cancel_scope.cancel()
     assert nodes[3].journaled() == signed
     assert not nodes[3].service.is_voting
+
+
+class TwoKeys:
+    """Implements Signers with keys of which the committee has one."""
+
+    def __init__(self, signers: list[Signer]) -> None:
+        self._signers = signers
+        self.stopped: list[tuple[Stop, Signer | None]] = []
+
+    def acting(self, committee: Committee) -> Signer | None:
+        keys = {member.key for member in committee.members}
+        return next((signer for signer in self._signers if signer.key.public_key in keys), None)
+
+    def stop(self, stop: Stop, signer: Signer | None) -> None:
+        self.stopped.append((stop, signer))
+
+
+async def test_a_foreign_vote_of_the_last_epoch_stops_the_key_that_voted_then(
+    network: MemoryNetwork, tmp_path: Path, autojump_clock: MockClock
+) -> None:
+    """A validator alone, whose key is another one in the second epoch."""
+    signers = []
+    for key in KEYS[:2]:
+        create_journal(tmp_path / key.public_key.hex(), key.public_key)
+        signers.append(Signer(key, Journal(tmp_path / key.public_key.hex(), key.public_key)))
+    committees = [make_chain([key.public_key], epoch_blocks=3).committees for key in KEYS[:2]]
+    chain = Chain(SETTINGS, (committees[0][0], *committees[1][1:]))
+    host, keys = MemoryHost(chain, KEYS[0].public_key), TwoKeys(signers)
+    service = SimplexService(host, network.attach(Peer(b"node")), signers=keys, clock=clock)
+    async with trio.open_nursery() as nursery:
+        nursery.start_soon(service.run)
+        await host.reach(4)
+        epoch = chain.epoch(EpochIndex(1), chain.genesis)
+        view = View(host.certificates[EpochIndex(1)].view + 1)
+        message = vote_message(epoch.anchor_hash, VoteKind.NULLIFY, EpochIndex(1), view, NO_BLOCK)
+        foreign = Vote(
+            VoteKind.NULLIFY, EpochIndex(1), view, NO_BLOCK, AuthorityIndex(0), KEYS[0].sign(message)
+        )
+        network.deliver(Peer(b"other"), Peer(b"node"), MESSAGE.encode(Cast(foreign)))
+        await host.reach(host.tip.height + 2)
+        nursery.cancel_scope.cancel()
+    assert keys.stopped == [(stop_of(ForeignVote(foreign)), signers[0])]
+    assert service.is_voting
+    for signer in signers:
+        signer.journal.close()
 
 
 async def test_power_cut_of_everybody_takes_nothing_back(
