@@ -27,6 +27,9 @@ class Chain:
     in_a_row: frozenset[PublicKey] = frozenset()
     """Members whose turns of a round come first, one after the other."""
 
+    turns: tuple[PublicKey, ...] = ()
+    """Who leads the first views of every epoch, with a turn of its own of the round."""
+
     _later: dict[EpochIndex, Committee] = field(default_factory=dict)
     _epochs: dict[tuple[EpochIndex, BlockHash], Epoch] = field(default_factory=dict)
 
@@ -76,9 +79,13 @@ class Chain:
         committee = self.committee(index)
         leaders = leader_schedule(committee, block_hash(self.genesis))
         row = [turn for turn in leaders if committee.members[turn].key in self.in_a_row]
-        others = [turn for turn in leaders if committee.members[turn].key not in self.in_a_row]
-        leaders = (*row, *others) if row else leaders
-        return Epoch(committee=committee, anchor=anchor, leaders=leaders, settings=self.settings)
+        later = [turn for turn in leaders if committee.members[turn].key not in self.in_a_row]
+        for key in reversed(self.turns):
+            turn = committee.index_of(key)
+            if turn in later:
+                later.remove(turn)
+                row.insert(0, turn)
+        return Epoch(committee=committee, anchor=anchor, leaders=(*row, *later), settings=self.settings)
 
     def build(self, request: Build, author: PublicKey, salt: bytes) -> Block:
         """A valid block; `salt` tells blocks apart that are otherwise equal."""

@@ -10,6 +10,7 @@ from tests.simulation.byzantine import (
     Silent,
     Twin,
 )
+from tests.simulation.directed import Bypasser, Impostor, Orphaner, Withholder
 from tests.simulation.forger import Forger
 from tests.simulation.scenario import TWIN_KIND
 
@@ -23,3 +24,12 @@ KINDS: dict[str, type[Byzantine]] = {
     "selective": Selective,
     "forger": Forger,
 }
+"""What a seed draws from."""
+
+DIRECTED_KINDS: dict[str, type[Byzantine]] = {
+    "impostor": Impostor,
+    "orphaner": Orphaner,
+    "bypasser": Bypasser,
+    "withholder": Withholder,
+}
+"""What only scenarios written by hand use: each tries one thing at every occasion."""

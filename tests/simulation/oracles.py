@@ -90,6 +90,8 @@ class Judge:
         self._votes: dict[tuple[EpochIndex, View, Peer], list[Vote]] = defaultdict(list)
         self._signers: dict[tuple[EpochIndex, Subject], set[int]] = defaultdict(set)
         self._quorums: dict[EpochIndex, set[Subject]] = defaultdict(set)
+        self._dealt: set[EpochIndex] = set()
+        """Epochs whose turns were counted."""
 
     @property
     def views(self) -> int:
@@ -187,8 +189,24 @@ class Judge:
 
     # Rules of votes
 
+    def _audit_turns(self, epoch: EpochIndex) -> None:
+        """Each member leads for its share of the stake, by less than one turn, and at least once; who has
+        none takes it from somebody."""
+        committee = self.chain.committee(epoch)
+        leaders = self.chain.epoch(epoch, self.chain.genesis).leaders
+        members = [(member.stake, leaders.count(index)) for index, member in enumerate(committee.members)]
+        total, deck = sum(stake for stake, _ in members), 8 * len(members)
+        is_fair = all(
+            turns >= 1 and (turns == 1 or (turns - 1) * total < stake * deck) for stake, turns in members
+        )
+        if not is_fair or len(leaders) != deck:
+            raise Violation(Oracle.AUDIT, f"turns of epoch {epoch} that do not follow the stake")
+
     def _audit(self, voter: Voter, vote: Vote) -> None:
         committee = self.chain.committee(vote.epoch)
+        if vote.epoch not in self._dealt:
+            self._dealt.add(vote.epoch)
+            self._audit_turns(vote.epoch)
         if bytes(committee.members[vote.signer].key) != bytes(voter.address):
             raise Violation(Oracle.AUDIT, f"{voter.name}: a vote in another's name")
         if voter.database.height < committee.first_height - 1:

@@ -173,6 +173,10 @@ class Scenario(_Part, frozen=True):
     are_dead_in_a_row: bool = False
     """Byzantine members lead their turns of a round one after the other, first."""
 
+    turns: tuple[int, ...] = ()
+    """Keys that lead the first views of every epoch: each takes one of its turns of the round there, as far
+    as it has one left."""
+
     goal_blocks: int = 0
     """Blocks that everybody must commit once the network is well; 0: no promise is made."""
 

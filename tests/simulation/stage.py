@@ -12,7 +12,7 @@ from tests.simulation.accountability import Inquest
 from tests.simulation.chain import Chain
 from tests.simulation.draw import draw
 from tests.simulation.keys import make_keys
-from tests.simulation.kinds import KINDS
+from tests.simulation.kinds import DIRECTED_KINDS, KINDS
 from tests.simulation.liar import tell
 from tests.simulation.oracles import Judge, Oracle, Violation
 from tests.simulation.scenario import (
@@ -75,6 +75,7 @@ class Stage:
             Settings(block_time_ms=scenario.block_time_ms, delta_ms=scenario.delta_ms),
             tuple(self._committee(epoch, seats) for epoch, seats in enumerate(scenario.committees, 1)),
             in_a_row=bad if scenario.are_dead_in_a_row else frozenset(),
+            turns=tuple(self._keys[number].public_key for number in scenario.turns),
         )
         self.world = World(scenario.seed, scenario.weather, trace=[] if is_traced else None)
         honest = frozenset(Peer(self._keys[node.key].public_key) for node in scenario.nodes if node.is_honest)
@@ -93,7 +94,7 @@ class Stage:
         )
         self._nodes: dict[str, Validator] = {}
         for node in scenario.nodes:
-            kind = KINDS.get(node.kind, Validator)
+            kind = (KINDS | DIRECTED_KINDS).get(node.kind, Validator)
             self._nodes[node.name] = kind(node, self._keys[node.key], setting)
         self.honest = [self._nodes[node.name] for node in scenario.nodes if node.is_honest]
         self.world.endpoints += self._nodes.values()

@@ -3,13 +3,16 @@
 from dataclasses import replace
 from typing import Any
 
+from node.consensus import leaders
 from node.consensus.core import Core
 from node.consensus.doubts import Doubts
 from node.consensus.epochs import Epochs
 from node.consensus.interface import Action, Epoch, Received, Serve, ServeFinal
 from primitives.certificate import Certificate
+from primitives.committee import Committee
 from primitives.types import AuthorityIndex, View
 from tests.simulation.mutants.plant import Breaks, Family, Real, instead
+from tests.simulation.validator import Validator
 
 plant = Family("Epochs and leaders")
 
@@ -95,6 +98,17 @@ def leader_one_off(_: Real, epoch: Epoch, view: View) -> AuthorityIndex:
 @plant.liveness("gives all views of an epoch to one leader", (Epoch, "leader"))
 def one_leader_for_all(_: Real, epoch: Epoch, view: View) -> AuthorityIndex:
     return epoch.leaders[0]
+
+
+@plant.liveness("deals turns by heads instead of stake", (leaders, "deal_turns"))
+def turns_by_heads(_: Real, committee: Committee) -> list[int]:
+    return [leaders.TURNS_PER_MEMBER] * len(committee.members)
+
+
+@plant.liveness("goes on with its engine where it was, after sync moved the chain", (Validator, "_follow"))
+def sync_not_followed(_: Real, node: Any) -> None:
+    """What `advance` of the service decides."""
+    node._has_moved = False
 
 
 @plant.liveness("starts the engine of an epoch without hearing it out", (Core, "_start"))

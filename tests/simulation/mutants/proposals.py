@@ -165,9 +165,12 @@ def answer_does_not_advance(_: Real, views: Views, __: View, start: View) -> Ite
         yield from views.at(View(below))
 
 
-@plant.liveness("asks from a place that no answer moves", (Views, "gap"))
-def cursor_stands_still(_: Real, views: Views, view: View) -> View:
-    return views.final_view
+@plant.liveness("asks from a place that no answer moves", (Outbox, "ask"), (Outbox, "ask_once"))
+def cursor_stands_still(real: Real, outbox: Any, *arguments: Any) -> None:
+    """It only rises; what an answer was too small for is never asked for."""
+    start = next(argument for argument in arguments if isinstance(argument, int))
+    outbox._highest = max(getattr(outbox, "_highest", start), start)
+    real(outbox, *(outbox._highest if argument is start else argument for argument in arguments))
 
 
 @plant.liveness("follows a certificate only from its own view on, and never jumps", (Core, "_accept"))

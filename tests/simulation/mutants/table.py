@@ -9,10 +9,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Final
 
+from tests.simulation.draw import draw
 from tests.simulation.mutants import epochs, light, pace, persistence, proposals, quorum, signing, voting
 from tests.simulation.mutants.plant import Breaks, Mutant
+from tests.simulation.mutants.stored import written_for
 from tests.simulation.oracles import Oracle
-from tests.simulation.stage import run_seed
+from tests.simulation.scenario import Scenario
+from tests.simulation.stage import play
 
 SEEDS: Final = 400
 """Seeds from 1 that a mutant is given to survive."""
@@ -31,7 +34,7 @@ SAFETY_ORACLES: Final = frozenset(
 """Who a mutant that breaks safety is to be noticed by."""
 
 HINTS_PATH: Final = Path(__file__).with_name("hints.json")
-"""For each mutant a seed in which it is noticed, found by `--renew-hints`."""
+"""For each mutant without a scenario of its own a seed in which it is noticed, by `--renew-hints`."""
 
 FAMILIES: Final = tuple(
     module.plant for module in (quorum, signing, voting, persistence, proposals, pace, epochs, light)
@@ -68,6 +71,9 @@ class Kill:
     """Which one killed the mutant; empty if none did."""
 
     said: str
+    scenario: str
+    """Written by hand, in which it did; empty if none did."""
+
     seed: int
     """In which it did, the first of those tried; 0 if none."""
 
@@ -76,14 +82,15 @@ class Kill:
 
 
 def kill(name: str, seeds: Iterable[int]) -> Kill:
-    """The first run in which a mutant is noticed by an oracle that fits what it breaks."""
-    mutant, oracle, said, found, began = MUTANTS[name], "", "", 0, 0.0
+    """The first run in which a mutant is noticed by an oracle that fits what it breaks: of the scenarios that
+    were written for it, then of `seeds`."""
+    mutant, oracle, said, found, began = MUTANTS[name], "", "", ("", 0), 0.0
     with mutant.planted():
-        for seed in seeds:
+        for where, scenario in _runs(name, seeds):
             began = time.process_time()
-            outcome = run_seed(seed)
+            outcome = play(scenario)
             if outcome.error and fits(mutant, outcome.oracle):
-                oracle, said, found = outcome.oracle, outcome.error, seed
+                oracle, said, found = outcome.oracle, outcome.error, where
                 break
     return Kill(
         name=name,
@@ -91,9 +98,16 @@ def kill(name: str, seeds: Iterable[int]) -> Kill:
         breaks=mutant.breaks.value,
         oracle=oracle,
         said=said,
-        seed=found,
+        scenario=found[0],
+        seed=found[1],
         seconds=round(time.process_time() - began, 3),
     )
+
+
+def _runs(name: str, seeds: Iterable[int]) -> Iterator[tuple[tuple[str, int], Scenario]]:
+    """What is played, and its name or seed."""
+    yield from (((title, 0), scenario) for title, scenario in written_for(name).items())
+    yield from ((("", seed), draw(seed)) for seed in seeds)
 
 
 def fits(mutant: Mutant, oracle: str) -> bool:
@@ -121,9 +135,10 @@ def read_hints() -> dict[str, int]:
 
 
 def write_hints(lines: Iterable[Kill]) -> None:
-    """Commit to the seeds of these lines; mutants that were not hunted keep theirs."""
+    """Commit to the seeds of these lines; mutants that were not hunted keep theirs. For whom a scenario is
+    written, no seed is kept."""
     hints = {**read_hints(), **{line.name: line.seed for line in lines if line.seed}}
-    hints = {name: hints[name] for name in sorted(hints) if name in MUTANTS}
+    hints = {name: hints[name] for name in sorted(hints) if name in MUTANTS and not written_for(name)}
     HINTS_PATH.write_text(json.dumps(hints, indent=2) + "\n")
 
 
@@ -132,7 +147,7 @@ def as_text(line: Kill) -> str:
     end = f"{line.oracle}: {line.said}" if line.oracle else "SURVIVED"
     if not line.oracle and line.name in SURVIVORS:
         end = "survived, as explained"
-    return f"{line.name:34} {line.breaks:8} {line.seed or '':>5} {end}"
+    return f"{line.name:34} {line.breaks:8} {line.scenario or line.seed or '':>5} {end}"
 
 
 def as_markdown(lines: Iterable[Kill]) -> str:
@@ -141,11 +156,14 @@ def as_markdown(lines: Iterable[Kill]) -> str:
     parts = []
     for family in FAMILIES:
         rows = [_row(by_name[name]) for name in family.mutants if name in by_name]
-        head = ["| mutant | the engine ... | breaks | noticed by | seed |", "|---|---|---|---|---|"]
+        head = [
+            "| mutant | the engine ... | breaks | noticed by | seed or scenario |",
+            "|---|---|---|---|---|",
+        ]
         parts.append("\n".join([f"## {family.title}", "", *head, *rows]))
     return "\n\n".join(parts) + "\n"
 
 
 def _row(line: Kill) -> str:
-    oracle, seed = line.oracle or "nobody", line.seed or "-"
-    return f"| `{line.name}` | {line.what} | {line.breaks} | {oracle} | {seed} |"
+    oracle, where = line.oracle or "nobody", f"`{line.scenario}`" if line.scenario else line.seed or "-"
+    return f"| `{line.name}` | {line.what} | {line.breaks} | {oracle} | {where} |"

@@ -10,7 +10,7 @@ from node.consensus.messages import Cast
 from node.consensus.tally import Tally
 from node.consensus.views import Views
 from primitives.certificate import Certificate
-from primitives.types import View
+from primitives.types import BlockHash, View
 from primitives.vote import NO_BLOCK, Evidence, Vote, VoteKind, vote_message
 from tests.simulation.mutants.plant import Breaks, Family, Real, instead, value
 
@@ -119,13 +119,14 @@ def gap_without_nullifications(_: Real, views: Views, view: View, block: bytes) 
     return any(views.notarized(View(below)) == block for below in range(view))
 
 
-@plant.safety("extends the highest notarized block, whatever was nullified since", (Views, "extendable"))
-def parent_over_gap(_: Real, views: Views, view: View) -> Any:
+@plant.safety("proposes on the highest notarized block, whatever it lacks above", (Views, "parent"))
+def parent_over_gap(_: Real, views: Views, view: View) -> tuple[View, BlockHash] | None:
     """The gap on the leader's side."""
     for below in range(view - 1, views.final_view - 1, -1):
         block = views.notarized(View(below))
         if block is not None:
-            yield View(below), block
+            return View(below), block
+    return None
 
 
 @plant.safety("casts NOTARIZE before the block is executed", (Core, "_judge"))
