@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check demo sim mutants chaos chaos-long bench lock clean
+.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz bench lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -9,6 +9,7 @@ LOCKS := lock/build.txt lock/requirements.txt
 SEEDS ?= 200
 FROM ?= 1
 JOBS ?= 2
+SECONDS ?= 600
 
 # The pins are complete and hashed, so pip resolves nothing and asks no other question than for the files.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
@@ -57,6 +58,9 @@ chaos: setup ## break real networks in four ways, as CI does: a minute and a hal
 
 chaos-long: setup ## break real networks in every way that is known: a quarter of an hour
 	$(BIN)/python -m tests.chaos.run
+
+fuzz: setup ## send every decoder hostile bytes for SECONDS=n; what does harm is kept in tests/fuzz/cases
+	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run
