@@ -156,7 +156,7 @@ class Replayer(Byzantine):
     def deliver(self, sender: Peer, message: Message) -> None:
         self._heard.append(message)
         super().deliver(sender, message)
-        if self.is_up and self._chance.random() < 0.2:
+        if self.is_up and self._epochs.has_begun and self._chance.random() < 0.2:
             self._annoy()
 
     def _annoy(self) -> None:

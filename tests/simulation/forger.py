@@ -34,7 +34,7 @@ class Forger(Byzantine):
         while len(self._votes) > REMEMBERED:
             del self._votes[next(iter(self._votes))]
         super().deliver(sender, message)
-        if self.is_up and self._votes and self._chance.random() < 0.1:
+        if self.is_up and self._epochs.has_begun and self._votes and self._chance.random() < 0.1:
             self._forge_something()
 
     def _forge_something(self) -> None:

@@ -54,6 +54,7 @@ def _parser() -> argparse.ArgumentParser:
         prog="python -m tests.simulation.run",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
     )
     parser.add_argument("--seeds", type=int, default=200, help="how many seeds to run")
     parser.add_argument("--from", type=int, default=1, dest="first", help="the first seed")
