@@ -275,8 +275,7 @@ class Core:
         """Go on where the disk stands. Own votes are counted again: after a crash of everybody nobody else
         would. Those of others are, so that they still convict."""
         self._pace.start(self.view, self._now)
-        self._entered_ms = self._now
-        self._set_timer(self._first_delay_ms())
+        self._begin_view()
         for vote in self._votes_before:
             if vote.view + EVIDENCE_VIEWS >= self.views.final_view:
                 self._learn(vote)
@@ -286,18 +285,26 @@ class Core:
         is_jump = view > self.view + 1
         self.ballot.enter(view)
         self._attempt = 0
-        self._entered_ms = self._now
         self._views_entered += 1
-        if self._views_entered >= 2:
-            self.ballot.is_listening = False
+        self.ballot.is_listening = self.ballot.is_listening and self._views_entered < 2
         self._proposals = {ahead: name for ahead, name in self._proposals.items() if ahead >= view}
         self._pace.enter(view, self._now, is_jump=is_jump)
         if not self._is_leader():
             self._out.send_certificates(self.views.highest(), self.epoch.leader_peer(self.view))
-        self._set_timer(self._first_delay_ms())
+        self._begin_view()
+
+    def _begin_view(self) -> None:
+        self._entered_ms = self._now
+        parent = self.views.parent(self.view)
+        header = self.tree.header(parent[1]) if parent else None
+        parent_ms = header.timestamp_ms if header else None
+        self._set_timer(self._pace.first_delay_ms(self.view, parent_ms, self._now))
 
     def _expire(self) -> None:
         """The timer ran out: the only occasion on which anything is sent again."""
+        if rest_ms := self._pace.rest_ms(self.view):
+            self._set_timer(rest_ms)
+            return
         was_listening, self.ballot.is_listening = self.ballot.is_listening, False
         self._attempt += 1
         for vote in self.ballot.mine.values():
@@ -308,11 +315,6 @@ class Core:
         is_due = self._attempt >= patience or self._pace.is_silent(self.epoch.leader(self.view))
         if is_due and not was_listening:
             self._cast(VoteKind.NULLIFY, NO_BLOCK)
-
-    def _first_delay_ms(self) -> int:
-        parent = self.views.parent(self.view)
-        header = self.tree.header(parent[1]) if parent else None
-        return self._pace.first_delay_ms(self.view, header.timestamp_ms if header else None, self._now)
 
     def _set_timer(self, delay_ms: int) -> None:
         self._execution.retry()
@@ -371,8 +373,7 @@ class Core:
             return
         self._building = self.view
         is_empty = parent.height + 1 - self.tree.tip.height > EMPTY_BEYOND
-        timestamp_ms = TimestampMs(max(self._now, due))
-        self._out.add(Build(self.epoch.index, self.view, parent, timestamp_ms, is_empty))
+        self._out.add(Build(self.epoch.index, self.view, parent, TimestampMs(max(self._now, due)), is_empty))
 
     def _built(self, view: View, block: Block | None) -> None:
         if view != self._building or view != self.view:

@@ -25,6 +25,8 @@ class Pace:
         self._members = epoch.committee.members
         self._heard = [(View(0), TimestampMs(0))] * len(self._members)
         self._silent = {index for index, member in enumerate(self._members) if member.key in silent}
+        self._spared_ms = 0
+        """What the first timer of the current view is shorter than a period."""
 
     @property
     def silent(self) -> frozenset[PublicKey]:
@@ -56,9 +58,18 @@ class Pace:
     def first_delay_ms(self, view: View, parent_ms: TimestampMs | None, now_ms: TimestampMs) -> int:
         """Time from entering `view` to the first expiry; `parent_ms`: timestamp of what its block extends."""
         settings = self._epoch.settings
+        self._spared_ms = 0
         if not self.is_silent(self._epoch.leader(view)):
             return settings.period_ms
         until_due = settings.block_time_ms
         if parent_ms is not None:
             until_due = min(until_due, max(0, parent_ms + settings.block_time_ms - now_ms))
-        return until_due + settings.delta_ms
+        first_ms = until_due + settings.delta_ms
+        self._spared_ms = settings.period_ms - first_ms
+        return first_ms
+
+    def rest_ms(self, view: View) -> int:
+        """What is left, at the first expiry of `view`, to a leader that was silent when it began and spoke
+        since: it has the whole period, like any other. 0 if there is none, and at every later expiry."""
+        rest_ms, self._spared_ms = self._spared_ms, 0
+        return 0 if self.is_silent(self._epoch.leader(view)) else rest_ms

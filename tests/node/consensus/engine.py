@@ -26,7 +26,7 @@ from node.consensus.interface import (
 from node.consensus.messages import Cast, Message, Propose
 from primitives.block import Block, Header, block_hash
 from primitives.certificate import Certificate, certificate_of
-from primitives.types import AuthorityIndex, BlockHash, EpochIndex, TimestampMs, View
+from primitives.types import AuthorityIndex, BlockHash, EpochIndex, PublicKey, TimestampMs, View
 from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
 from tests.node.consensus.fakes import make_chain
 from tests.simulation.keys import make_keys
@@ -41,10 +41,21 @@ NULLIFY, NOTARIZE, FINALIZE = VoteKind.NULLIFY, VoteKind.NOTARIZE, VoteKind.FINA
 class Engine:
     """A started core with a clock in the hand of the test."""
 
-    def __init__(self, me: int, memory: Memory | None = None, *, is_listening: bool = False) -> None:
-        position = Position(epoch=EPOCH, tip=CHAIN.genesis)
+    def __init__(
+        self,
+        me: int,
+        memory: Memory | None = None,
+        *,
+        silent: frozenset[PublicKey] = frozenset(),
+        is_listening: bool = False,
+    ) -> None:
         self.core = Core(
-            position, memory or Memory(), key=KEYS[me], verifier=VERIFY, is_listening=is_listening
+            Position(epoch=EPOCH, tip=CHAIN.genesis),
+            memory or Memory(),
+            key=KEYS[me],
+            verifier=VERIFY,
+            silent=silent,
+            is_listening=is_listening,
         )
         self.now = TimestampMs(10_000)
         self.first = self.core.handle(Started(self.now))

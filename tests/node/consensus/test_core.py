@@ -285,6 +285,15 @@ def test_expiry_repeats_the_votes_of_the_view() -> None:
     assert {vote.kind for vote in sent_votes(engine.expire())} == {NOTARIZE, NULLIFY}
 
 
+def test_silent_leader_is_given_up_at_the_first_expiry_unless_it_speaks_before() -> None:
+    silent = frozenset({KEYS[LEADER].public_key})
+    assert kinds_in(Engine(ME, silent=silent).expire()) == [NULLIFY]
+    engine, settings = Engine(ME, silent=silent), EPOCH.settings
+    engine.hear(Cast(vote(NULLIFY, 1, NO_BLOCK, LEADER)))
+    assert engine.expire() == [Timer(EPOCH.index, View(1), settings.period_ms - settings.delta_ms)]
+    assert kinds_in(engine.expire()) == [NULLIFY]
+
+
 def test_leader_repeats_its_proposal() -> None:
     engine = Engine(LEADER)
     engine.core.handle(Built(engine.now, EPOCH.index, View(1), FIRST))

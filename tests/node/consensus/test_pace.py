@@ -52,3 +52,21 @@ def test_silent_leader_gets_until_its_block_is_due() -> None:
     assert pace.first_delay_ms(View(9), at(1000), at(9000)) == delta
     pace.hear(AuthorityIndex(LEADER), View(1), at(0))
     assert pace.first_delay_ms(View(9), None, at(0)) == PERIOD_MS
+
+
+def test_leader_that_speaks_while_its_time_is_short_has_the_rest_of_the_period_once() -> None:
+    pace = Pace(EPOCH, frozenset({KEY}))
+    first_ms = pace.first_delay_ms(View(9), None, at(0))
+    assert pace.rest_ms(View(9)) == 0
+    assert pace.first_delay_ms(View(9), None, at(0)) == first_ms
+    pace.hear(LEADER, View(9), at(1))
+    assert pace.rest_ms(View(9)) == PERIOD_MS - first_ms
+    assert pace.rest_ms(View(9)) == 0
+
+
+def test_leader_that_was_not_silent_has_no_more_than_the_period() -> None:
+    pace = Pace(EPOCH, frozenset({KEY}))
+    pace.first_delay_ms(View(9), None, at(0))
+    pace.hear(LEADER, View(9), at(1))
+    assert pace.first_delay_ms(View(9), None, at(0)) == PERIOD_MS
+    assert pace.rest_ms(View(9)) == 0

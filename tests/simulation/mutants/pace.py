@@ -50,6 +50,11 @@ def silent_for_ever(real: Real, pace: Any, signer: Any, view: View, now_ms: Any)
         pace._silent.add(signer)
 
 
+@plant.liveness("lets a leader that speaks at last have only the time of a silent one", (Pace, "rest_ms"))
+def rest_withheld(*_: Any) -> int:
+    return 0
+
+
 @plant.liveness("gives every leader only the time of a silent one", (Pace, "is_silent"))
 def everybody_silent(*_: Any) -> bool:
     return True
