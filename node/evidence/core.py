@@ -27,7 +27,10 @@ class Verdict(Enum):
     """The offence is known here, or there is no room."""
 
     EARLY = auto()
-    """The epoch may be in a block that is not final here."""
+    """The epoch begins with a block that may be final elsewhere, and is not here."""
+
+    FAR = auto()
+    """The epoch is further ahead, so that nothing says who may have voted in it."""
 
     LATE = auto()
     """The chain has it on record, or the epoch is too long ago."""
@@ -70,11 +73,11 @@ class EvidencePool:
         if verdict is not None:
             return verdict
         if past is None:
-            return Verdict.EARLY if evidence.first.epoch >= epoch else Verdict.LATE
+            return _when(evidence.first.epoch - epoch)
+        if not wanted and evidence.first.signer < len(past.committee.members):
+            return Verdict.LATE  # before the signatures: anybody may repeat what the chain has on record
         if not verify_evidence(evidence, past.committee, past.anchor, self._verifier):
             return Verdict.FORGED
-        if not wanted:
-            return Verdict.LATE
         offence = offence_of(evidence)
         assert offence is not None
         self._pending[offence] = evidence
@@ -86,3 +89,10 @@ class EvidencePool:
         offence = offence_of(evidence)
         assert offence is not None
         self._pending.pop(offence, None)
+
+
+def _when(ahead: int) -> Verdict:
+    """What to do with a piece whose epoch is so far ahead and has no committee here."""
+    if ahead < 0:
+        return Verdict.LATE
+    return Verdict.EARLY if ahead <= 1 else Verdict.FAR

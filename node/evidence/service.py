@@ -7,6 +7,7 @@ import logging
 from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final, Protocol, TypeVar
 
 import trio
@@ -40,7 +41,9 @@ WAITING_MAX: Final = 256
 """Findings of the engine that wait to be judged; more of them are found again or told by others."""
 
 EARLY_MAX: Final = 64
-"""Pieces about an epoch whose first block is not final here; they are judged after the next block."""
+EARLY_PER_PEER_MAX: Final = 8
+"""Pieces of others, and of one of them, about an epoch whose first block is not final here; they are judged
+after the next block. Nobody has verified them, so that they take no room from what this node found."""
 
 REPEAT_BLOCKS: Final = 8
 """Blocks after which what the chain has not taken is told again, to those who came later too."""
@@ -141,8 +144,8 @@ class EvidenceService:
 
     def inherents(self, state: StateView) -> Sequence[Call]:
         """As in InherentSource; called in a worker thread."""
-        wanted = [each for each in self._pool.pending() if self._views.wants(state, each)]
-        return [report_call(each) for each in wanted[: OFFENCES.reports_max]]
+        wanted = (each for each in self._pool.pending() if self._views.wants(state, each))
+        return [report_call(each) for each in islice(wanted, OFFENCES.reports_max)]
 
     async def shown(self) -> dict[str, Any]:
         """For the RPC: what waits for a block, and the forks that were seen."""
@@ -178,8 +181,8 @@ class EvidenceService:
             early, self._early = self._early, {}
             for evidence, peer in early.items():
                 await self._take(evidence, peer)
-            for evidence in self._pool.pending():
-                if not await self._is_wanted(evidence):
+            for evidence, is_wanted in (await self._look_at(self._pool.pending())).items():
+                if not is_wanted:
                     self._pool.settle(evidence)
                     await self._write(self._store.remove, evidence)
                 elif block.header.height % REPEAT_BLOCKS == 0:
@@ -193,12 +196,23 @@ class EvidenceService:
             _log.error("authority %d of epoch %d is convicted of signing twice", vote.signer, vote.epoch)
             await self._write(self._store.keep, evidence)
             self._tell(evidence, peer)
-        elif verdict is Verdict.EARLY and len(self._early) < EARLY_MAX:
-            self._early[evidence] = peer
+        elif verdict in (Verdict.EARLY, Verdict.FAR):
+            self._put_off(evidence, peer, verdict)
         elif verdict is Verdict.FORGED and peer is not None:
             self._network.penalize(peer, "forged evidence", FORGED_COST)
         elif verdict is Verdict.LATE and peer is None:
             await self._write(self._store.remove, evidence)
+
+    def _put_off(self, evidence: Evidence, peer: PeerId | None, verdict: Verdict) -> None:
+        """Judge a piece later: one of a peer if there is room, one of our own in any case."""
+        if peer is None:
+            own = sum(source is None for source in self._early.values())
+            if own < WAITING_MAX:
+                self._early[evidence] = None
+        elif verdict is Verdict.EARLY and evidence not in self._early:
+            sources = [source for source in self._early.values() if source is not None]
+            if len(sources) < EARLY_MAX and sources.count(peer) < EARLY_PER_PEER_MAX:
+                self._early[evidence] = peer
 
     async def _judge(self, evidence: Evidence) -> Verdict:
         def look(state: StateView) -> tuple[EpochIndex, Historical | None, bool]:
@@ -208,8 +222,12 @@ class EvidenceService:
         epoch, past, wanted = await self._chain.query(look)
         return self._pool.offer(evidence, epoch, past, wanted)
 
-    async def _is_wanted(self, evidence: Evidence) -> bool:
-        return await self._chain.query(lambda state: self._views.wants(state, evidence))
+    async def _look_at(self, pending: Sequence[Evidence]) -> dict[Evidence, bool]:
+        """Whether the finalized chain lacks each piece."""
+        if not pending:
+            return {}
+        wants = self._views.wants
+        return await self._chain.query(lambda state: {each: wants(state, each) for each in pending})
 
     def _tell(self, evidence: Evidence, source: PeerId | None) -> None:
         self._channel.broadcast(EVIDENCE.encode(evidence), where=lambda peer: peer.peer_id != source)

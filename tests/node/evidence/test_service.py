@@ -13,7 +13,7 @@ from trio.testing import wait_all_tasks_blocked
 
 from node.chain import Chain, Plan
 from node.consensus.interface import Fork
-from node.evidence.service import REPEAT_BLOCKS, EvidenceService, views_of
+from node.evidence.service import EARLY_MAX, EARLY_PER_PEER_MAX, REPEAT_BLOCKS, EvidenceService, views_of
 from node.evidence.store import EvidenceStore
 from node.network.channel import Received
 from node.network.identity import PeerId
@@ -117,6 +117,22 @@ def forged(evidence: Evidence) -> Evidence:
     return evidence_of(evidence.first, bad)
 
 
+def made_up(signer: int, epoch: int) -> Evidence:
+    """What nobody signed."""
+    one, other = (
+        Vote(
+            VoteKind.NOTARIZE,
+            EpochIndex(epoch),
+            View(5),
+            bytes([byte]) * 32,
+            AuthorityIndex(signer),
+            Signature(bytes(64)),
+        )
+        for byte in (1, 2)
+    )
+    return evidence_of(one, other)
+
+
 async def test_what_the_engine_found_is_told_kept_and_put_into_a_block(setup: Setup) -> None:
     evidence = double_vote(setup.chain)
     async with setup.running():
@@ -198,6 +214,33 @@ async def test_evidence_of_an_epoch_that_is_not_final_here_waits(chain: Chain, t
         await wait_all_tasks_blocked()
         await setup.advance()
         assert await setup.heard() == ((B, C), evidence)
+
+
+async def test_a_neighbour_takes_no_room_from_what_this_node_found(chain: Chain, tmp_path: Path) -> None:
+    """Before the first block of an epoch its committee is not remembered, so that nothing of it is judged."""
+    setup, evidence = Setup(chain, tmp_path / "evidence"), double_vote(chain)
+    async with setup.running():
+        for signer in range(2 * EARLY_MAX):
+            await setup.hear(EVIDENCE.encode(made_up(signer, epoch=1)))
+            await setup.hear(EVIDENCE.encode(made_up(signer, epoch=1 + signer)), B)
+        await wait_all_tasks_blocked()
+        setup.service.found(evidence)
+        await wait_all_tasks_blocked()
+        await setup.hear(EVIDENCE.encode(double_vote(chain, signer=2)), C)
+        await wait_all_tasks_blocked()
+        await setup.advance()
+        told = [await setup.heard() for _ in range(2)]
+    assert {each for _, each in told} == {evidence, double_vote(chain, signer=2)}
+    assert setup.network.penalties == [(A, "forged evidence")] * EARLY_PER_PEER_MAX
+
+
+async def test_what_is_of_a_far_epoch_is_not_kept(chain: Chain, tmp_path: Path) -> None:
+    setup = Setup(chain, tmp_path / "evidence")
+    async with setup.running():
+        await setup.hear(EVIDENCE.encode(made_up(1, epoch=3)))
+        await wait_all_tasks_blocked()
+    assert setup.network.penalties == []
+    assert setup.service._early == {}
 
 
 async def test_evidence_outlives_the_process(setup: Setup, chain: Chain) -> None:
