@@ -61,8 +61,6 @@ class Watch:
         self._is_clock_even = True
         self._spoken_ms: dict[PublicKey, int] = {}
         """When each member was heard last with a vote that was new."""
-        self._spoken_before_ms: dict[PublicKey, int] = {}
-        """The same as it was when the view was entered: its first timer is set then."""
         self._heard: dict[Place, set[Vote]] = defaultdict(set)
 
     # What happens
@@ -82,8 +80,7 @@ class Watch:
         # Messages that waited for the epoch may have moved it on already.
         first = next((action.view for action in actions if isinstance(action, Timer)), core.view)
         self._check_actions(actions, first)
-        self._epoch = core.epoch
-        self._enter(core.view, now_ms)
+        self._epoch, self._view, self._entered_ms = core.epoch, core.view, now_ms
         for vote in memory.heard:
             if core.epoch.committee.members[vote.signer].key in self._byzantine:
                 self._check_conviction(vote)
@@ -100,11 +97,7 @@ class Watch:
         if isinstance(observed, Received):
             self._hear(observed.message, core, now_ms)
         if core.view != self._view:
-            self._enter(core.view, now_ms)
-
-    def _enter(self, view: View, now_ms: int) -> None:
-        self._view, self._entered_ms = view, now_ms
-        self._spoken_before_ms = dict(self._spoken_ms)
+            self._view, self._entered_ms = core.view, now_ms
 
     # What it wants done
 
@@ -145,7 +138,7 @@ class Watch:
                 raise Violation(Oracle.PATIENCE, text)
             period_ms = core.epoch.settings.period_ms
             is_short = self._is_clock_even and expired_ms < self._entered_ms + period_ms
-            if is_short and self._spoken_before_ms.get(leader, -period_ms) > self._entered_ms - period_ms:
+            if is_short and self._spoken_ms.get(leader, -period_ms) > self._entered_ms - period_ms:
                 text = f"{self._who} gives up early on a leader that spoke lately"
                 raise Violation(Oracle.PATIENCE, text)
 
