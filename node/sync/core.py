@@ -46,6 +46,9 @@ LIAR_REST_S: Final = 600.0
 DOUBTFUL_FAILURES: Final = 2
 """After so many in a row, what a peer claims to have counts no more."""
 
+MOVING_S: Final = 30.0
+"""A chain that had a new block within so long is not behind claims that nobody can show anything of."""
+
 PAUSE_S: Final = 5.0
 """How long to wait when this machine could not prove or import a block."""
 
@@ -199,6 +202,7 @@ class SyncCore:
     _open: dict[PeerId, Ask] = field(default_factory=dict)
     _importing: bool = False
     _span: int = SPAN_FIRST
+    _advanced_at: float | None = None
     _behind_since: float | None = None
     _paused_until: float = 0.0
     _unsettled_since: float | None = None
@@ -210,7 +214,11 @@ class SyncCore:
 
     @property
     def target(self) -> BlockNumber:
-        """The highest block that a peer in good standing says it has, or our own."""
+        """The highest block that a peer in good standing says it has, or our own.
+
+        While the chain moves, only those count that hold its next block: a claim that costs nothing made
+        nodes that have every block think that they have not, and tell nobody of the newest.
+        """
         claims = (peer.height for peer in self._peers.values() if self._is_believed(peer))
         return max(self.height, max(claims, default=self.height))
 
@@ -223,7 +231,11 @@ class SyncCore:
     def is_starved(self) -> bool:
         """Whether peers are ahead, and none of them holds the next block any more."""
         ahead = [peer for peer in self._peers.values() if peer.height > self.height]
-        return bool(ahead) and all(peer.lowest > self.height + 1 for peer in ahead)
+        return bool(ahead) and not self._is_moving and all(peer.lowest > self.height + 1 for peer in ahead)
+
+    @property
+    def _is_moving(self) -> bool:
+        return self._advanced_at is not None and self._now < self._advanced_at + MOVING_S
 
     def handle(self, observed: Observed, now: float) -> list[Action]:
         """The actions that one input calls for."""
@@ -258,6 +270,7 @@ class SyncCore:
     def _advance(self, height: BlockNumber) -> None:
         if height > self.height:
             self.height = height
+            self._advanced_at = self._now
             self._behind_since = None
             self._window.advance(height)
 
@@ -436,4 +449,6 @@ class SyncCore:
         return peer.lowest <= gap.first <= peer.height and self._now >= peer.rests_until
 
     def _is_believed(self, peer: _Peer) -> bool:
+        if self._is_moving and peer.lowest > self.height + 1:
+            return False
         return self._now >= peer.rests_until and peer.failures < DOUBTFUL_FAILURES

@@ -6,6 +6,7 @@ from node.sync.core import (
     DOUBTFUL_FAILURES,
     IMPORT_BLOCKS,
     LIAR_REST_S,
+    MOVING_S,
     PATIENCE_S,
     PAUSE_S,
     QUESTIONS_MAX,
@@ -259,6 +260,19 @@ def test_a_peer_that_holds_old_blocks_no_more_is_not_asked_for_them_and_not_blam
     assert (core.is_starved, core.target) == (False, 40)
     assert core.handle(Advanced(BlockNumber(19)), 1000) == []
     assert core.handle(Failed(B, lied=False), 1000) == [ask(A, 20, 40)]
+
+
+def test_a_chain_that_moves_is_not_behind_what_cannot_be_fetched() -> None:
+    """A peer may claim any height, and that it holds nothing of what would prove it."""
+    core, far = core_at(5), 1 << 60
+    [asked] = core.handle(peers(a=5, b=far), 0)
+    assert asked == ask(B, 6, 5 + SPAN_FIRST)
+    core.handle(answered(B, holds_from=far), 1)
+    assert (core.is_starved, core.is_syncing) == (True, True)
+    core.handle(Advanced(BlockNumber(6)), 2)
+    assert (core.is_starved, core.is_syncing, core.target) == (False, False, 6)
+    core.handle(peers(a=6, b=far), 2 + MOVING_S)
+    assert (core.is_starved, core.is_syncing) == (True, True)
 
 
 def test_who_holds_up_everything_gets_a_rival() -> None:
