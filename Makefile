@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz bench lock clean
+.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -61,6 +61,9 @@ chaos-long: setup ## break real networks in every way that is known: a quarter o
 
 fuzz: setup ## send every decoder hostile bytes for SECONDS=n; what does harm is kept in tests/fuzz/cases
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
+
+guide: setup ## run every command of the operator's guide, in two minutes
+	$(BIN)/python -m tests.docs.run_guide
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run

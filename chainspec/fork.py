@@ -39,8 +39,6 @@ class Successor:
     fork_id: str
     boot_nodes: Sequence[str]
     validators: Sequence[Validator]
-    genesis_ms: int
-    """The time of block 0, if the old chain has not got further."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,13 +61,14 @@ def fork_chain(
 ) -> Forked:
     """The chain that goes on from the state `entries` after the block `header` of the chain `old`.
 
+    A pure function of these: whoever has the same block gets the same chain.
+
     Raises SpecError or ForkRefused if there can be none like that.
     """
     runtime, state = Runtime(), DictState(entries)
-    now_ms = runtime.query(state, "timestamp.now_ms")
-    draft = _spec(old, header, successor, TimestampMs(max(now_ms, successor.genesis_ms)))
+    draft = _spec(old, header, successor, runtime.query(state, "timestamp.now_ms"))
     cancelled, issuance = len(runtime.open_jobs(state)), runtime.query(state, "balances.issuance")
-    config = ForkConfig(identity_of(draft), draft.genesis_ms, validators_of(draft))
+    config = ForkConfig(identity_of(draft), validators_of(draft))
     state.apply(runtime.fork(state, config))
     runtime.check_state(state)
     assert runtime.query(state, "balances.issuance") == issuance

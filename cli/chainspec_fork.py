@@ -1,6 +1,5 @@
 """`consil chainspec fork`: a new chain that goes on from the state of one that has stopped."""
 
-import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -68,7 +67,6 @@ def fork(
         fork_id=fork_id or id_,
         boot_nodes=boot_node or [],
         validators=[validator_of(text, store) for text in validator],
-        genesis_ms=time.time_ns() // 1_000_000,
     )
     directory = base_path.expanduser().absolute() / "chains" / old.id
     with progress(f"reading {directory}", silent=as_json) as shown:

@@ -21,9 +21,6 @@ class ForkConfig(Record, frozen=True):
     """What differs from the chain whose state it is."""
 
     system: system.Genesis
-    timestamp_ms: TimestampMs
-    """Of block 0; time never goes back on a chain."""
-
     validators: Annotated[tuple[Validator, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
     """Of epoch 1, in the place of those that there were; checked by `chainspec`."""
 
@@ -35,19 +32,14 @@ class ForkRefused(ValueError):
 def fork_changes(state: StateView, config: ForkConfig, host: HostFunctions) -> Changes:
     """What makes `state`, between two blocks of another chain, a block 0. Raises ForkRefused.
 
-    Everybody keeps what he owns. What counts heights, epochs or nonces begins again; open jobs end without a
-    quorum, because nobody is left to answer for their panels, and are refunded. Records of what happened keep
-    the heights and epochs of the chain on which it did.
+    Everybody keeps what he owns, and the clock stands where it stood. What counts heights, epochs or nonces
+    begins again; open jobs end without a quorum, because nobody is left to answer for their panels, and are
+    refunded. Records of what happened keep the heights and epochs of the chain on which it did.
     """
     overlay = Overlay(state)
     height = system.System.number.bind(overlay).get()
-    block = BlockContext(EpochIndex(0), height, GENESIS_PARENT, config.timestamp_ms, PublicKey(bytes(32)))
+    block = BlockContext(EpochIndex(0), height, GENESIS_PARENT, TimestampMs(0), PublicKey(bytes(32)))
     pallets = Pallets(Context(overlay, block, host))
-    now_ms = pallets.timestamp.now.get()
-    if config.timestamp_ms < now_ms:
-        raise ForkRefused(
-            f"block 0 would be of {config.timestamp_ms} ms, before the newest block ({now_ms} ms)"
-        )
     if len(config.validators) > pallets.session.seats_max():
         raise ForkRefused(f"this chain has {pallets.session.seats_max()} validator at most")
     pallets.jobs.cancel_all()
@@ -57,6 +49,5 @@ def fork_changes(state: StateView, config: ForkConfig, host: HostFunctions) -> C
     except KeyInUse:
         raise ForkRefused("a session key is registered to another account: make another one") from None
     pallets.validators.build_genesis(tuple(Candidate(one.account, one.stake) for one in config.validators))
-    pallets.timestamp.build_genesis(config.timestamp_ms)
     pallets.system.restart(config.system)
     return overlay.changes()
