@@ -312,8 +312,8 @@ def _fields() -> list[Target]:
 
 
 def _text(reader: Callable[[str], object]) -> Callable[[bytes], None]:
-    """A reader of text, which gets any characters."""
-    return lambda data: (reader(data.decode("utf-8", "surrogateescape")), None)[1]
+    """A reader of text; what is no UTF-8 was refused before."""
+    return lambda data: (reader(data.decode("utf-8", "replace")), None)[1]
 
 
 def _texts() -> list[Target]:
