@@ -6,6 +6,7 @@ name that an attacker resolves to loopback.
 """
 
 import ipaddress
+import logging
 import socket
 from collections.abc import Sequence
 from contextlib import aclosing
@@ -24,6 +25,8 @@ from starlette.routing import BaseRoute, Route
 
 from node.rpc.dispatch import Dispatcher
 
+LOGGER: Final = logging.getLogger(__name__)
+
 REQUEST_BYTES_MAX: Final = 2 * 1024 * 1024
 """Longest JSON request: the largest extrinsic in hexadecimal, in a batch."""
 
@@ -39,6 +42,9 @@ WRITE_TIMEOUT_S: Final = 10.0
 WRITE_BYTES: Final = 256 * 1024
 CONNECTIONS_MAX: Final = 256
 """Connections at one time; further ones are closed at once. Headers must come within five seconds."""
+
+GONE_S: Final = 5.0
+"""How long something is still done for a client that is gone."""
 
 _GRACE_S: Final = 0.5
 
@@ -93,9 +99,15 @@ class HttpServer:
         try:
             application = ASGIWrapper(self._application)  # type: ignore[arg-type]  # hypercorn's own ASGI alias
             state = ConnectionState({})
-            # Typed for TLS, but it asks of a stream only what _Connection has.
-            await TCPServer(application, config, self._context, state, connection)  # type: ignore[arg-type]
+            async with trio.open_nursery() as nursery:
+                nursery.start_soon(connection.outlast, nursery.cancel_scope)
+                # Typed for TLS, but it asks of a stream only what _Connection has.
+                await TCPServer(application, config, self._context, state, connection)  # type: ignore[arg-type]
+                nursery.cancel_scope.cancel()
+        except Exception as error:  # noqa: BLE001 - the boundary: Hypercorn raises on some of what clients send
+            LOGGER.debug("a connection was given up: %r", error)
         finally:
+            connection.close_now()
             self._connections.discard(connection)
             if not self._connections and self._context.terminated.is_set():
                 self._emptied.set()
@@ -115,9 +127,26 @@ class _Connection:
     def __init__(self, stream: trio.SocketStream) -> None:
         self._stream = stream
         self.socket = stream.socket
+        self._ended = trio.Event()
+        """Set when nothing more comes from the client."""
 
     async def receive_some(self, max_bytes: int | None = None) -> bytes | bytearray:
-        return await self._stream.receive_some(max_bytes)
+        data: bytes | bytearray = b""
+        try:
+            data = await self._stream.receive_some(max_bytes)
+        finally:
+            if not data:
+                self._ended.set()
+        return data
+
+    async def outlast(self, scope: trio.CancelScope) -> None:
+        """Cancel what still works for a client that is gone, a moment later.
+
+        Hypercorn waits for ever for the stream of an HTTP/2 client that has left.
+        """
+        await self._ended.wait()
+        await trio.sleep(GONE_S)
+        scope.cancel()
 
     async def send_all(self, data: bytes) -> None:
         for start in range(0, len(data), WRITE_BYTES):

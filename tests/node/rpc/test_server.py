@@ -1,4 +1,6 @@
 import json
+import socket
+import struct
 from collections.abc import AsyncIterator
 from typing import Annotated, Any
 
@@ -117,6 +119,67 @@ async def test_an_oversized_request_is_refused_and_the_server_lives_on(client: h
     response = await client.post("/", content=body, headers={"content-type": "application/json"})
     assert response.status_code == 413
     assert (await client.post("/", json=request("add", [1]))).status_code == 200
+
+
+WEBSOCKET = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 9\r\n\r\n"
+)
+H2C = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n"
+    b"Connection: Upgrade, HTTP2-Settings\r\n\r\n"
+)
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        WEBSOCKET,
+        H2C,
+        b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
+        + bytes.fromhex("000000040000000000" + "00000408000000000300000064"),
+        b"POST / HTTP/1.1\r\nHost: [::\r\nTransfer-Encoding: chunked\r\n\r\nZZ\r\n",
+        b"\xff" * 300,
+    ],
+)
+async def test_nothing_that_a_client_sends_ends_the_server_or_stays(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch, sent: bytes
+) -> None:
+    monkeypatch.setattr("node.rpc.server.GONE_S", 0.05)
+    server = HttpServer([rpc_route(DISPATCHER)], 0, "--rpc-port")
+    nursery.start_soon(server.run)
+    for is_reset in (False, True) * 10:
+        stream = await trio.open_tcp_stream("127.0.0.1", server.port)
+        await stream.send_all(sent)
+        if is_reset:
+            stream.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        await stream.aclose()
+    with trio.fail_after(10):
+        while server._connections:  # noqa: ASYNC110 - no event says when a connection is forgotten
+            await trio.sleep(0.01)
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+        assert (await http.post("/", json=request("add", [1, 2]))).json()["result"] == 3
+    nursery.cancel_scope.cancel()
+
+
+async def test_what_hypercorn_raises_costs_one_connection(
+    nursery: trio.Nursery, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does where a client resets a connection whose upgrade is being refused."""
+    server = HttpServer([rpc_route(DISPATCHER)], 0, "--rpc-port")
+    nursery.start_soon(server.run)
+
+    async def raises(*_: object) -> None:
+        raise LookupError("a bug of somebody else")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("node.rpc.server.TCPServer.run", raises)
+        async with await trio.open_tcp_stream("127.0.0.1", server.port) as stream:
+            with trio.fail_after(10):
+                assert await stream.receive_some() == b""
+    async with httpx.AsyncClient(base_url=f"http://127.0.0.1:{server.port}") as http:
+        assert (await http.post("/", json=request("add", [1, 2]))).json()["result"] == 3
+    nursery.cancel_scope.cancel()
 
 
 async def test_a_busy_port_is_named() -> None:
