@@ -1,8 +1,7 @@
 """Stands in for `consil node run`: answers a few questions, and finalizes a block whenever it is asked.
 
 Files in its base path change what it does: `refuse` its start, `end` at the next question, `brief` life,
-`fork` other blocks from then on, `stall` no new block, `votes` a JSON list of votes that it has seen,
-`banned` the peer id of one that it has banned.
+`fork` other blocks from then on, `stall` no new block, `votes` a JSON list of votes that it has seen.
 """
 
 import json
@@ -51,11 +50,7 @@ def answer(method: str, params: list[Any]) -> Any:
         case "consensus_votes":
             return votes_from(*params)
         case "system_consensus":
-            return {"isVoting": True, "finalityMs": [10, 20, 90]}
-        case "system_bannedPeers":
-            return (
-                [{"who": (base_path / "banned").read_text(), "secondsLeft": 1}] if is_told("banned") else []
-            )
+            return {"isVoting": True}
         case "system_health":
             return {"peers": sys.argv.count("--bootnode")}
         case _:

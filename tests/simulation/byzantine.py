@@ -102,10 +102,14 @@ class Equivocator(Byzantine):
 
     def _twin(self, message: Propose) -> Propose | None:
         """Another proposal for the same view: as good as the first, or wrong in one way."""
+        faults = ("none", "none", "parent", "state", "time", "author")
+        return self._spoilt(message, self._chance.choice(faults))
+
+    def _spoilt(self, message: Propose, fault: str) -> Propose | None:
+        """Another proposal for the same view, with a fault."""
         header = message.block.header
         parents = [*self._executed.headers(), self.database.tip]
         parent = next((known for known in parents if block_hash(known) == header.parent), None)
-        fault = self._chance.choice(("none", "none", "parent", "state", "time", "author"))
         if fault == "parent" or parent is None:
             parent = self._chance.choice(parents)
         request = Build(message.epoch, message.view, parent, header.timestamp_ms, is_empty=True)

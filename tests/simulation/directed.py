@@ -1,15 +1,17 @@
 """Byzantine nodes that each try one thing, at every occasion: for scenarios written by hand."""
 
+from itertools import cycle
 from typing import Any
 
 from msgspec.structs import replace
 
 from node.consensus.interface import Action, Build, Input, Peer
-from node.consensus.messages import Cast, Message, Propose
+from node.consensus.messages import Bundle, Cast, Message, Propose
 from primitives.block import Header, block_hash
+from primitives.certificate import certificate_of
 from primitives.types import AuthorityIndex, TimestampMs, View
-from primitives.vote import VoteKind
-from tests.simulation.byzantine import Byzantine
+from primitives.vote import NO_BLOCK, Vote, VoteKind
+from tests.simulation.byzantine import Byzantine, Equivocator
 
 
 class Impostor(Byzantine):
@@ -95,3 +97,58 @@ class Withholder(Byzantine):
         is_final = isinstance(message, Cast) and message.vote.kind == VoteKind.FINALIZE
         if not is_final and not isinstance(message, Propose):
             self._send(to, message)
+
+
+class Overclaimer(Byzantine):
+    """Takes its own vote for a certificate: beside every vote, and in its proposals."""
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        vote = self._sign(VoteKind.NULLIFY, self._epochs.core.view, NO_BLOCK)
+        thin = (certificate_of([vote]),) if vote else ()
+        if isinstance(message, Propose):
+            message = replace(message, certs=thin)
+        elif isinstance(message, Cast):
+            self._send(to, Bundle(message.epoch, (*thin, certificate_of([message.vote]))))
+        self._send(to, message)
+
+
+class Relabeller(Byzantine):
+    """Tells everybody else of each NOTARIZE as if it were a FINALIZE, before its signer is heard."""
+
+    is_fast = True
+
+    def deliver(self, sender: Peer, message: Message) -> None:
+        """Speak before listening."""
+        if isinstance(message, Cast | Propose) and message.vote.epoch == self._epoch.index:
+            self._relabel(message.vote)
+        super().deliver(sender, message)
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        if isinstance(message, Cast | Propose) and message.vote.kind == VoteKind.NOTARIZE:
+            vote = self._sign(VoteKind.FINALIZE, message.vote.view, message.vote.block)
+            assert vote is not None
+            self._send(to, Cast(vote))
+        self._send(to, message)
+
+    def _relabel(self, vote: Vote) -> None:
+        if vote.kind == VoteKind.NOTARIZE:
+            for index in range(len(self._epoch.committee.members)):
+                if index != vote.signer:
+                    peer = self._epoch.peer(AuthorityIndex(index))
+                    self._send(peer, Cast(replace(vote, kind=VoteKind.FINALIZE)))
+
+
+class DoubleProposer(Equivocator):
+    """Sends everybody a second proposal before its true one: by turns a good one, and one of each sort that
+    is not."""
+
+    def __init__(self, *arguments: Any) -> None:
+        super().__init__(*arguments)
+        self._faults = cycle(("none", "author", "time", "state"))
+
+    def _say(self, to: Peer | None, message: Message) -> None:
+        if isinstance(message, Propose):
+            second = self._spoilt(message, next(self._faults))
+            if second is not None:
+                self._send(to, second)
+        self._send(to, message)

@@ -10,7 +10,15 @@ from tests.simulation.byzantine import (
     Silent,
     Twin,
 )
-from tests.simulation.directed import Bypasser, Impostor, Orphaner, Withholder
+from tests.simulation.directed import (
+    Bypasser,
+    DoubleProposer,
+    Impostor,
+    Orphaner,
+    Overclaimer,
+    Relabeller,
+    Withholder,
+)
 from tests.simulation.forger import Forger
 from tests.simulation.scenario import TWIN_KIND
 
@@ -31,5 +39,8 @@ DIRECTED_KINDS: dict[str, type[Byzantine]] = {
     "orphaner": Orphaner,
     "bypasser": Bypasser,
     "withholder": Withholder,
+    "overclaimer": Overclaimer,
+    "relabeller": Relabeller,
+    "double proposer": DoubleProposer,
 }
 """What only scenarios written by hand use: each tries one thing at every occasion."""

@@ -305,8 +305,9 @@ class Validator:
         self._world.note(self.name, verb, item.kind.name, f"{item.epoch}/{item.view}", item.block.hex()[:6])
         if isinstance(item, Vote):
             name = BlockHash(item.block)
-            is_here = self.database.is_kept(name) or self.database.is_final(name)  # sync may be faster
-            is_known = is_here and name in self._once_executed
+            is_here = self.database.is_kept(name) or self.database.is_final(name)
+            # While the vote waits for the disk, sync may drop what it passes by.
+            is_known = (is_here or self._is_overtaken()) and name in self._once_executed
             self._judge.on_vote(self, item, is_known=is_known)
         else:
             self._judge.on_certificate(item)

@@ -70,7 +70,7 @@ def blocks_not_served(real: Real, epochs: Epochs, received: Received) -> list[Ac
     return [action for action in real(epochs, received) if not isinstance(action, Serve)]
 
 
-@plant.liveness("takes answers and alarms of the old engine for the new one's", (Epochs, "handle"))
+@plant.safety("takes answers and alarms of the old engine for the new one's", (Epochs, "handle"))
 def old_alarms_heard(real: Real, epochs: Epochs, observed: Any) -> list[Action]:
     if isinstance(observed, Received):
         return list(real(epochs, observed))

@@ -43,19 +43,20 @@ MUTANTS: Final = {name: mutant for family in FAMILIES for name, mutant in family
 """All of them, by name."""
 
 SURVIVORS: Final[dict[str, str]] = {
-    "epoch_unsigned": ("no schedule can tell: the anchor, which is signed as well, belongs to one epoch"),
-    "buffer_dropped": ("costs time only: what was dropped is sent again when the timer expires"),
-    "old_alarms_heard": (
-        "an alarm is replaced by the new engine's, and no answer names what that one waits for"
+    "epoch_unsigned": (
+        "equivalent, and not counted: the anchor, which is signed as well, is the hash of the last block of "
+        "the epoch before, so that messages that differ in the epoch differ in the anchor too. Without both "
+        "it is `epoch_and_anchor_unsigned`"
     ),
-    "silence_not_carried": ("costs time only: a dead leader is waited for once more in each epoch"),
-    "listens_every_epoch": ("costs time only: each epoch begins with one expiry"),
-    "proposals_without_proof": ("costs a round trip only: who lacks the proof asks for it"),
-    "ancestors_refused": ("costs time only: each ancestor is asked for by its own hash"),
-    "ahead_dropped": ("costs time only: what was dropped is sent again"),
-    "overtaken_ignored": ("others tell a laggard what ended its epoch when it asks for certificates"),
-    "one_question_for_all": ("costs time only: the next expiry asks again"),
-    "notarized_judged_by_clock": ("costs time only: the clock of a slow node arrives"),
+    "ahead_dropped": (
+        "costs little time: certificates lead a node on, which travel with every proposal and to every new "
+        "leader, and votes come again with the timer"
+    ),
+    "overtaken_ignored": (
+        "costs less than a period: every engine asks when it starts and at every expiry, and others tell it "
+        "then what ended its epoch"
+    ),
+    "one_question_for_all": "costs less than a period: the next expiry asks again, whatever was asked before",
 }
 """Mutants that no oracle notices, and why."""
 
