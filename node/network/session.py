@@ -46,19 +46,23 @@ class Session:
             await self._muxer.run()
         except BROKEN as error:
             ended = f"connection lost: {error}"
-        if self.reason == hello.Refusal.STOPPING:
-            self.reason = ended
+        self._note(ended)
 
     def close(self, reason: str) -> None:
         """End the connection now."""
-        self.reason = reason
+        self._note(reason)
         self._muxer.shutdown()
 
     def leave(self, reason: str) -> None:
         """Tell the peer goodbye with `reason`, then close."""
-        self.reason = reason
+        self._note(reason)
         self.leaving = True
         self.nudge()
+
+    def _note(self, reason: str) -> None:
+        """Keep the first reason: whatever else fails on the connection follows from it."""
+        if self.reason == hello.Refusal.STOPPING:
+            self.reason = reason
 
     def nudge(self) -> None:
         """There is news for the peer, before the next heartbeat."""

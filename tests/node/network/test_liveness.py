@@ -87,3 +87,12 @@ async def test_a_connected_peer_that_says_nothing_is_dropped(nursery: trio.Nurse
             assert isinstance(await events.receive(), PeerConnected)
             assert await events.receive() == PeerDisconnected(peer_id_of(seed(2)), Refusal.SILENT)
     nursery.cancel_scope.cancel()
+
+
+async def test_the_first_reason_of_an_end_stays(nursery: trio.Nursery) -> None:
+    network = await start(nursery, config(1))
+    async with raw_peer(network.listening, 2) as peer:
+        peer.session.leave("banned: bad vote")
+        peer.session.close("hello stream closed")
+        assert peer.session.reason == "banned: bad vote"
+    nursery.cancel_scope.cancel()
