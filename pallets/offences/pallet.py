@@ -10,6 +10,7 @@ looks at the signatures (`primitives.offence.verify_evidence` with the view `ses
 `runtime.offences.report_call` into its blocks. `reports_max` is how many a block takes.
 """
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from frame.call import inherent, view
@@ -143,9 +144,8 @@ class Offences(Pallet):
 
     def on_new_epoch(self, epoch: EpochIndex, validators: tuple[Validator, ...]) -> None:
         """Forget who was charged in the epochs of which no evidence is taken any more."""
-        for charged, charge in [entry for entry, _ in self.charges.items()]:
-            if self._needs.history.historical(charged) is None:
-                self.charges.remove(charged, charge)
+        for charged, charge in list(self._forgotten()):
+            self.charges.remove(charged, charge)
 
     def restart(self) -> None:
         """Forget who was charged in which epoch, because epochs are counted anew; the records stay."""
@@ -163,6 +163,16 @@ class Offences(Pallet):
                 vote = record.evidence.first
                 assert (vote.epoch, vote.signer, record.kind) == (epoch, charge.signer, charge.kind)
         assert all(kind_of_offence(record.evidence) is record.kind for record in records.values())
+
+    def _forgotten(self) -> Iterator[tuple[EpochIndex, Charge]]:
+        """The charges of epochs that `history` no longer has. Epochs ascend, so that the first of those that
+        it has ends the search: there may be thousands of charges, and a committee is long."""
+        gone: EpochIndex | None = None
+        for charged, charge in (entry for entry, _ in self.charges.items()):
+            if charged != gone and self._needs.history.historical(charged) is not None:
+                return
+            gone = charged
+            yield charged, charge
 
     def _is_charged(self, evidence: Evidence, kind: OffenceKind) -> bool:
         vote = evidence.first

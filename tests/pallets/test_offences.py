@@ -7,9 +7,11 @@ from msgspec.structs import replace
 
 from frame.error import DispatchError
 from frame.origin import BadOrigin, Nobody, Root, Signed
+from frame.validators import Historical
 from pallets.offences.pallet import (
     AlreadyReported,
     BadSignature,
+    Needs,
     NoOffence,
     TooManyReports,
     UnknownEpoch,
@@ -205,6 +207,26 @@ def test_charges_go_with_their_epoch_and_records_stay(world: Attested) -> None:
     assert list(offences.charges.items()) == []
     assert offences.records.find(0) is not None
     world.check_state()
+
+
+def test_forgetting_looks_at_one_committee_however_many_are_charged(world: Attested) -> None:
+    looked: list[EpochIndex] = []
+
+    class Looking:
+        def historical(self, epoch: EpochIndex) -> Historical | None:
+            looked.append(epoch)
+            return world.pallets.session.historical(epoch)
+
+    for seat in range(3):
+        report(world, double_vote(seat=seat))
+    offences = world.pallets.offences
+    offences._needs = Needs(history=Looking())
+    offences.on_new_epoch(EpochIndex(3), world.pallets.session.acting())
+    assert looked == [EpochIndex(2)]
+    world.pallets.session.history.remove(EpochIndex(2))
+    offences.on_new_epoch(EpochIndex(4), world.pallets.session.acting())
+    assert looked == [EpochIndex(2)] * 2
+    assert list(offences.charges.items()) == []
 
 
 def test_an_offender_who_left_is_still_convicted(world: Attested) -> None:
