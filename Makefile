@@ -50,7 +50,7 @@ demo: setup ## four validators, one exact model, one answer that a light client 
 sim: setup ## simulate consensus: SEEDS=n runs from seed FROM=s in JOBS=j processes
 	$(BIN)/python -m tests.simulation.run --seeds $(SEEDS) --from $(FROM) --jobs $(JOBS)
 
-mutants: setup ## plant bugs in the consensus engine and see which oracle notices each: a quarter of an hour
+mutants: setup ## plant bugs in the consensus engine and see which oracle notices each: twenty minutes
 	$(BIN)/python -m tests.simulation.mutants
 
 chaos: setup ## break real networks in four ways, as CI does: a minute and a half

@@ -27,7 +27,7 @@ def make_chain(
     directory: Path, file: Path, validators: Sequence[str], full_nodes: Sequence[str], pace: str = "local"
 ) -> dict[str, str]:
     """Write the specification to `file`, and keys under `directory`/NAME; returns name to peer id."""
-    users = {name: _account(name) for name in (*DEVELOPMENT_NAMES, *validators, *full_nodes)}
+    users = {name: account_of_node(name) for name in (*DEVELOPMENT_NAMES, *validators, *full_nodes)}
     peer_ids: dict[str, str] = {}
     seats: list[Validator] = []
     for name in [*validators, *full_nodes]:
@@ -50,6 +50,6 @@ def make_chain(
     return peer_ids
 
 
-def _account(name: str) -> AccountId:
-    """That of a secret which everybody knows."""
+def account_of_node(name: str) -> AccountId:
+    """The account of a node or person: that of a secret which everybody knows."""
     return AccountId(SigningKey(seed_from_uri(f"//{name}")).public_key)

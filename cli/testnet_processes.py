@@ -230,6 +230,10 @@ class Testnet:
         """A client of the node; the caller closes it."""
         return RpcClient(self.plan(name).rpc_url)
 
+    def rss_bytes(self, name: str) -> int:
+        """Memory that a node takes up, its worker left out. Raises TestnetError if it does not run."""
+        return int(self._running(name).memory_info().rss)
+
     def log_file(self, name: str) -> Path:
         """Where the node's output goes."""
         return self.directory / f"{self.plan(name).name}.log"

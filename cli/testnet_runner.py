@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from operator import eq, ge, gt, le, lt
+from statistics import median
 from typing import Any, Final
 
 from msgspec import to_builtins
@@ -14,6 +15,7 @@ from chainspec.presets import DEVELOPMENT_NAMES
 from cli import testnet_disk as disk
 from cli import testnet_scenario as step
 from cli.testnet_faults import NetworkFaults
+from cli.testnet_genesis import account_of_node
 from cli.testnet_load import Load
 from cli.testnet_plan import TestnetError
 from cli.testnet_processes import Testnet
@@ -99,6 +101,10 @@ class Runner:
             step.Metric: self._see_metric,
             step.Voting: self._see_voting,
             step.EventSeen: self._see_event,
+            step.Banned: self._see_ban,
+            step.Convicted: self._see_conviction,
+            step.MemoryBelow: self._see_memory,
+            step.FinalityWithin: self._see_finality,
             step.TransfersFinal: self._see_transfers_final,
             step.SameChain: lambda _: self._see_same_chain(),
             step.NoDoubleVotes: lambda _: self._see_double_votes(()),
@@ -328,6 +334,38 @@ class Runner:
 
         self._until(f"an event {event.name}", seen, event.timeout_s)
         return f"in block {height}"
+
+    def _see_ban(self, ban: step.Banned) -> str:
+        peer, others = self._network.plan(ban.node).peer_id, self._others(ban.node, ban.by)
+        what = f"{', '.join(others)} ban {ban.node}"
+        self._until(what, lambda: all(peer in self._watcher.banned(name) for name in others), ban.timeout_s)
+        return what
+
+    def _see_conviction(self, found: step.Convicted) -> str:
+        account, others = account_of_node(found.node), self._others(found.node, found.by)
+        what = f"{', '.join(others)} prove an offence of {found.node}"
+        self._until(
+            what, lambda: all(account in self._watcher.offenders(name) for name in others), found.timeout_s
+        )
+        return what
+
+    def _others(self, node: str, chosen: Nodes) -> Nodes:
+        return chosen or tuple(name for name in self._alive() if name != node)
+
+    def _see_memory(self, memory: step.MemoryBelow) -> str:
+        rss_mib = {name: self._network.rss_bytes(name) >> 20 for name in memory.nodes or self._alive()}
+        told = ", ".join(f"{name} {mib} MiB" for name, mib in rss_mib.items())
+        if max(rss_mib.values()) >= memory.below_mib:
+            raise TestnetError(f"more memory than {memory.below_mib} MiB: {told}")
+        return told
+
+    def _see_finality(self, finality: step.FinalityWithin) -> str:
+        times_ms = {name: self._watcher.finality_ms(name) for name in finality.nodes or self._alive()}
+        p50_ms = {name: round(median(times)) for name, times in times_ms.items() if times}
+        told = ", ".join(f"{name} {ms} ms" for name, ms in p50_ms.items()) or "nothing was proposed"
+        if not p50_ms or max(p50_ms.values()) > finality.p50_ms:
+            raise TestnetError(f"half of the blocks took more than {finality.p50_ms} ms: {told}")
+        return told
 
     def _see_transfers_final(self, final: step.TransfersFinal) -> str:
         sent = [*self._sent, *(self._load.sent if self._load else ())]

@@ -203,6 +203,36 @@ class EventSeen(Look, frozen=True, tag="event"):
     name: str
 
 
+class Banned(Look, frozen=True, tag="banned"):
+    """Until others have banned a node."""
+
+    node: str
+    by: Nodes = ()
+    """None: all others."""
+
+
+class Convicted(Look, frozen=True, tag="convicted"):
+    """Until a node has an offence on record, as others prove it to a light client."""
+
+    node: str
+    by: Nodes = ()
+    """None: all others."""
+
+
+class MemoryBelow(_Step, frozen=True, tag="memory"):
+    """Nodes take up less memory than that now."""
+
+    below_mib: Annotated[int, Meta(ge=1)]
+    nodes: Nodes = ()
+
+
+class FinalityWithin(_Step, frozen=True, tag="finality"):
+    """Half of a node's last proposals were final within that time."""
+
+    p50_ms: Annotated[int, Meta(ge=1)]
+    nodes: Nodes = ()
+
+
 class TransfersFinal(Look, frozen=True, tag="transfers-final"):
     """Until every transfer that a node took is final."""
 
@@ -240,6 +270,10 @@ Plain = (
     | Metric
     | Voting
     | EventSeen
+    | Banned
+    | Convicted
+    | MemoryBelow
+    | FinalityWithin
     | TransfersFinal
     | SameChain
     | NoDoubleVotes
@@ -371,7 +405,7 @@ def _replaced(value: Any, node: str) -> Any:
 
 def _names_in(step: Plain) -> list[str]:
     """Every node that a step names."""
-    names: list[str] = [*getattr(step, "nodes", ()), *getattr(step, "without", ())]
+    names: list[str] = [*getattr(step, "nodes", ()), *getattr(step, "without", ()), *getattr(step, "by", ())]
     names += getattr(step, "between", None) or ()
     names += [name for group in getattr(step, "groups", ()) for name in group]
     single = (getattr(step, attribute, None) for attribute in ("node", "source", "target"))

@@ -9,15 +9,19 @@ from msgspec.structs import replace
 
 from chainspec.genesis import GenesisBlock, genesis_block
 from chainspec.spec import parse_spec
+from cli.errors import UserError
+from cli.offences import SHOWN_MAX, prove_offences
 from cli.testnet_plan import TestnetError
 from cli.testnet_processes import Testnet
 from cli.testnet_votes import double_votes
 from node.consensus.leaders import leader_schedule
+from node.light.client import new_client
 from node.rpc.client import ClientError, RpcClient
 from primitives.block import block_hash
 from primitives.certificate import verify_vote
 from primitives.committee import Committee
-from primitives.types import BlockHash, EpochIndex
+from primitives.finality import BadProof
+from primitives.types import AccountId, BlockHash, EpochIndex
 from primitives.vote import VOTE, Vote
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -58,11 +62,7 @@ class Watcher:
 
     def ask(self, name: str, method: str, *params: Any) -> Any:
         """Raises ClientError."""
-        client = self._clients.get(name)
-        if client is None:
-            url = self._network.plan(name).rpc_url
-            client = self._clients[name] = RpcClient(url, timeout_s=ANSWER_TIMEOUT_S)
-        return client.call(method, *params)
+        return self._client(name).call(method, *params)
 
     def height(self, name: str) -> int | None:
         """The finalized height of a node; None if it does not answer."""
@@ -82,6 +82,34 @@ class Watcher:
             return bool(self.ask(name, "system_consensus")["isVoting"])
         except ClientError:
             return None
+
+    def banned(self, name: str) -> frozenset[str]:
+        """Peer ids and networks that a node has banned; none if it does not answer."""
+        try:
+            return frozenset(ban["who"] for ban in self.ask(name, "system_bannedPeers"))
+        except ClientError:
+            return frozenset()
+
+    def finality_ms(self, name: str) -> list[float]:
+        """From each of the last proposals of a node to its finality there; none if it does not answer."""
+        try:
+            return list(self.ask(name, "system_consensus")["finalityMs"])
+        except ClientError:
+            return []
+
+    def offenders(self, name: str) -> frozenset[AccountId]:
+        """Accounts with an offence on record, as a node proves them to a light client.
+
+        None if it does not answer. Raises Contradiction for a wrong proof.
+        """
+        client = new_client(self._client(name), self.genesis.header, self.genesis.committee)
+        try:
+            offences, _ = prove_offences(client, SHOWN_MAX)
+        except ClientError:
+            return frozenset()
+        except (BadProof, UserError) as error:
+            raise Contradiction(f"{name} proves no offences: {error}") from None
+        return frozenset(one.record.offender for one in offences)
 
     def metrics(self, name: str) -> Mapping[str, float]:
         """Every metric of a node, by its name and labels; none if it does not answer."""
@@ -161,7 +189,7 @@ class Watcher:
                 known, teller = self._blocks.setdefault(number, (found, name))
                 if known != found:
                     raise Contradiction(f"block {number} is {known} at {teller} and {found} at {name}")
-                agreed = number if teller != name else agreed
+                agreed = max(agreed, number if teller != name else 0)
                 self._next_height[name] = number + 1
         return agreed
 
@@ -169,6 +197,13 @@ class Watcher:
     def genesis(self) -> GenesisBlock:
         """Block 0, from the chain specification."""
         return genesis_block(parse_spec((self._network.directory / "chain.json").read_bytes()))
+
+    def _client(self, name: str) -> RpcClient:
+        client = self._clients.get(name)
+        if client is None:
+            url = self._network.plan(name).rpc_url
+            client = self._clients[name] = RpcClient(url, timeout_s=ANSWER_TIMEOUT_S)
+        return client
 
     def _committee(self, epoch: EpochIndex) -> Committee:
         return replace(self.genesis.committee, epoch=epoch)

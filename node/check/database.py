@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Final
 
 from node.check.blocks import check_blocks, check_journal, check_meta
+from node.check.holds import check_holds, check_joined
 from node.check.report import RESYNC, Report
 from node.check.state import check_checkpoint, check_state, check_undo
 from node.db.database import CHECKPOINT_FILE
@@ -37,6 +38,8 @@ def check_database(path: Path, genesis: BlockHash, report: Report) -> None:
             check_journal(snapshot, report)
             tree = check_state(snapshot, head, report)
             check_undo(snapshot, head, tree, report)
+            check_joined(snapshot, head, report)
+            check_holds(snapshot, head, tree, report)
         check_checkpoint(path / CHECKPOINT_FILE, head, tree, report)
     except DatabaseError as error:
         report.wrong("database", str(error), _advice(error))

@@ -5,10 +5,17 @@ from pathlib import Path
 from chainspec.genesis import genesis_block
 from chainspec.spec import ChainSpec
 from node.check.database import check_database
-from node.check.files import check_blobs, check_keystore, check_words
+from node.check.files import check_blobs, check_evidence, check_keystore, check_peers, check_words
 from node.check.report import Report
 from node.check.votes import check_votes
-from node.node import ATTESTATION_DIRECTORY, BLOBS_DIRECTORY, DATABASE_DIRECTORY, KEYSTORE_DIRECTORY
+from node.node import (
+    ATTESTATION_DIRECTORY,
+    BLOBS_DIRECTORY,
+    DATABASE_DIRECTORY,
+    EVIDENCE_DIRECTORY,
+    KEYSTORE_DIRECTORY,
+    PEERSTORE,
+)
 from primitives.block import block_hash
 
 
@@ -18,4 +25,6 @@ def check_node(directory: Path, spec: ChainSpec, report: Report) -> None:
     check_votes(directory / KEYSTORE_DIRECTORY, report)
     check_words(directory / ATTESTATION_DIRECTORY, report)
     check_blobs(directory / BLOBS_DIRECTORY, report)
+    check_evidence(directory / EVIDENCE_DIRECTORY, report)
+    check_peers(directory / PEERSTORE, report)
     check_database(directory / DATABASE_DIRECTORY, block_hash(genesis_block(spec).header), report)

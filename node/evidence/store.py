@@ -26,7 +26,7 @@ class EvidenceStore:
 
     def keep(self, evidence: Evidence) -> None:
         """Write a piece of evidence. Raises OSError."""
-        self._write(_path(self.directory, evidence), describe(evidence))
+        self._write(evidence_path(self.directory, evidence), describe(evidence))
 
     def keep_fork(self, fork: Fork) -> None:
         """Write both finalizations of a fork, unless there is a file about that view. Raises OSError."""
@@ -51,7 +51,7 @@ class EvidenceStore:
 
     def remove(self, evidence: Evidence) -> None:
         """The chain has it. Raises OSError."""
-        _path(self.directory, evidence).unlink(missing_ok=True)
+        evidence_path(self.directory, evidence).unlink(missing_ok=True)
 
     def _fork_files(self) -> list[Path]:
         return sorted(self.directory.glob("fork-*.json"))
@@ -93,9 +93,11 @@ def describe_fork(fork: Fork) -> dict[str, Any]:
     }
 
 
-def _path(directory: Path, evidence: Evidence) -> Path:
+def evidence_path(directory: Path, evidence: Evidence) -> Path:
+    """Where a piece of evidence is kept. Raises ValueError if it is none."""
     offence = offence_of(evidence)
-    assert offence is not None
+    if offence is None:
+        raise ValueError("the votes do not conflict")
     epoch, signer, kind = offence
     return directory / f"equivocation-{epoch}-{signer}-{kind.name.lower()}.json"
 

@@ -1,7 +1,8 @@
 """Stands in for `consil node run`: answers a few questions, and finalizes a block whenever it is asked.
 
 Files in its base path change what it does: `refuse` its start, `end` at the next question, `brief` life,
-`fork` other blocks from then on, `stall` no new block, `votes` a JSON list of votes that it has seen.
+`fork` other blocks from then on, `stall` no new block, `votes` a JSON list of votes that it has seen,
+`banned` the peer id of one that it has banned.
 """
 
 import json
@@ -50,7 +51,11 @@ def answer(method: str, params: list[Any]) -> Any:
         case "consensus_votes":
             return votes_from(*params)
         case "system_consensus":
-            return {"isVoting": True}
+            return {"isVoting": True, "finalityMs": [10, 20, 90]}
+        case "system_bannedPeers":
+            return (
+                [{"who": (base_path / "banned").read_text(), "secondsLeft": 1}] if is_told("banned") else []
+            )
         case "system_health":
             return {"peers": sys.argv.count("--bootnode")}
         case _:

@@ -7,10 +7,12 @@ from typing import Any
 
 import pytest
 
+from cli.testnet_genesis import account_of_node
 from cli.testnet_plan import TestnetError
 from cli.testnet_processes import Testnet
 from cli.testnet_runner import Runner
 from cli.testnet_scenario import Scenario, parse_scenario
+from cli.testnet_watch import Watcher
 from node.keystore.store import Keystore
 from primitives.hashing import blake2b_256
 from primitives.signing import SigningKey
@@ -150,6 +152,29 @@ def test_what_does_not_come_in_time_fails_with_its_step(network: Testnet) -> Non
     assert "do not vote" in failure(network, 'do = "voting"\nis = false\ntimeout_s = 0.3')
     metric = 'do = "metric"\nnode = "validator-1"\nname = "n"\nis = "<"\nvalue = 1\ntimeout_s = 0.3'
     assert "n < 1 at validator-1" in failure(network, metric)
+
+
+def test_what_others_think_of_a_node_is_seen(network: Testnet, monkeypatch: pytest.MonkeyPatch) -> None:
+    peer, account = network.plan(ONE).peer_id, account_of_node(ONE)
+    banned = 'do = "banned"\nnode = "validator-1"\ntimeout_s = 1'
+    convicted = 'do = "convicted"\nnode = "validator-1"\nby = ["validator-2"]\ntimeout_s = 1'
+    tell(network, TWO, "banned", peer)
+    assert "validator-2, validator-3 ban validator-1" in failure(network, banned)
+    tell(network, THREE, "banned", peer)
+    assert "validator-2 proves no offences" in failure(network, convicted)
+    monkeypatch.setattr(Watcher, "offenders", lambda *_: frozenset())
+    assert "validator-2 prove an offence of validator-1" in failure(network, convicted)
+    monkeypatch.setattr(Watcher, "offenders", lambda _, name: {account} if name == TWO else set())
+    _, told = played(network, banned, convicted)
+    assert told[1].endswith("validator-2, validator-3 ban validator-1")
+    assert told[2].endswith("validator-2 prove an offence of validator-1")
+
+
+def test_memory_and_finality_are_held_against_a_bound(network: Testnet) -> None:
+    _, told = played(network, 'do = "memory"\nbelow_mib = 1000', 'do = "finality"\np50_ms = 20')
+    assert told[2].endswith("validator-1 20 ms, validator-2 20 ms, validator-3 20 ms")
+    assert "more memory than 1 MiB" in failure(network, 'do = "memory"\nbelow_mib = 1')
+    assert "half of the blocks took more than 19 ms" in failure(network, 'do = "finality"\np50_ms = 19')
 
 
 def test_finality_that_stops_is_seen(network: Testnet) -> None:
