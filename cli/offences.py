@@ -24,7 +24,7 @@ SHOWN_MAX: Final = 32
 Count = Annotated[int, typer.Option("--count", help="How many, the newest first.", min=1, max=SHOWN_MAX)]
 
 _COUNT: Final = Codec[int](U63)
-_HISTORICAL: Final = Codec[Historical](Historical)
+HISTORICAL: Final = Codec[Historical](Historical)
 _WRONG: Final = "more than two thirds of the stake signed a state that the rules do not allow: report this"
 
 
@@ -93,7 +93,7 @@ def _history(client: LightClient, epochs: set[EpochIndex]) -> dict[EpochIndex, H
     """Those of the committees that the state still holds, proved."""
     keys = {state_key("session.history", epoch): epoch for epoch in sorted(epochs)}
     values = client.read(list(keys)).values if keys else {}
-    return {keys[key]: _decode(_HISTORICAL, data) for key, data in values.items() if data is not None}
+    return {keys[key]: _decode(HISTORICAL, data) for key, data in values.items() if data is not None}
 
 
 def _is_of(record: OffenceRecord, past: Historical) -> bool:

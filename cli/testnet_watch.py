@@ -5,23 +5,22 @@ from collections.abc import Iterable, Mapping
 from functools import cached_property
 from typing import Any, Final
 
-from msgspec.structs import replace
-
 from chainspec.genesis import GenesisBlock, genesis_block
 from chainspec.spec import parse_spec
 from cli.errors import UserError
-from cli.offences import SHOWN_MAX, prove_offences
+from cli.offences import HISTORICAL, SHOWN_MAX, prove_offences, state_key
+from cli.testnet_genesis import account_of_node
 from cli.testnet_plan import TestnetError
 from cli.testnet_processes import Testnet
 from cli.testnet_votes import double_votes
+from frame.validators import Historical
 from node.consensus.leaders import leader_schedule
 from node.light.client import new_client
 from node.rpc.client import ClientError, RpcClient
 from primitives.block import block_hash
 from primitives.certificate import verify_vote
-from primitives.committee import Committee
 from primitives.finality import BadProof
-from primitives.types import AccountId, BlockHash, EpochIndex
+from primitives.types import AccountId, EpochIndex
 from primitives.vote import VOTE, Vote
 
 ANSWER_TIMEOUT_S: Final = 5.0
@@ -36,7 +35,7 @@ class Contradiction(TestnetError):
 
 
 class Watcher:
-    """Asks the nodes, and remembers what they said. The committee must be that of the genesis block."""
+    """Asks the nodes, and remembers what they said."""
 
     def __init__(self, network: Testnet) -> None:
         """Of a network that may not run yet."""
@@ -45,6 +44,8 @@ class Watcher:
         self._votes: set[Vote] = set()
         self._next_vote: dict[str, int] = {}
         self._next_height: dict[str, int] = {}
+        self._history: dict[EpochIndex, Historical] = {}
+        self._names = {account_of_node(plan.name): plan.name for plan in network.nodes}
         self._blocks: dict[int, tuple[str, str]] = {}
         """By height: the block's hash, and who said so first."""
 
@@ -132,10 +133,12 @@ class Watcher:
                 header = self.ask(name, "chain_getHeader")
             except ClientError:
                 continue
-            schedule = leader_schedule(self._committee(header["epoch"]), block_hash(self.genesis.header))
+            past = self._historical(header["epoch"], (name,))
+            if past is None:
+                continue
+            schedule = leader_schedule(past.committee, block_hash(self.genesis.header))
             view = int(header["view"]) + AHEAD
-            index = schedule[(view - 1) % len(schedule)]
-            return self._network.nodes[index].name
+            return self._name_of(past.accounts[schedule[(view - 1) % len(schedule)]])
         raise TestnetError("no node answers, so that nobody knows who leads")
 
     def events(self, name: str, height: int) -> list[str] | None:
@@ -175,7 +178,7 @@ class Watcher:
         """Who signed two votes that convict it, by name; once for each such pair."""
         asked = tuple(names)
         found = double_votes(self._votes, lambda vote: self._is_signed(vote, asked))
-        return [self._network.nodes[first.signer].name for first, _ in found]
+        return [self._signer(first) for first, _ in found]
 
     def ensure_same_chain(self, names: Iterable[str]) -> int:
         """The highest block on which two nodes agree. Raises Contradiction if any two do not."""
@@ -205,18 +208,26 @@ class Watcher:
             client = self._clients[name] = RpcClient(url, timeout_s=ANSWER_TIMEOUT_S)
         return client
 
-    def _committee(self, epoch: EpochIndex) -> Committee:
-        return replace(self.genesis.committee, epoch=epoch)
-
-    def _is_signed(self, vote: Vote, names: Iterable[str]) -> bool:
-        """Whether an authority of the chain signed a vote."""
-        anchor = (vote.epoch - 1) * self.genesis.committee.last_height
-        for name in names:
+    def _historical(self, epoch: EpochIndex, names: Iterable[str]) -> Historical | None:
+        """The committee of an epoch that has a final block, from the first node that has it on record."""
+        key = "0x" + state_key("session.history", epoch).hex()
+        for name in names if epoch not in self._history else ():
             try:
-                found = self.ask(name, "chain_getBlockHash", anchor)
+                found = self.ask(name, "state_getStorage", key)
             except ClientError:
                 continue
             if found is not None:
-                hash_ = BlockHash(bytes.fromhex(found[2:]))
-                return verify_vote(vote, self._committee(vote.epoch), hash_)
-        return False
+                self._history[epoch] = HISTORICAL.decode(bytes.fromhex(found[2:]))
+                break
+        return self._history.get(epoch)
+
+    def _name_of(self, member: AccountId) -> str:
+        return self._names.get(member, f"account 0x{member.hex()}")
+
+    def _signer(self, vote: Vote) -> str:
+        return self._name_of(self._history[vote.epoch].accounts[vote.signer])
+
+    def _is_signed(self, vote: Vote, names: Iterable[str]) -> bool:
+        """Whether an authority of the chain signed a vote."""
+        past = self._historical(vote.epoch, names)
+        return past is not None and verify_vote(vote, past.committee, past.anchor)

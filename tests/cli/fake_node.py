@@ -2,7 +2,7 @@
 
 Files in its base path change what it does: `refuse` its start, `end` at the next question, `brief` life,
 `fork` other blocks from then on, `stall` no new block, `votes` a JSON list of votes that it has seen,
-`banned` the peer id of one that it has banned.
+`banned` the peer id of one that it has banned, `history` what it has in the state.
 """
 
 import json
@@ -52,6 +52,8 @@ def answer(method: str, params: list[Any]) -> Any:
             return votes_from(*params)
         case "system_consensus":
             return {"isVoting": True, "finalityMs": [10, 20, 90]}
+        case "state_getStorage":
+            return (base_path / "history").read_text() if is_told("history") else None
         case "system_bannedPeers":
             return (
                 [{"who": (base_path / "banned").read_text(), "secondsLeft": 1}] if is_told("banned") else []

@@ -6,17 +6,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
+from cli.offences import HISTORICAL
 from cli.testnet_genesis import account_of_node
 from cli.testnet_plan import TestnetError
 from cli.testnet_processes import Testnet
 from cli.testnet_runner import Runner
 from cli.testnet_scenario import Scenario, parse_scenario
 from cli.testnet_watch import Watcher
+from frame.validators import Historical
 from node.keystore.store import Keystore
+from primitives.committee import Member
 from primitives.hashing import blake2b_256
 from primitives.signing import SigningKey
-from primitives.types import AuthorityIndex, BlockHash, EpochIndex, View
+from primitives.types import AuthorityIndex, BlockHash, EpochIndex, Stake, View
 from primitives.vote import VOTE, Vote, VoteKind, vote_message
 from tests.cli.test_testnet import FAKE_NODE, pids
 
@@ -32,6 +36,8 @@ def scenario(*steps: str, head: str = HEAD) -> Scenario:
 def network(tmp_path: Path) -> Iterator[Testnet]:
     """Three validators, not started."""
     made = Testnet.create(tmp_path / "net", 3, program=FAKE_NODE)
+    for name in (ONE, TWO, THREE):
+        tell(made, name, "history", history(made, ONE, TWO, THREE))
     yield made
     made.stop()
 
@@ -55,12 +61,25 @@ def tell(network: Testnet, name: str, what: str, content: str = "") -> None:
     (network.directory / name / what).write_text(content)
 
 
+def history(network: Testnet, *names: str) -> str:
+    """The record of a committee of these, in their order, on the chain of the stand-in."""
+    keys = [SigningKey(Keystore(keystore(network, name)).seed_of("session")).public_key for name in names]
+    committee = replace(
+        Watcher(network).genesis.committee, members=tuple(Member(key, Stake(1)) for key in keys)
+    )
+    accounts = tuple(account_of_node(name) for name in names)
+    return "0x" + HISTORICAL.encode(Historical(BlockHash(bytes(32)), committee, accounts)).hex()
+
+
+def keystore(network: Testnet, name: str) -> Path:
+    return network.directory / name / "chains" / "testnet" / "keystore"
+
+
 def vote(network: Testnet, name: str, block: bytes) -> str:
     """A vote of the first view, for the chain of the stand-in, whose block 0 has a hash of zeros."""
-    keystore = Keystore(network.directory / name / "chains" / "testnet" / "keystore")
     index, anchor = AuthorityIndex(int(name[-1]) - 1), BlockHash(bytes(32))
     message = vote_message(anchor, VoteKind.NOTARIZE, EpochIndex(1), View(1), block)
-    signature = SigningKey(keystore.seed_of("session")).sign(message)
+    signature = SigningKey(Keystore(keystore(network, name)).seed_of("session")).sign(message)
     signed = Vote(VoteKind.NOTARIZE, EpochIndex(1), View(1), block, index, signature)
     return "0x" + VOTE.encode(signed).hex()
 
@@ -198,6 +217,17 @@ def test_a_double_vote_fails_the_scenario_unless_its_author_is_expected(network:
     assert (runner.figures.double_votes, runner.figures.votes) == (1, 2)
     expecting = HEAD + '[expect]\ndouble_voters = ["validator-1"]\n'
     assert "validator-2 voted twice, not validator-1" in failure(network, 'do = "heal"', head=expecting)
+
+
+def test_a_double_vote_is_that_of_the_committee_of_its_epoch(network: Testnet) -> None:
+    equivocate(network, TWO)
+    for name in (ONE, TWO, THREE):
+        tell(network, name, "history", history(network, THREE, TWO, ONE))
+    assert "validator-2 voted twice, not nobody" in failure(network, 'do = "heal"')
+    for name in (ONE, TWO, THREE):
+        tell(network, name, "history", history(network, TWO, THREE, ONE))
+    runner, _ = played(network, 'do = "heal"')
+    assert runner.figures.double_votes == 0, "nobody with this seat signed them"
 
 
 def test_votes_that_nobody_signed_convict_nobody(network: Testnet) -> None:
