@@ -6,8 +6,8 @@ anything happen. Stop: cancel the nursery; every service leaves in order, and th
 
 import logging
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import ExitStack, asynccontextmanager, suppress
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from importlib.metadata import version
 from ipaddress import ip_address
@@ -33,7 +33,7 @@ from node.consensus.journal import JournalError
 from node.consensus.service import SimplexService
 from node.consensus_host import ConsensusHost, Reports
 from node.consensus_transport import ConsensusTransport
-from node.db.database import Database, Settings
+from node.db.database import Database
 from node.db.errors import DatabaseError
 from node.discovery.mdns import MdnsService, MdnsSettings
 from node.discovery.service import DiscoveryService
@@ -41,7 +41,6 @@ from node.discovery.service import Settings as DiscoverySettings
 from node.evidence.service import EvidenceService, views_of
 from node.evidence.store import EvidenceStore
 from node.evidence.votes import VoteRecord
-from node.genesis import genesis_of, loaded
 from node.identity import node_seed
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import metrics_route
@@ -50,6 +49,7 @@ from node.network.faults import Faults
 from node.network.hello import Role
 from node.network.host import ListenFailed, Network, NetworkConfig
 from node.observer import Observer
+from node.opening import fetch_database, open_database
 from node.pool.core import Limits
 from node.pool.service import PoolService
 from node.pool.verdicts import Verdicts
@@ -60,7 +60,6 @@ from node.rpc.sessions import SessionMethods
 from node.rpc.upload import upload_route
 from node.session_keys import SessionKeys, begin_known_key
 from node.snapshot.join import Progress as Joining
-from node.snapshot.join import join
 from node.snapshot.service import SnapshotService
 from node.sync.importer import Importer
 from node.sync.progress import Progress
@@ -140,9 +139,10 @@ async def run(
         if config.is_validator and config.session_seed is not None:
             is_new = not (config.directory / DATABASE_DIRECTORY).exists()
             begin_known_key(config.directory / KEYSTORE_DIRECTORY, config.session_seed, is_new=is_new)
+        place = config.directory / DATABASE_DIRECTORY
         if config.sync is SyncMode.SNAPSHOT:
-            await _join(config, on_joining)
-        async with _database(config) as database:
+            await fetch_database(config, place, config.directory / KEYSTORE_DIRECTORY, on_joining)
+        async with open_database(config, place) as database:
             with ExitStack() as opened:
                 await Node(config, database, opened).run(on_started)
     except* TROUBLE as group:
@@ -420,48 +420,6 @@ class Node:
         if isinstance(engine, SimplexService):
             return engine.is_voting
         return engine is not None
-
-
-async def _join(config: NodeConfig, on_progress: Callable[[Joining], None]) -> None:
-    """Fetch the state from peers, unless there is a database. Raises DatabaseError, StartError."""
-    place = config.directory / DATABASE_DIRECTORY
-    if place.exists():
-        _log.info("there is a database already: it goes on from there")
-        return
-    if config.spec.consensus.engine == "instant":
-        raise StartError("this chain has one author and no peers to fetch a state from: leave out --sync")
-    genesis = genesis_of(config.spec, config.genesis_state)
-    network = NetworkConfig(
-        listen=None,
-        seed=config.node_seed or node_seed(config.directory / KEYSTORE_DIRECTORY),
-        genesis=block_hash(genesis.block.header),
-        role=Role.FULL,
-        bootnodes=config.bootnodes,
-    )
-    height = await join(place, genesis, network, on_progress)
-    if height is None:
-        _log.info("the chain is too young for a snapshot: it is followed from the genesis block")
-    else:
-        _log.info("joined at block %d; the blocks since then come next", height)
-
-
-@asynccontextmanager
-async def _database(config: NodeConfig) -> AsyncIterator[Database]:
-    """The open database; closed when everything else has stopped."""
-    database = await trio.to_thread.run_sync(_open, config)
-    try:
-        yield database
-    finally:
-        database.close()
-
-
-def _open(config: NodeConfig) -> Database:
-    """Raises DatabaseError, BadStateFile."""
-    path = config.directory / DATABASE_DIRECTORY
-    genesis = genesis_of(config.spec, config.genesis_state)
-    if not path.exists():  # a genesis state that cannot be read leaves no directory behind
-        genesis = loaded(genesis)
-    return Database(path, genesis, Settings(undo_blocks=config.undo_blocks))
 
 
 def _faults(config: NodeConfig) -> Faults | None:
