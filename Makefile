@@ -65,6 +65,13 @@ fuzz: setup ## send every decoder hostile bytes for SECONDS=n; what does harm is
 guide: setup ## run every command of the operator's guide, in two minutes
 	$(BIN)/python -m tests.docs.run_guide
 
+floods: setup ## flood each protocol of a real validator for a minute
+	$(BIN)/python -m tests.fuzz.test_floods 60
+
+check-long: setup ## what takes hours: the long simulation, every scenario, mutants, fuzzing, floods
+	$(MAKE) sim SEEDS=50000
+	$(MAKE) mutants chaos-long fuzz floods
+
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run
 
