@@ -3,6 +3,7 @@
 Blocks of these chains have no real bodies, so that what the check says of them is left out.
 """
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -20,14 +21,21 @@ ENTRIES = {b"entry %d" % number: b"%d" % number for number in range(40)}
 NEXT = 2 * HELD
 
 
-@pytest.fixture
-def held(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The database of a chain with two held states, and changes since each."""
-    database = grown(tmp_path / "db", ENTRIES, NEXT)
+    path = tmp_path_factory.mktemp("holds") / "db"
+    database = grown(path, ENTRIES, NEXT)
     extend(database, {b"entry 1": None, b"entry 2": b"other", b"new": b"1"})
     extend(database, {b"entry 1": b"again"})
     assert database.holds.heights() == (HELD, NEXT)
     database.close()
+    return path
+
+
+@pytest.fixture
+def held(original: Path, tmp_path: Path) -> Path:
+    shutil.copytree(original, tmp_path / "db")
     return tmp_path / "db"
 
 

@@ -9,6 +9,7 @@ import pytest
 import trio
 from msgspec.structs import replace
 
+from chainspec.genesis import GenesisBlock
 from node.check.database import check_database
 from node.check.report import Report
 from node.db.database import Database
@@ -16,6 +17,7 @@ from node.db.errors import UnknownState
 from node.db.partial import Partial
 from node.db.schema import Table, number_key, state_row
 from node.db.store import Store
+from node.fork import read_standing
 from node.network.hello import Role
 from node.network.host import Network, NetworkConfig
 from node.network.identity import PeerId
@@ -96,6 +98,10 @@ async def test_a_node_joins_and_the_next_joins_from_it_alone(tmp_path: Path) -> 
     assert told[-1].is_finishing
     assert max(progress.chunks for progress in told) > 1
     source.close()
+    first = genesis()
+    block = GenesisBlock(first.block.header, None, first.committee)
+    standing = read_standing(tmp_path / "second", block, None, lambda _: None)
+    assert (standing.header.height, standing.entries) == (HELD, state)
 
 
 Answer = Callable[[Database, bytes], bytes | None]
