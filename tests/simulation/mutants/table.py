@@ -52,10 +52,6 @@ SURVIVORS: Final[dict[str, str]] = {
         "costs little time: certificates lead a node on, which travel with every proposal and to every new "
         "leader, and votes come again with the timer"
     ),
-    "overtaken_ignored": (
-        "costs less than a period: every engine asks when it starts and at every expiry, and others tell it "
-        "then what ended its epoch"
-    ),
     "one_question_for_all": "costs less than a period: the next expiry asks again, whatever was asked before",
 }
 """Mutants that no oracle notices, and why."""
