@@ -1,9 +1,16 @@
 """Safety holds under every fault, liveness once faults stop; what failed once does not fail again."""
 
+import os
+import subprocess
+import sys
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 
+import pytest
+
 from tests.simulation.draw import MOODS, draw
+from tests.simulation.mutants.table import MUTANTS
+from tests.simulation.run import main
 from tests.simulation.stage import run_seed
 
 SEEDS = 1000
@@ -26,6 +33,21 @@ def test_oracles_are_content_with_every_seed() -> None:
 
 def test_same_seed_gives_the_same_run() -> None:
     assert run_seed(7, is_traced=True) == run_seed(7, is_traced=True)
+
+
+def test_run_depends_on_nothing_but_its_scenario(capsys: pytest.CaptureFixture[str]) -> None:
+    """Neither on what the process did before, nor on the order of its sets."""
+    command = [sys.executable, "-m", "tests.simulation.run", "--seeds", "4", "--from", "6", "--trace"]
+    alone = subprocess.run(
+        command, env={**os.environ, "PYTHONHASHSEED": "1"}, capture_output=True, text=True, check=True
+    ).stdout
+    shown = []
+    for seed in (9, 8, 7, 6):
+        with MUTANTS["quorum_of_half"].planted():
+            run_seed(seed)
+        main(["--seeds", "1", "--from", str(seed), "--trace"])
+        shown.append(capsys.readouterr().out)
+    assert "".join(reversed(shown)) == alone
 
 
 def test_seeds_cover_what_is_to_be_tried() -> None:

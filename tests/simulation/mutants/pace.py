@@ -55,11 +55,6 @@ def rest_withheld(*_: Any) -> int:
     return 0
 
 
-@plant.liveness("does not give a leader that speaks at last the rest of its time", (Pace, "rest_ms"))
-def rest_not_given(*_: Any) -> int:
-    return 0
-
-
 @plant.liveness("gives every leader only the time of a silent one", (Pace, "is_silent"))
 def everybody_silent(*_: Any) -> bool:
     return True
