@@ -9,7 +9,7 @@ from node.consensus.interface import Peer
 from node.consensus.messages import Bundle, Cast, Message, Propose
 from primitives.certificate import certificate_of
 from primitives.hashing import blake2b_256
-from primitives.types import AuthorityIndex, BlockHash, EpochIndex, Signature, View
+from primitives.types import AuthorityIndex, BlockHash, EpochIndex, PublicKey, Signature, View
 from primitives.vote import NO_BLOCK, Vote, VoteKind, vote_message
 from tests.simulation.byzantine import Byzantine
 
@@ -26,7 +26,8 @@ class Forger(Byzantine):
         self._votes: dict[Vote, None] = {}
 
     def deliver(self, sender: Peer, message: Message) -> None:
-        """Remember every vote; every now and then send what can be made of them."""
+        """Remember every vote; every now and then send what can be made of them. Not because of another of
+        its kind, or four of them would never come to an end."""
         if isinstance(message, Cast | Propose):
             self._votes[message.vote] = None
         if isinstance(message, Propose | Bundle):
@@ -34,7 +35,9 @@ class Forger(Byzantine):
         while len(self._votes) > REMEMBERED:
             del self._votes[next(iter(self._votes))]
         super().deliver(sender, message)
-        if self.is_up and self._epochs.has_begun and self._votes and self._chance.random() < 0.1:
+        if not self.is_up or not self._epochs.has_begun or not self._votes:
+            return
+        if self._chance.random() < 0.1 and PublicKey(sender) not in self._judge.byzantine:
             self._forge_something()
 
     def _forge_something(self) -> None:
