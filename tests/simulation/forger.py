@@ -84,13 +84,13 @@ class Forger(Byzantine):
     def _transplanted(self, votes: Iterable[Vote]) -> list[Vote]:
         """The votes in the engine's epoch, under the places that their signers have there."""
         here = self._epoch.committee
-        moved = []
+        moved: dict[AuthorityIndex, Vote] = {}  # a replayer's votes may have places that nobody has
         for vote in votes:
             there = self.chain.committee(EpochIndex(vote.epoch)).members
             signer = here.index_of(there[vote.signer % len(there)].key)
             if signer is not None and vote.epoch != here.epoch:
-                moved.append(replace(vote, epoch=here.epoch, signer=signer))
-        return moved
+                moved[signer] = replace(vote, epoch=here.epoch, signer=signer)
+        return [*moved.values()]
 
     def _thinned(self) -> list[Vote]:
         """Too few votes."""
