@@ -13,6 +13,10 @@ from primitives.committee import Committee
 from primitives.state_range import StateRange
 from primitives.vote import Vote, VoteKind
 
+SEED: Final = 0
+"""Of what `make check` sends: the same in every run, so that it fails for a change and not for bad luck.
+`make fuzz` takes a new one each time."""
+
 DEPTH_MAX: Final = 8
 ITEMS_MAX: Final = 3
 """Items of a list that is grown; mutations make longer ones."""

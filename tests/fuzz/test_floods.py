@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from random import SystemRandom
 from tempfile import TemporaryDirectory
 from typing import Final
 
@@ -20,6 +19,7 @@ from node.network.identity import parse_address
 from node.network.muxer import BUFFER_BYTES_MAX
 from tests.e2e.local import LocalNetwork, running
 from tests.fuzz.flood import CONNECTIONS, FLOODS, Flooder, Victim, flood
+from tests.fuzz.grow import SEED
 from tests.fuzz.spoken import SERVICES
 from tests.node.network.networks import eventually
 
@@ -95,11 +95,9 @@ def is_limited(flooder: Flooder, names: tuple[str, ...]) -> bool:
 
 async def suffer(node: Victim, watched: Watched, seconds: float) -> None:
     """All floods, one after the other."""
-    seed = SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201 - shown if it fails
     small = watched.rss_bytes
     for number, names in enumerate(FLOODS):
-        flooder = Flooder(node, seed + number)
+        flooder = Flooder(node, SEED + number)
         began = watched.height()
         async with trio.open_nursery() as nursery:
             nursery.start_soon(watched.sample)

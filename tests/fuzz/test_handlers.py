@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from random import Random, SystemRandom
+from random import Random
 from typing import Any
 
 import pytest
@@ -23,6 +23,7 @@ from node.network.streams import ProtocolViolation
 from node.sync.messages import PROTOCOL as SYNC
 from primitives.types import Bytes32, Seed
 from tests.fuzz.declared import protocols
+from tests.fuzz.grow import SEED
 from tests.fuzz.mutate import JUNK, Raw, mutate_bytes
 from tests.fuzz.spoken import CHANNELS, SERVICES, SPOKEN
 from tests.fuzz.stage import PEER, Stage, batch_of, stage
@@ -36,9 +37,7 @@ GREETINGS = 40
 
 @pytest.fixture
 def random() -> Random:
-    seed = SystemRandom().randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201 - shown if it fails
-    return Random(seed)
+    return Random(SEED)
 
 
 @pytest.fixture
