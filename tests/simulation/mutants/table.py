@@ -48,10 +48,6 @@ SURVIVORS: Final[dict[str, str]] = {
         "the epoch before, so that messages that differ in the epoch differ in the anchor too. Without both "
         "it is `epoch_and_anchor_unsigned`"
     ),
-    "ahead_dropped": (
-        "costs little time: certificates lead a node on, which travel with every proposal and to every new "
-        "leader, and votes come again with the timer"
-    ),
     "one_question_for_all": "costs less than a period: the next expiry asks again, whatever was asked before",
 }
 """Mutants that no oracle notices, and why."""
