@@ -80,12 +80,17 @@ class Tree:
         return tuple(reversed(blocks))
 
     def commit(self, blocks: tuple[Block, ...]) -> None:
-        """Move the tip up a path; whatever it leaves behind can never become final, and is forgotten."""
+        """Move the tip up a path; whatever it leaves behind, and all that stands on it, can never become
+        final, and is forgotten."""
         for block in blocks:
             self.tip, self.tip_hash = block.header, block_hash(block.header)
             self.committed.add(self.tip_hash)
-        for name in [name for name, block in self._blocks.items() if self._is_stale(block.header)]:
-            self._drop(name)
+        left: set[BlockHash] = set()
+        for name, block in sorted(self._blocks.items(), key=lambda kept: kept[1].header.height):
+            if self._is_stale(block.header) or block.header.parent in left:
+                self._drop(name)
+                if name not in self.committed:
+                    left.add(name)
 
     def _is_stale(self, header: Header) -> bool:
         return header.height <= self.tip.height or header.view <= self.tip.view

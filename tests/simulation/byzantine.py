@@ -80,6 +80,12 @@ class Twin(Byzantine):
     def _on_handled(self, observed: Input, actions: list[Action]) -> None:
         self._watch.handled(observed, actions, self._epochs.core, self._world.now_ms)
 
+    def _act(self, action: Action) -> None:
+        if isinstance(action, Report):
+            self._watch.told(action.finding)
+        else:
+            super()._act(action)
+
 
 class Silent(Byzantine):
     """Says nothing."""

@@ -282,6 +282,7 @@ class Validator:
             case Commit():
                 self._wait(lambda: self._commit(action))
             case Report(finding=finding):
+                self._watch.told(finding)
                 self._world.note(self.name, "reports", type(finding).__name__, finding)
                 self._judge.on_report(self.name, finding)
             case Heard(vote=vote):

@@ -13,6 +13,7 @@ from node.consensus.interface import (
     Action,
     Disagreement,
     Epoch,
+    Finding,
     ForeignVote,
     Fork,
     Input,
@@ -99,6 +100,11 @@ class Watch:
         if core.view != self._view:
             self._view, self._entered_ms = core.view, now_ms
 
+    def told(self, finding: Finding) -> None:
+        """The host heard a finding, which is durable by then; one that a crash swallowed was never made."""
+        if isinstance(finding, Fork | Disagreement | ForeignVote):
+            self._has_stopped = True
+
     # What it wants done
 
     def _check_actions(self, actions: Sequence[Action], view: View) -> None:
@@ -114,8 +120,6 @@ class Watch:
                         raise Violation(Oracle.AUDIT, f"{self._who} votes although it had to stop for good")
                     if self._is_listening:
                         raise Violation(Oracle.AUDIT, f"{self._who} votes before it has listened")
-                case Report(finding=Fork() | Disagreement() | ForeignVote()):
-                    self._has_stopped = True
                 case Report(finding=Evidence(first=first)):
                     self._convicted.add((first.epoch, first.view, first.signer))
                 case _:

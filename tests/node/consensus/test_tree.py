@@ -50,6 +50,22 @@ def test_commit_forgets_what_can_never_become_final() -> None:
     assert name_of(BLOCKS[0]) in tree.committed
 
 
+def test_commit_forgets_what_stands_on_a_branch_that_it_leaves_behind() -> None:
+    """Only with a third of the stake Byzantine is such a block final somewhere: a fork, and no crash."""
+    rival = block_on(CHAIN.genesis, 1, salt=b"rival")
+    child = block_on(rival.header, 2)
+    grandchild = block_on(child.header, 3)
+    tree = tree_with(BLOCKS[0], grandchild, child, rival)
+    for block in (rival, child, grandchild):
+        tree.mark_executed(name_of(block))
+    tree.commit((BLOCKS[0],))
+    assert tree.get(name_of(child)) is None
+    assert not tree.is_executed(name_of(grandchild))
+    tree.add(name_of(child), child)
+    tree.add(name_of(rival), rival)
+    assert tree.step_towards(name_of(child)) is None
+
+
 def test_verdict_on_a_forgotten_block_is_ignored() -> None:
     tree = tree_with()
     tree.mark_executed(name_of(BLOCKS[0]))
