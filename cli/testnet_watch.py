@@ -101,8 +101,11 @@ class Watcher:
     def offenders(self, name: str) -> frozenset[AccountId]:
         """Accounts with an offence on record, as a node proves them to a light client.
 
-        None if it does not answer. Raises Contradiction for a wrong proof.
+        Empty if it does not answer, or has nothing final yet that could be proved. Raises Contradiction for a
+        wrong proof.
         """
+        if not self.height(name):
+            return frozenset()
         client = new_client(self._client(name), self.genesis.header, self.genesis.committee)
         try:
             offences, _ = prove_offences(client, SHOWN_MAX)
