@@ -25,8 +25,8 @@ from inference.converter.convert import INPUT, convert
 from inference.converter.importer import understand
 from inference.converter.original import cut
 from inference.encoding import encode
-from inference.engine import LoadedModel, from_array
-from inference.engine_onnxruntime import OnnxRuntimeEngine
+from inference.engines.interface import LoadedModel, from_array
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from inference.graph import Graph, Node, Port
 from inference.samples import read_samples
 from inference.tensor import Tensor

@@ -57,8 +57,8 @@ def convert(
     arguments give the same bytes.
     """
     from inference.converter.convert import convert as convert_model
-    from inference.engine import EngineError
-    from inference.engine_onnxruntime import OnnxRuntimeEngine
+    from inference.engines.interface import EngineError
+    from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
     data = read_bytes(file, MODEL_BYTES_MAX)
     seen, unseen = read_csv(calibration), read_csv(held_out)
@@ -131,8 +131,8 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run an exact model on this machine. The answer has the bits that any validator would give."""
-    from inference.engine import EngineError
-    from inference.engine_onnxruntime import OnnxRuntimeEngine
+    from inference.engines.interface import EngineError
+    from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
     proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
     encoded = read_input(proof.certificate, input_, samples, row)

@@ -50,7 +50,7 @@ def verify_record(chain: str, directory: Path, rpc: str, job: str) -> ProvedReco
 
 def recompute(record: dict[str, Any], file: Path, read: Callable[[ExactnessCertificate], Encoded]) -> None:
     """Run the model in `file` on the input that `read` gives. Raises UserError for another record."""
-    from inference.engine_onnxruntime import OnnxRuntimeEngine
+    from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
     proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
     encoded = read(proof.certificate)

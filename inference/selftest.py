@@ -12,7 +12,7 @@ from fractions import Fraction
 from typing import Final
 
 from inference.canonical import write
-from inference.engine import EngineError, InferenceEngine
+from inference.engines.interface import EngineError, InferenceEngine
 from inference.graph import AttributeValue, Graph, Node, Port
 from inference.prover import prove
 from inference.schema import ELEMENT_CODES

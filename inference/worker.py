@@ -15,8 +15,8 @@ from typing import BinaryIO, Final
 
 from inference import messages, sandbox, selftest
 from inference.certificate import ExactnessCertificate, ensure_tensors, outputs_in_range
-from inference.engine import EngineError, InferenceEngine, LoadedModel
-from inference.engine_onnxruntime import OnnxRuntimeEngine
+from inference.engines.interface import EngineError, InferenceEngine, LoadedModel
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused

@@ -27,7 +27,7 @@ from inference.converter.lowering import (
 from inference.converter.network import Layer, Network
 from inference.converter.original import open_original
 from inference.encoding import encode, greatest
-from inference.engine import InferenceEngine, from_array
+from inference.engines.interface import InferenceEngine, from_array
 from inference.graph import AttributeValue, Graph, Node, Port
 from inference.prover import Proof, prove
 from inference.refusal import refuse

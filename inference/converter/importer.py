@@ -13,7 +13,7 @@ import numpy as np
 
 from inference.converter.arithmetic import Reals
 from inference.converter.network import Affine, Layer, Network, unchanged
-from inference.engine import to_array
+from inference.engines.interface import to_array
 from inference.graph import Gate, Graph, Node, read
 from inference.refusal import refuse
 from inference.tensor import Tensor

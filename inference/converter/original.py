@@ -9,7 +9,7 @@ import onnx
 
 from inference.converter.arithmetic import Reals
 from inference.converter.network import Network
-from inference.engine import InferenceEngine, LoadedModel, from_array, to_array
+from inference.engines.interface import InferenceEngine, LoadedModel, from_array, to_array
 
 
 @dataclass(frozen=True, slots=True)

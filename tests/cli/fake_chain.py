@@ -15,7 +15,7 @@ from inference.certificate import (
     encode_outputs,
     encode_verdict,
 )
-from inference.engine_numpy import NumpyEngine
+from inference.engines.reference import NumpyEngine
 from inference.prover import verdict
 from node.blobs.messages import blob_id, manifest_of
 from primitives.block import Block, block_hash

@@ -12,9 +12,9 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from inference.converter.convert import Conversion, convert
-from inference.engine import run
-from inference.engine_numpy import NumpyEngine
-from inference.engine_onnxruntime import OnnxRuntimeEngine
+from inference.engines.interface import run
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.engines.reference import NumpyEngine
 from inference.prover import prove
 from inference.refusal import Refused
 from inference.samples import read_samples

@@ -9,10 +9,12 @@ import onnx
 import pytest
 
 from inference.certificate import decode_outputs, encode_outputs, outputs_in_range
-from inference.engine import EngineError, InferenceEngine, run
-from inference.engine_numpy import NumpyEngine
-from inference.engine_onnxruntime import OnnxRuntimeEngine, Optimization
+from inference.engines.interface import EngineError, InferenceEngine, run
+from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
+from inference.engines.operations import registry
+from inference.engines.reference import NumpyEngine
 from inference.graph import AttributeValue, Port
+from inference.operators.registry import EXACT
 from inference.prover import Proof, prove
 from inference.refusal import Refused
 from inference.tensor import Tensor, from_integers, integers
@@ -173,3 +175,8 @@ def test_trouble_is_an_engine_error(engine: InferenceEngine) -> None:
 @pytest.mark.parametrize("data", MODELS.values(), ids=list(MODELS))
 def test_the_onnx_checker_accepts_the_canonical_file(data: bytes) -> None:
     onnx.checker.check_model(onnx.load_from_string(prove(data).canonical), full_check=True)
+
+
+def test_the_reference_engine_has_an_operation_for_each_operator_that_is_proved() -> None:
+    admitted = [operator for operators in EXACT.operators.values() for operator in operators]
+    assert sorted(registry.OPERATIONS) == sorted(admitted)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from inference.engine import InferenceEngine
-from inference.engine_numpy import NumpyEngine
-from inference.engine_onnxruntime import OnnxRuntimeEngine, Optimization
+from inference.engines.interface import InferenceEngine
+from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
+from inference.engines.reference import NumpyEngine
 from inference.graph import Node, Port
 from inference.prover import prove
 from inference.refusal import Refused

@@ -5,9 +5,9 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
-from inference.engine import Array, EngineError, InferenceEngine, from_array, to_array
-from inference.engine_numpy import NumpyEngine
-from inference.engine_onnxruntime import OnnxRuntimeEngine
+from inference.engines.interface import Array, EngineError, InferenceEngine, from_array, to_array
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.engines.reference import NumpyEngine
 from inference.selftest import trouble
 from inference.tensor import Tensor
 

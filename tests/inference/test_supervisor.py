@@ -12,8 +12,8 @@ from threading import Thread
 import pytest
 
 from inference.certificate import ExactnessCertificate
-from inference.engine import run
-from inference.engine_numpy import NumpyEngine
+from inference.engines.interface import run
+from inference.engines.reference import NumpyEngine
 from inference.graph import Port
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 
 from inference import messages
-from inference.engine_numpy import NumpyEngine
+from inference.engines.reference import NumpyEngine
 from inference.tensor import Tensor, from_integers
 from inference.worker import Service
 from primitives.hashing import blake2b_256

@@ -6,8 +6,8 @@ import pytest
 
 from frame.origin import Signed
 from inference.certificate import decode_outputs, decode_verdict, encode_inputs
-from inference.engine import run
-from inference.engine_numpy import NumpyEngine
+from inference.engines.interface import run
+from inference.engines.reference import NumpyEngine
 from inference.prover import prove
 from inference.supervisor import Supervisor
 from inference.tensor import from_integers

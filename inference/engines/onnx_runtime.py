@@ -6,7 +6,7 @@ from enum import IntEnum
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as binding
 
-from inference.engine import EngineError, from_array, to_array
+from inference.engines.interface import EngineError, from_array, to_array
 from inference.tensor import Tensor
 
 _ERRORS = (

@@ -1,0 +1,1 @@
+"""The engines that run exact models, each interchangeable with every other."""

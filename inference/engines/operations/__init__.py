@@ -1,0 +1,1 @@
+"""What each operator computes, in numpy: the reference engine's parts."""
