@@ -5,7 +5,7 @@ does the work of its seat.
 """
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol, TypeVar
 
@@ -32,8 +32,7 @@ from node.blobs.messages import BLOB_BYTES_MAX, BlobId
 from node.blobs.service import BlobTooLong
 from node.blobs.store import BlobError
 from node.network.channel import ChannelLimits, Received
-from node.network.identity import PeerId
-from node.network.peers import PeerInfo
+from node.network.gossip import GossipNetwork
 from primitives.block import Block
 from primitives.certificate import Verifier
 from primitives.codec import CodecError
@@ -93,29 +92,12 @@ class Blobs(Protocol):
         ...
 
 
-class Channel(Protocol):
-    """Frames to and from the neighbours."""
-
-    @property
-    def inbox(self) -> AsyncIterator[Received]: ...
-
-    def broadcast(self, data: bytes, /, *, where: Callable[[PeerInfo], bool]) -> int: ...
-
-
-class Network(Protocol):
-    """What attesting asks of the network."""
-
-    def channel(self, protocol: str, limits: ChannelLimits, /) -> Channel: ...
-
-    def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
     """What the service is made of on every node."""
 
     chain: Chain
-    network: Network
+    network: GossipNetwork
     finalized: AsyncIterable[Block]
     """Every block from now on as it becomes final."""
 

@@ -21,6 +21,7 @@ from node.blobs.messages import (
     verify_chunk,
 )
 from node.network.identity import PeerId
+from node.standing import Standing
 from primitives.codec import CodecError
 
 IN_FLIGHT_MAX: Final = 4
@@ -70,23 +71,21 @@ class Verdict(Enum):
 
 
 @dataclass(slots=True)
-class _Source:
+class _Source(Standing):
     """A peer as one fetch knows it."""
 
     has_blob: bool = False
     given_up: bool = False
     in_flight: int = 0
-    failures: int = 0
-    rests_until: float = 0.0
 
     def can_take(self, now: float) -> bool:
         """Whether it may be asked for a chunk."""
-        free = self.in_flight < PER_PEER_MAX and now >= self.rests_until
+        free = self.in_flight < PER_PEER_MAX and self.is_rested(now)
         return free and self.has_blob and not self.given_up
 
     def is_unknown(self, now: float) -> bool:
         """Whether it may be asked if it has the blob."""
-        free = not self.in_flight and now >= self.rests_until
+        free = not self.in_flight and self.is_rested(now)
         return free and not self.has_blob and not self.given_up
 
 
@@ -142,8 +141,7 @@ class Fetch:
     def failed(self, ask: Ask, now: float) -> None:
         """No answer came, or none of use."""
         source = self._settle(ask)
-        source.failures += 1
-        source.rests_until = now + REST_S * (1 << (source.failures - 1))
+        source.fail(now, REST_S)
         source.given_up = source.given_up or source.failures >= FAILURES_MAX
         self._put_back(ask)
 

@@ -4,7 +4,7 @@ A piece stays on the disk until a finalized block has it; that is also what ends
 """
 
 import logging
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -17,9 +17,9 @@ from frame.validators import Historical
 from node.consensus.interface import Fork
 from node.evidence.core import EvidencePool, Verdict
 from node.evidence.store import EvidenceStore, describe
-from node.network.channel import ChannelLimits, Received
+from node.network.channel import ChannelLimits
+from node.network.gossip import GossipNetwork
 from node.network.identity import PeerId
-from node.network.peers import PeerInfo
 from primitives.block import Block
 from primitives.certificate import Verifier
 from primitives.codec import CodecError
@@ -71,23 +71,6 @@ class Chain(Protocol):
         ...
 
 
-class Channel(Protocol):
-    """Frames to and from the neighbours."""
-
-    @property
-    def inbox(self) -> AsyncIterator[Received]: ...
-
-    def broadcast(self, data: bytes, /, *, where: Callable[[PeerInfo], bool]) -> int: ...
-
-
-class Network(Protocol):
-    """What evidence asks of the network."""
-
-    def channel(self, protocol: str, limits: ChannelLimits, /) -> Channel: ...
-
-    def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None: ...
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Views:
     """What the runtime says of a state."""
@@ -115,7 +98,7 @@ class EvidenceService:
     def __init__(
         self,
         chain: Chain,
-        network: Network,
+        network: GossipNetwork,
         finalized: AsyncIterable[Block],
         views: Views,
         store: EvidenceStore,

@@ -1,15 +1,15 @@
 """The pool's shell: extrinsics of users and of neighbours are validated, kept, and told on in batches."""
 
 from collections import Counter
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Collection, Sequence
+from collections.abc import AsyncIterable, Collection, Sequence
 from typing import Final, NamedTuple, Protocol
 
 import trio
 
 from frame.error import InvalidTransaction, TransactionError
-from node.network.channel import ChannelLimits, Received
+from node.network.channel import ChannelLimits
+from node.network.gossip import GossipNetwork
 from node.network.identity import PeerId
-from node.network.peers import PeerInfo
 from node.pool.core import Due, Limits, PoolCore, Pooled, PoolRefused, Recent, Stats
 from node.pool.messages import FRAME_BYTES_MAX, PROTOCOL, decode_batch, encode_batches
 from primitives.block import Block
@@ -86,23 +86,6 @@ class Chain(Protocol):
         ...
 
 
-class Channel(Protocol):
-    """Frames to and from the neighbours."""
-
-    @property
-    def inbox(self) -> AsyncIterator[Received]: ...
-
-    def broadcast(self, data: bytes, /, *, where: Callable[[PeerInfo], bool]) -> int: ...
-
-
-class Network(Protocol):
-    """What the pool asks of the network."""
-
-    def channel(self, protocol: str, limits: ChannelLimits, /) -> Channel: ...
-
-    def penalize(self, peer: PeerId, reason: str, cost: int, /) -> None: ...
-
-
 class _Told(NamedTuple):
     source: PeerId | None
     """Who told us and need not be told; None for an extrinsic of our own users."""
@@ -114,7 +97,7 @@ class PoolService:
     """The transaction pool of one node."""
 
     def __init__(
-        self, chain: Chain, network: Network, finalized: AsyncIterable[Block], limits: Limits
+        self, chain: Chain, network: GossipNetwork, finalized: AsyncIterable[Block], limits: Limits
     ) -> None:
         """`finalized`: every block from now on as it becomes final."""
         self.refused: Final[Counter[str]] = Counter()

@@ -13,6 +13,7 @@ from typing import Final, assert_never
 
 from node.network.identity import PeerId
 from node.snapshot.messages import Offer
+from node.standing import Standing
 from primitives.state_range import WHOLE, Part, StateRange, complement
 from primitives.types import BlockNumber, EpochIndex
 
@@ -38,11 +39,7 @@ STUCK_S: Final = 90.0
 """So is one that is offered, and of which no good part came for so long: thrice what one may take."""
 
 REST_S: Final = 1.0
-"""How long a peer is left alone after its first failure; twice as long after each further one."""
-
-REST_DOUBLINGS_MAX: Final = 6
-LIAR_REST_S: Final = 600.0
-"""As long as a ban."""
+"""How long a peer is left alone after its first failure."""
 
 SPLIT_DEPTH_MAX: Final = 12
 """A range that was too large is a hint for the others, but no hint makes more than 4,096 questions."""
@@ -154,7 +151,7 @@ Observed = Peers | Offered | Proved | Stored | NotHeld | Failed
 
 
 @dataclass(slots=True)
-class _Peer:
+class _Peer(Standing):
     since: float
     offer: Offer | None = None
     offered_at: float = 0.0
@@ -163,9 +160,6 @@ class _Peer:
 
     open: int = 0
     """Other open questions."""
-
-    failures: int = 0
-    rests_until: float = 0.0
 
 
 @dataclass(slots=True)
@@ -317,9 +311,7 @@ class JoinCore:
     def _rest(self, peer_id: PeerId, *, lied: bool = False) -> None:
         peer = self._peers.get(peer_id)
         if peer is not None:
-            pause_s = LIAR_REST_S if lied else REST_S * (1 << min(peer.failures, REST_DOUBLINGS_MAX))
-            peer.failures += 1
-            peer.rests_until = self._now + pause_s
+            peer.fail(self._now, REST_S, lied=lied)
 
     def _next(self) -> list[Action]:
         if self._is_finished:
@@ -374,7 +366,7 @@ class JoinCore:
     def _ask_offers(self) -> Iterable[Ask]:
         for peer_id, peer in self._peers.items():
             is_stale = peer.offer is None or self._now - peer.offered_at >= OFFER_S
-            if is_stale and not peer.is_asked and self._now >= peer.rests_until:
+            if is_stale and not peer.is_asked and peer.is_rested(self._now):
                 peer.is_asked = True
                 yield AskOffer(peer_id)
 
@@ -394,7 +386,9 @@ class JoinCore:
             free = [
                 (peer.failures, peer.open, order, peer_id)
                 for order, (peer_id, peer) in enumerate(self._peers.items())
-                if self._is_able(peer) and self._offers(peer, self.target) and peer.open < OPEN_PER_PEER_MAX
+                if peer.is_rested(self._now)
+                and self._offers(peer, self.target)
+                and peer.open < OPEN_PER_PEER_MAX
             ]
             if not free:
                 return
@@ -419,14 +413,11 @@ class JoinCore:
         return [
             peer_id
             for peer_id, peer in self._peers.items()
-            if peer.offer is not None and self._is_able(peer) and peer.offer.epoch > self.epoch
+            if peer.offer is not None and peer.is_rested(self._now) and peer.offer.epoch > self.epoch
         ]
 
     def _able(self) -> Iterable[_Peer]:
-        return (peer for peer in self._peers.values() if self._is_able(peer))
-
-    def _is_able(self, peer: _Peer) -> bool:
-        return self._now >= peer.rests_until
+        return (peer for peer in self._peers.values() if peer.is_rested(self._now))
 
     @staticmethod
     def _offers(peer: _Peer, target: BlockNumber | None) -> bool:

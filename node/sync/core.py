@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Final, assert_never
 
 from node.network.identity import PeerId
+from node.standing import Standing
 from node.sync.messages import ANSWER_BLOCKS_MAX, ANSWER_BYTES, ANSWER_BYTES_MAX, Answer, Run
 from node.sync.window import Gap, Parcel, Proof, Window
 from primitives.types import BlockNumber
@@ -37,11 +38,7 @@ PATIENCE_S: Final = 2.0
 """A small gap that consensus has not closed by then is closed by sync: two of its own repetitions."""
 
 REST_S: Final = 2.0
-"""How long a peer is left alone after its first failure; twice as long after each further one."""
-
-REST_DOUBLINGS_MAX: Final = 6
-LIAR_REST_S: Final = 600.0
-"""As long as a ban: who lied is asked again only when the network has forgiven it."""
+"""How long a peer is left alone after its first failure."""
 
 DOUBTFUL_FAILURES: Final = 2
 """After so many in a row, what a peer claims to have counts no more."""
@@ -173,13 +170,11 @@ Action = Ask | Prove | Import | Settle
 
 
 @dataclass(slots=True)
-class _Peer:
+class _Peer(Standing):
     height: BlockNumber
     lowest: int = 0
     """It said that it holds no block below."""
 
-    failures: int = 0
-    rests_until: float = 0.0
     pace_s: float = 0.0
     """For each block of its last answer."""
 
@@ -344,9 +339,7 @@ class SyncCore:
     def _rest(self, peer_id: PeerId, *, lied: bool = False) -> None:
         peer = self._peers.get(peer_id)
         if peer is not None:
-            pause_s = LIAR_REST_S if lied else REST_S * (1 << min(peer.failures, REST_DOUBLINGS_MAX))
-            peer.failures += 1
-            peer.rests_until = max(peer.rests_until, self._now + pause_s)
+            peer.fail(self._now, REST_S, lied=lied)
 
     # Actions
 
@@ -446,9 +439,9 @@ class SyncCore:
         )
 
     def _can_give(self, peer: _Peer, gap: Gap) -> bool:
-        return peer.lowest <= gap.first <= peer.height and self._now >= peer.rests_until
+        return peer.lowest <= gap.first <= peer.height and peer.is_rested(self._now)
 
     def _is_believed(self, peer: _Peer) -> bool:
         if self._is_moving and peer.lowest > self.height + 1:
             return False
-        return self._now >= peer.rests_until and peer.failures < DOUBTFUL_FAILURES
+        return peer.is_rested(self._now) and peer.failures < DOUBTFUL_FAILURES

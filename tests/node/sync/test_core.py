@@ -1,11 +1,11 @@
 """What a node that is behind asks for, proves and imports, whatever its peers do."""
 
 from node.network.identity import PeerId
+from node.standing import LIAR_REST_S
 from node.sync.core import (
     AHEAD_BYTES_MAX,
     DOUBTFUL_FAILURES,
     IMPORT_BLOCKS,
-    LIAR_REST_S,
     MOVING_S,
     PATIENCE_S,
     PAUSE_S,
