@@ -5,9 +5,11 @@ subset of the terms, so that an engine may add in any order, or fuse, and still 
 hull.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
+
+from inference.tensor import INTEGER_RANGES
 
 MANTISSA_BITS: Final = {"float32": 24, "float64": 53}
 """Integers of a magnitude up to 2^bits are exact in each float type, and so are their sums below that."""
@@ -95,7 +97,16 @@ def subset_sum(terms: Sequence[Cell]) -> Cell:
 
 
 def unfit(cell: Cell, dtype: str) -> str:
-    """Why the cell's numbers, and sums within it, are not all exact in a float type; empty if they are."""
+    """Why the cell's numbers, and sums within it, are not all exact in a type; empty if they are."""
+    if dtype in INTEGER_RANGES:
+        low, high = INTEGER_RANGES[dtype]
+        if cell.step < 0:
+            return "holds numbers that are not integers: Round them first"
+        whole = cell.at(0)
+        fits = low <= whole.low and whole.high <= high
+        return (
+            "" if fits else f"holds numbers from {whole.low} to {whole.high}, beyond {dtype}: Clip them first"
+        )
     bits = MANTISSA_BITS[dtype]
     if cell.magnitude >= 1 << bits:
         return f"needs {cell.magnitude.bit_length()} bits, {dtype} holds {bits}"
@@ -106,14 +117,37 @@ def unfit(cell: Cell, dtype: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Bounds:
-    """The cells of a tensor: one for all its elements, or one for each index of its last dimension."""
+    """The cells of a tensor: one for all its elements, or one for each index of one dimension."""
 
     cells: tuple[Cell, ...]
+    axis: int | None = None
+    """The dimension, from the front, that the cells run along; None with a single cell."""
 
-    def channel(self, index: int) -> Cell:
-        """The cell of the elements at one index of the last dimension."""
-        return self.cells[index] if len(self.cells) > 1 else self.cells[0]
+    def __post_init__(self) -> None:
+        assert (self.axis is not None) == (len(self.cells) > 1)
+
+    def at(self, axis: int, size: int) -> Sequence[Cell]:
+        """The cells for each of the `size` indices of a dimension."""
+        return self.cells if self.axis == axis else (self.whole(),) * size
+
+    def moved(self, axis: int) -> "Bounds":
+        """The same cells, where another operator's dimension `axis` is the one that they run along."""
+        return self if self.axis is None else Bounds(self.cells, axis)
+
+    def mapped(self, change: Callable[[Cell], Cell]) -> "Bounds":
+        """Every cell changed."""
+        return along(self.axis or 0, [change(cell) for cell in self.cells])
+
+    def single(self) -> "Bounds":
+        """One cell for every element."""
+        return self if self.axis is None else Bounds((self.whole(),))
 
     def whole(self) -> Cell:
-        """One cell for every element."""
-        return union(self.cells)
+        """The cell that holds every element."""
+        return self.cells[0] if self.axis is None else union(self.cells)
+
+
+def along(axis: int, cells: Sequence[Cell]) -> Bounds:
+    """The bounds of a tensor with a cell for each index of one dimension; equal cells become one."""
+    alike = all(cell == cells[0] for cell in cells)
+    return Bounds((cells[0],)) if alike else Bounds(tuple(cells), axis)

@@ -76,10 +76,12 @@ def _free(name: str, kept: set[str]) -> str:
 
 
 def _node(node: Node, attributes: Mapping[str, AttributeValue], names: Mapping[str, str]) -> bytes:
+    """A list without elements says the same as none, and is left out."""
     parts = [bytes_field(1, names[name].encode()) for name in node.inputs]
     parts += [bytes_field(2, names[name].encode()) for name in node.outputs]
     parts.append(bytes_field(4, node.operator.encode()))
-    parts += [bytes_field(5, _attribute(name, value)) for name, value in attributes.items()]
+    present = [(name, value) for name, value in attributes.items() if value != ()]
+    parts += [bytes_field(5, _attribute(name, value)) for name, value in present]
     return b"".join(parts)
 
 
@@ -90,7 +92,26 @@ def _attribute(name: str, value: AttributeValue) -> bytes:
         return head + number_field(3, value) + number_field(20, AttributeType.INT)
     if isinstance(value, float):
         return head + fixed32_field(2, struct.pack("<f", value)) + number_field(20, AttributeType.FLOAT)
-    raise AssertionError(f"no exact operator has the attribute {name}")
+    if isinstance(value, bytes):
+        return head + bytes_field(4, value) + number_field(20, AttributeType.STRING)
+    assert isinstance(value, tuple), f"no exact operator has the attribute {name}"
+    parts, code = _elements(value)
+    return head + b"".join(parts) + number_field(20, code)
+
+
+def _elements(values: tuple[int, ...] | tuple[float, ...] | tuple[bytes, ...]) -> tuple[list[bytes], int]:
+    """The fields of a list's elements, and the list's type."""
+    parts, code = [], AttributeType.INTS
+    for value in values:
+        if isinstance(value, int):
+            parts.append(number_field(8, value))
+        elif isinstance(value, float):
+            parts.append(fixed32_field(7, struct.pack("<f", value)))
+            code = AttributeType.FLOATS
+        else:
+            parts.append(bytes_field(9, value))
+            code = AttributeType.STRINGS
+    return parts, code
 
 
 def _tensor(name: str, tensor: Tensor) -> bytes:

@@ -6,7 +6,7 @@ its shape and the bounds of its elements, then the canonical rebuild.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import Final
 
@@ -22,7 +22,7 @@ from inference.certificate import (
 )
 from inference.graph import AttributeValue, Graph, Node, Port, ensure_size, read
 from inference.operators.registry import EXACT, RULES
-from inference.operators.rule import Application, Value, Work, complete, work_on
+from inference.operators.rule import Application, Flow, Value, Work, complete, work_on
 from inference.refusal import Refused, refuse
 from inference.scales import declared, ensure_known
 from inference.tensor import INTEGER_RANGES
@@ -68,19 +68,19 @@ def _ensure_wiring(graph: Graph) -> None:
         refuse("an input has no name, or one that a constant or another input has")
     used: set[str] = set()
     for node in graph.nodes:
-        if len(node.outputs) != 1 or node.outputs[0] in known:
-            refuse("a node must have one output with a name of its own", node.place)
+        if len(set(node.outputs) - known) != len(node.outputs):
+            refuse("a node's outputs must have names of their own", node.place)
         for name in node.inputs:
             if name and name not in known:
                 refuse(f"input {name[:80]!r} is not computed before", node.place)
-        known.add(node.outputs[0])
-        computed.add(node.outputs[0])
+        known.update(node.outputs)
+        computed.update(node.outputs)
         used.update(node.inputs)
     _ensure_ends(graph, computed, used)
 
 
 def _ensure_ends(graph: Graph, computed: set[str], used: set[str]) -> None:
-    """Every output is computed, and every computed tensor is an output or used."""
+    """Every output is computed; every input, and an output of every node, is an output or used."""
     outputs = [port.name for port in graph.outputs]
     for name in outputs:
         if name not in computed or outputs.count(name) > 1:
@@ -88,8 +88,10 @@ def _ensure_ends(graph: Graph, computed: set[str], used: set[str]) -> None:
     for port in graph.inputs:
         if port.name in outputs:
             refuse("an input is an output", port.name)
-    if unused := computed - used - set(outputs):
-        refuse(f"nothing uses {min(unused)[:80]!r}")
+    used |= set(outputs)
+    for names in [(port.name,) for port in graph.inputs] + [node.outputs for node in graph.nodes]:
+        if used.isdisjoint(names):
+            refuse(f"nothing uses {names[0][:80]!r}")
 
 
 @dataclass(slots=True)
@@ -126,9 +128,15 @@ class _Prover:
             refuse(f"{len(node.inputs)} inputs are not allowed", node.place)
         self.attributes[node.position] = complete(node, rule)
         inputs = tuple(self.values[name] if name else None for name in node.inputs)
-        value = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
-        self.work.elements += value.elements
-        self.values[node.outputs[0]] = value
+        values = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
+        if len(values) != len(node.outputs):
+            refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
+        carried = any(value is not None and value.linear for value in inputs)
+        linear = rule.flow is Flow.LINEAR or (rule.flow is Flow.CARRIES and carried)
+        for name, value in zip(node.outputs, values, strict=True):
+            self.work.elements += value.elements
+            floating = value.dtype not in INTEGER_RANGES
+            self.values[name] = replace(value, linear=linear and floating)
 
     def _output(self, port: Port) -> PortSpec:
         value = self.values[port.name]
@@ -172,7 +180,7 @@ class _Prover:
                     )
                 derived.add(node.outputs[0])
             elif not derived.isdisjoint(node.inputs):
-                derived.add(node.outputs[0])
+                derived.update(node.outputs)
         attested = tuple(index for index, name in enumerate(names) if name not in derived)
         assert attested, "the scores of an ArgMax are computed before any ArgMax"
         return attested
@@ -205,9 +213,12 @@ class _Prover:
     def _bounds_digest(self) -> bytes:
         """Over inputs and node outputs in order, one line of text each."""
         digest = blake2b(digest_size=32)
-        names = [port.name for port in self.graph.inputs] + [node.outputs[0] for node in self.graph.nodes]
+        names = [port.name for port in self.graph.inputs]
+        names += [name for node in self.graph.nodes for name in node.outputs]
         for value in (self.values[name] for name in names):
-            digest.update(f"{value.dtype} {_joined(value.shape)}".encode())
+            digest.update(f"{value.dtype} {_joined(value.shape)} {value.bounds.axis}".encode())
+            if value.loose is not None:
+                digest.update(f" {value.loose.low}..{value.loose.high}".encode())
             for cell in value.bounds.cells:
                 digest.update(f" {cell.step}:{cell.low}:{cell.high}".encode())
             digest.update(b"\n")
@@ -215,7 +226,8 @@ class _Prover:
 
     def _peak_bytes(self) -> int:
         """Constants all the time; every other tensor from its node to its last use; outputs to the end."""
-        last_use = {name: node.position for node in self.graph.nodes for name in node.inputs if name}
+        last_use = {name: node.position for node in self.graph.nodes for name in node.outputs}
+        last_use |= {name: node.position for node in self.graph.nodes for name in node.inputs if name}
         last_use |= {port.name: len(self.graph.nodes) for port in self.graph.outputs}
         freed: dict[int, list[str]] = {}
         for name, position in last_use.items():
@@ -225,7 +237,7 @@ class _Prover:
         live += sum(self.values[port.name].bytes for port in self.graph.inputs)
         peak = live
         for node in self.graph.nodes:
-            live += self.values[node.outputs[0]].bytes
+            live += sum(self.values[name].bytes for name in node.outputs)
             peak = max(peak, live)
             live -= sum(self.values[name].bytes for name in freed.get(node.position, []))
         return peak

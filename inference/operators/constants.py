@@ -4,14 +4,29 @@ import struct
 from array import array
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
-from inference.bounds import STEP_MAX, Bounds, Cell
-from inference.operators.rule import Application, Value
-from inference.tensor import INTEGER_RANGES, Tensor, integers
+from inference.bounds import STEP_MAX, Cell
+from inference.operators.rule import Application
+from inference.tensor import Tensor
 
 CHANNELS_MAX: Final = 65_536
 """Most channels with bounds of their own, and most terms of a sum; bounds the memory of a proof."""
+
+_CODES: Final = {
+    "float32": "<I",
+    "float64": "<Q",
+    "int8": "<b",
+    "uint8": "<B",
+    "int16": "<h",
+    "int32": "<i",
+    "int64": "<q",
+}
+"""How the bits of an element are read, as a number."""
+
+_LAYOUTS: Final = {"float32": (8, 23), "float64": (11, 52)}
+"""Bits of exponent and of fraction."""
 
 _REMEMBERED_MAX: Final = 65_536
 """Distinct numbers whose decoding is remembered: weights repeat, being integers times a few steps."""
@@ -34,14 +49,15 @@ class Numbers:
 
 
 def decode(tensor: Tensor, application: Application) -> Numbers:
-    """The elements of a float32 constant, in order. Raises Refused for those that are not normal numbers."""
-    application.work.spend(len(tensor.data) // 4)
-    mantissas, steps = array("i"), array("h")
+    """The elements of a constant, in order. Raises Refused for those that are not normal numbers."""
+    layout = _LAYOUTS.get(tensor.dtype)
+    application.work.spend(prod(tensor.shape))
+    mantissas, steps = array("q"), array("h")
     known: dict[int, tuple[int, int]] = {}
-    for (bits,) in struct.iter_unpack("<I", tensor.data):
+    for (bits,) in struct.iter_unpack(_CODES[tensor.dtype], tensor.data):
         pair = known.get(bits)
         if pair is None:
-            pair = _float32(bits, application)
+            pair = _reduced(bits, 0) if layout is None else _real(bits, *layout, application)
             if len(known) < _REMEMBERED_MAX:
                 known[bits] = pair
         mantissas.append(pair[0])
@@ -49,30 +65,25 @@ def decode(tensor: Tensor, application: Application) -> Numbers:
     return Numbers(mantissas, steps)
 
 
-def _float32(bits: int, application: Application) -> tuple[int, int]:
-    """Source: IEEE 754-2019, binary32: sign, 8 bits of exponent, 23 bits of fraction."""
-    exponent, fraction = bits >> 23 & 0xFF, bits & 0x7FFFFF
-    if exponent == 0xFF:
+def _real(bits: int, exponent_bits: int, fraction_bits: int, application: Application) -> tuple[int, int]:
+    """Source: IEEE 754-2019, binary32 and binary64: sign, exponent, fraction."""
+    exponent, fraction = bits >> fraction_bits & ((1 << exponent_bits) - 1), bits & ((1 << fraction_bits) - 1)
+    if exponent == (1 << exponent_bits) - 1:
         application.refuse("a constant is infinite or not a number")
     if exponent == 0:
         if fraction:
             application.refuse("a constant is subnormal")
         return 0, 0
-    mantissa = fraction | 1 << 23
-    trailing = (mantissa & -mantissa).bit_length() - 1
-    mantissa >>= trailing
-    return -mantissa if bits >> 31 else mantissa, exponent - 127 - 23 + trailing
+    mantissa = fraction | 1 << fraction_bits
+    negative = bits >> (exponent_bits + fraction_bits)
+    bias = (1 << (exponent_bits - 1)) - 1
+    return _reduced(-mantissa if negative else mantissa, exponent - bias - fraction_bits)
 
 
-def per_channel(tensor: Tensor, other: Value, application: Application) -> list[Cell]:
-    """The cells of a float32 constant that meets `other` element by element: one, or one for each channel."""
-    size = tensor.shape[-1] if tensor.shape else 1
-    along = other.shape[-1] if other.shape else 1
-    inner = all(dimension == 1 for dimension in tensor.shape[:-1])
-    if not inner or size not in (1, along) or len(tensor.shape) > len(other.shape):
-        application.refuse(f"a constant {list(tensor.shape)} is neither one number nor one per channel")
-    ensure_channels(size, application)
-    return decode(tensor, application).cells()
+def _reduced(value: int, step: int) -> tuple[int, int]:
+    """An odd mantissa, or zero."""
+    trailing = (value & -value).bit_length() - 1 if value else 0
+    return value >> trailing, step + trailing if value else 0
 
 
 def scalar(index: int, dtype: str, application: Application) -> Cell:
@@ -80,9 +91,6 @@ def scalar(index: int, dtype: str, application: Application) -> Cell:
     tensor = application.constant(index, dtype)
     if tensor.shape:
         application.refuse(f"input {index} must be a single number of rank 0")
-    if dtype in INTEGER_RANGES:
-        (value,) = integers(tensor)
-        return Cell(0, value, value)
     return decode(tensor, application).cells()[0]
 
 
@@ -90,10 +98,3 @@ def ensure_channels(channels: int, application: Application) -> None:
     """Raises Refused above CHANNELS_MAX."""
     if channels > CHANNELS_MAX:
         application.refuse(f"{channels} channels, more than {CHANNELS_MAX}")
-
-
-def hulls(bounds: Bounds, channels: int) -> Sequence[Cell]:
-    """The hull of each of `channels`."""
-    if len(bounds.cells) > 1:
-        return [cell.hull() for cell in bounds.cells]
-    return [bounds.cells[0].hull()] * channels

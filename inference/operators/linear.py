@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from inference.bounds import Cell
-from inference.operators.constants import Numbers, decode, ensure_channels, hulls
-from inference.operators.rule import Application, Rule, Value
+from inference.bounds import Cell, along
+from inference.operators.constants import Numbers, decode, ensure_channels
+from inference.operators.rule import Application, Flow, Rule, Value
 
 
-def _gemm(application: Application) -> Value:
+def _gemm(application: Application) -> tuple[Value, ...]:
     """x[rows, in] * W + c, where W is [in, out] or, with transB, [out, in], and c is [out]."""
     if application.attributes["alpha"] != 1.0 or application.attributes["beta"] != 1.0:
         application.refuse("alpha and beta must be 1: fold them into the weights")
@@ -18,12 +18,12 @@ def _gemm(application: Application) -> Value:
     return _linear(application, transposed=application.integer("transB") == 1)
 
 
-def _matmul(application: Application) -> Value:
+def _matmul(application: Application) -> tuple[Value, ...]:
     """x[..., in] * W[in, out]."""
     return _linear(application, transposed=False)
 
 
-def _linear(application: Application, transposed: bool) -> Value:
+def _linear(application: Application, transposed: bool) -> tuple[Value, ...]:
     x = application.computed(0, "float32")
     weight = application.constant(1, "float32")
     if len(weight.shape) != 2 or not x.shape:
@@ -36,13 +36,14 @@ def _linear(application: Application, transposed: bool) -> Value:
     application.work.spend_cells(outputs)
     weights = decode(weight, application)
     biases = _biases(application, outputs)
-    terms = hulls(x.bounds, inputs)
+    terms = [cell.hull() for cell in x.bounds.at(len(x.shape) - 1, inputs)]
     cells = []
     for out in range(outputs):
         chosen = slice(out * inputs, (out + 1) * inputs) if transposed else slice(out, None, outputs)
         cells.append(_channel(terms, weights.part(chosen), biases.part(slice(out, out + 1))))
     application.work.macs += x.elements * outputs
-    return Value("float32", (*x.shape[:-1], outputs), application.fitting(tuple(cells), "float32"))
+    bounds = application.fitting(along(len(x.shape) - 1, cells), "float32")
+    return (Value("float32", (*x.shape[:-1], outputs), bounds),)
 
 
 def _biases(application: Application, outputs: int) -> Numbers:
@@ -84,5 +85,6 @@ GEMM = Rule(
         "transB": (int, 0),
     },
     apply=_gemm,
+    flow=Flow.LINEAR,
 )
-MATMUL = Rule(arity=range(2, 3), attributes={}, apply=_matmul)
+MATMUL = Rule(arity=range(2, 3), attributes={}, apply=_matmul, flow=Flow.LINEAR)

@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from enum import Enum
 from math import prod
+from types import GenericAlias
 from typing import Final, NoReturn
 
-from inference.bounds import Bounds, Cell, unfit
+from inference.bounds import Bounds, unfit
 from inference.graph import AttributeValue, Node
+from inference.operators.loose import Loose
 from inference.refusal import refuse
 from inference.tensor import ITEM_BYTES, Tensor
 
@@ -24,6 +27,13 @@ CELL_STEPS: Final = 32
 REQUIRED: Final = None
 """Stands for the default of an attribute that has none."""
 
+Kind = type[int] | type[float] | type[bytes] | GenericAlias
+"""The type of an attribute."""
+
+INTS: Final = tuple[int, ...]
+FLOATS: Final = tuple[float, ...]
+TEXTS: Final = tuple[bytes, ...]
+
 
 @dataclass(frozen=True, slots=True)
 class Value:
@@ -32,7 +42,13 @@ class Value:
     dtype: str
     shape: tuple[int, ...]
     bounds: Bounds
+    """Without cells if the value is a constant or loose."""
     constant: Tensor | None = None
+    loose: Loose | None = None
+    linear: bool = False
+    """Whether an engine may fold a factor that comes next into the weights that made this value: no Round
+    stands between. The prover fills it in, from the flows of the rules.
+    """
 
     @property
     def elements(self) -> int:
@@ -84,12 +100,16 @@ class Application:
         """Raises Refused with the name of this node."""
         refuse(reason, self.node.place)
 
-    def computed(self, index: int, *dtypes: str) -> Value:
-        """An input that depends on the model's input, of one of the element types given."""
+    def computed(self, index: int, *dtypes: str, loose: bool = False) -> Value:
+        """An input that depends on the model's input, of one of the element types given; off the lattice only
+        if `loose` says that the rule knows what that means."""
         value = self.inputs[index] if index < len(self.inputs) else None
         if value is None or value.constant is not None:
             self.refuse(f"input {index} must be computed from the model's input")
         self._ensure_dtype(value, index, dtypes)
+        if value.loose is not None and not (loose and self.node.operator in value.loose.followers):
+            allowed = ", ".join(sorted(value.loose.followers))
+            self.refuse(f"input {index} is a rounded result, which only {allowed} may follow")
         return value
 
     def constant(self, index: int, *dtypes: str) -> Tensor:
@@ -113,16 +133,33 @@ class Application:
             self.refuse(f"{name} {axis} is no dimension of a tensor of rank {rank}")
         return axis + rank if axis < 0 else axis
 
-    def fitting(self, cells: tuple[Cell, ...], dtype: str) -> Bounds:
-        """The bounds made of `cells`, once all their numbers are exact in `dtype`."""
-        for index, cell in enumerate(cells):
+    def ints(self, name: str) -> tuple[int, ...]:
+        """An attribute that is a list of integers."""
+        values = self.attributes[name]
+        assert isinstance(values, tuple)
+        return tuple(value for value in values if isinstance(value, int))
+
+    def fitting(self, bounds: Bounds, dtype: str) -> Bounds:
+        """The bounds, once all their numbers are exact in `dtype`."""
+        for index, cell in enumerate(bounds.cells):
             if reason := unfit(cell, dtype):
-                self.refuse(f"channel {index} {reason}" if len(cells) > 1 else reason)
-        return Bounds(cells)
+                self.refuse(reason if bounds.axis is None else f"channel {index} {reason}")
+        return bounds
 
     def _ensure_dtype(self, value: Value, index: int, dtypes: tuple[str, ...]) -> None:
         if value.dtype not in dtypes:
             self.refuse(f"input {index} is {value.dtype}, not {' or '.join(dtypes)}")
+
+
+class Flow(Enum):
+    """What an operator does to `Value.linear`."""
+
+    LINEAR = "linear"
+    """It has weights, into which an engine may fold what follows."""
+    CARRIES = "carries"
+    """An engine may move a factor past it, or it moves elements alone."""
+    CUTS = "cuts"
+    """No factor gets past it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,10 +168,11 @@ class Rule:
 
     arity: range
     """Numbers of inputs allowed."""
-    attributes: Mapping[str, tuple[type[object], AttributeValue | None]]
+    attributes: Mapping[str, tuple[Kind, AttributeValue | None]]
     """Type and default of every attribute allowed."""
-    apply: Callable[[Application], Value]
-    """The value of the only output; raises Refused."""
+    apply: Callable[[Application], tuple[Value, ...]]
+    """The value of each output; raises Refused."""
+    flow: Flow = Flow.CARRIES
 
 
 def complete(node: Node, rule: Rule) -> dict[str, AttributeValue]:
@@ -142,7 +180,7 @@ def complete(node: Node, rule: Rule) -> dict[str, AttributeValue]:
     for name, value in node.attributes.items():
         if name not in rule.attributes:
             refuse(f"the attribute {name!r} is not allowed", node.place)
-        if type(value) is not rule.attributes[name][0]:
+        if not _is(value, rule.attributes[name][0]):
             refuse(f"the attribute {name!r} has the wrong type", node.place)
     attributes: dict[str, AttributeValue] = {}
     for name, (_, default) in sorted(rule.attributes.items()):
@@ -153,3 +191,10 @@ def complete(node: Node, rule: Rule) -> dict[str, AttributeValue]:
         else:
             refuse(f"the attribute {name!r} is missing", node.place)
     return attributes
+
+
+def _is(value: AttributeValue, kind: Kind) -> bool:
+    """Whether an attribute has its type; a list without elements has every list's type."""
+    if isinstance(kind, GenericAlias):
+        return isinstance(value, tuple) and all(type(each) is kind.__args__[0] for each in value)
+    return type(value) is kind

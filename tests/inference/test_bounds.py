@@ -6,7 +6,7 @@ from itertools import product
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inference.bounds import Cell, subset_sum, unfit, union
+from inference.bounds import Bounds, Cell, along, subset_sum, unfit, union
 
 
 @st.composite
@@ -68,3 +68,27 @@ def test_steps_whose_quotients_could_leave_float32_are_unfit() -> None:
     assert unfit(Cell(-36, 0, 1), "float32") == unfit(Cell(15, 0, 1), "float32") == ""
     assert unfit(Cell(-37, 0, 1), "float32").startswith("its step 2^-37 is outside")
     assert unfit(Cell(16, 0, 1), "float32").startswith("its step 2^16 is outside")
+
+
+CHANNELS = (Cell(0, -1, 2), Cell(-2, 3, 9))
+
+
+def test_equal_cells_become_one() -> None:
+    assert along(1, [Cell(0, 0, 3)] * 5) == Bounds((Cell(0, 0, 3),))
+    assert along(1, CHANNELS) == Bounds(CHANNELS, 1)
+
+
+def test_cells_are_read_along_any_dimension() -> None:
+    bounds = along(1, CHANNELS)
+    whole = Cell(-2, -4, 9)
+    assert (bounds.whole(), bounds.single()) == (whole, Bounds((whole,)))
+    assert (tuple(bounds.at(1, 2)), tuple(bounds.at(0, 3))) == (CHANNELS, (whole,) * 3)
+    assert bounds.moved(0) == Bounds(CHANNELS, 0)
+    assert bounds.single().moved(3) == bounds.single()
+    assert bounds.mapped(Cell.rounded) == along(1, [Cell(0, -1, 2), Cell(0, 1, 2)])
+
+
+def test_integers_must_be_whole_and_fit() -> None:
+    assert unfit(Cell(0, -128, 127), "int8") == ""
+    assert unfit(Cell(1, 0, 64), "int8") == "holds numbers from 0 to 128, beyond int8: Clip them first"
+    assert unfit(Cell(-1, 0, 2), "int8") == "holds numbers that are not integers: Round them first"
