@@ -32,6 +32,7 @@ _ENVIRONMENT: Final = {
     "PYTHONDONTWRITEBYTECODE": "1",
     "OMP_NUM_THREADS": "1",
     "OPENBLAS_NUM_THREADS": "1",
+    "ORT_DISABLE_TELEMETRY": "1",
     "LC_ALL": "C.UTF-8",
 }
 """All that a worker has of an environment."""

@@ -1,7 +1,12 @@
 """The default engine: onnxruntime, float32, on the CPU."""
 
+import os
 from collections.abc import Sequence
 from enum import IntEnum
+
+# Read once, when the library loads. Without it, versions from 1.29 on tell their maker about the machine and
+# its models, and keep an identifier and a database in the home directory.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 import onnxruntime as ort
 from onnxruntime.capi import onnxruntime_pybind11_state as binding
