@@ -1,6 +1,6 @@
 """What commands show of exact models: certificates, and outputs as real numbers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cli.errors import UserError
@@ -41,6 +41,12 @@ def certificate_document(certificate: ExactnessCertificate) -> dict[str, Any]:
         "peakBytes": certificate.peak_bytes,
         "gas": certificate.gas,
     }
+
+
+def certificate_fields(document: Mapping[str, Any] | None) -> dict[str, Any]:
+    """What `certificate_document` says, for people; nothing if there is none."""
+    shown = {} if document is None else document
+    return {name: "\n".join(value) if isinstance(value, list) else value for name, value in shown.items()}
 
 
 def outputs_document(certificate: ExactnessCertificate, attested: Sequence[Tensor]) -> dict[str, Any]:

@@ -118,6 +118,37 @@ def read(
     _print_proved(answer)
 
 
+@app.command(
+    epilog=examples(
+        "consil light model 0xMODEL --chain chain.json --rpc http://127.0.0.1:9944",
+        "consil light model 0xMODEL --json",
+    )
+)
+def model(
+    model_: Annotated[
+        str, typer.Argument(metavar="MODEL", help="Its identity, as `consil model list` shows it.")
+    ],
+    chain: ChainOption = "local",
+    directory: BeliefDirectory = DEFAULT_BELIEFS,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Show a model and the exactness certificate that validators found, believed only with their proof."""
+    from cli.exact import certificate_document, certificate_fields, certificate_of
+    from cli.proved_record import prove_entries
+
+    items = [("models.models", model_), ("models.proofs", model_)]
+    (record, proof), answer = prove_entries(chain, directory, rpc, items)
+    certificate = certificate_document(certificate_of(proof["verdict"]))
+    document = {"id": model_, **{name: record[name] for name in ("name", "state", "owner", "blob")}}
+    if as_json:
+        seats = proof["attestations"]
+        print_json({**document, "certificate": certificate, "attestations": seats, **_proved(answer)})
+        return
+    print_fields({**document, **certificate_fields(certificate)})
+    _print_proved(answer)
+
+
 @app.command(epilog=examples("consil light offences --chain chain.json", "consil light offences --json"))
 def offences(
     count: Count = 20,

@@ -9,7 +9,13 @@ import typer
 from cli.accounts import signing_key
 from cli.chain import Chain
 from cli.errors import UserError
-from cli.exact import certificate_document, outputs_document, prove_file
+from cli.exact import (
+    certificate_document,
+    certificate_fields,
+    certificate_of,
+    outputs_document,
+    prove_file,
+)
 from cli.inputs import InputOption, RowOption, SamplesOption, read_bytes, read_csv, read_input
 from cli.options import (
     AMOUNT_HELP,
@@ -111,10 +117,7 @@ def prove(file: File, as_json: Json = False) -> None:
     if as_json:
         print_json(document)
     else:
-        lists = {
-            name: "\n".join(value) if isinstance(value, list) else value for name, value in document.items()
-        }
-        print_fields(lists)
+        print_fields(certificate_fields(document))
 
 
 @app.command(
@@ -253,8 +256,12 @@ def event_field(done: dict[str, Any], name: str, field: str) -> str:
 def _show(chain: Chain, found: dict[str, Any], as_json: bool) -> None:
     proof = chain.view("models.proof", model=found["id"])
     seats = [] if proof is None else proof["attestations"]
+    certificate = None
+    if proof is not None and found["refusal"] is None:
+        certificate = certificate_document(certificate_of(proof["verdict"]))
     if as_json:
-        print_json({"id": found["id"], **found["model"], "refusal": found["refusal"], "attestations": seats})
+        own = {"id": found["id"], **found["model"], "refusal": found["refusal"]}
+        print_json({**own, "certificate": certificate, "attestations": seats})
         return
     model = found["model"]
     print_fields(
@@ -266,6 +273,7 @@ def _show(chain: Chain, found: dict[str, Any], as_json: bool) -> None:
             "gas": model["gas"],
             "price": chain.token.format(model["price"]),
             "owner": chain.address(bytes.fromhex(model["owner"][2:])),
+            **certificate_fields(certificate),
         }
     )
     print_seats(seats)

@@ -1,6 +1,6 @@
 """The record of a request, believed by its proof alone, and computed again."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from cli.inputs import read_bytes
 from cli.light import asking, belief_file, load, save
 from cli.lookup import find_storage
 from cli.specs import load_spec
-from frame.metadata import decode_value, storage_key
+from frame.metadata import StorageInfo, decode_value, storage_key
 from inference.certificate import ExactnessCertificate, encode_inputs, encode_outputs
 from inference.encoding import Encoded
 from inference.graph import MODEL_BYTES_MAX
@@ -37,8 +37,8 @@ def verify_record(chain: str, directory: Path, rpc: str, job: str) -> ProvedReco
     spec = load_spec(chain)
     file = belief_file(directory, spec)
     with asking(rpc, load(file, spec)) as client:
-        record, answer = _read(client, "inference.records", job)
-        proof, _ = _read(client, "models.proofs", record["model"])
+        [record], answer = read_entries(client, [("inference.records", job)])
+        [proof], _ = read_entries(client, [("models.proofs", record["model"])])
         save(file, client.belief)
     return ProvedRecord(
         record=record,
@@ -46,6 +46,35 @@ def verify_record(chain: str, directory: Path, rpc: str, job: str) -> ProvedReco
         height=answer.header.height,
         proof_bytes=answer.proof_bytes,
     )
+
+
+def prove_entries(
+    chain: str, directory: Path, rpc: str, items: Sequence[tuple[str, str]]
+) -> tuple[list[Any], Answer]:
+    """Entries of maps, each an item and a key, of one final state of `chain`, and how they were proved.
+
+    Raises UserError, also for an entry that is proved absent.
+    """
+    spec = load_spec(chain)
+    file = belief_file(directory, spec)
+    with asking(rpc, load(file, spec)) as client:
+        found = read_entries(client, items)
+        save(file, client.belief)
+    return found
+
+
+def read_entries(client: LightClient, items: Sequence[tuple[str, str]]) -> tuple[list[Any], Answer]:
+    """As `prove_entries`, of a client."""
+    infos = [find_storage(describe_runtime(), item) for item, _ in items]
+    keys = [_key(info, key) for info, (_, key) in zip(infos, items, strict=True)]
+    answer = client.read(keys)
+    values = []
+    for info, state_key, (item, key) in zip(infos, keys, items, strict=True):
+        data = answer.values[state_key]
+        if data is None:
+            raise UserError(f"it is proved that {item} has no {key}", "it is not there yet, or never was")
+        values.append(decode_value(info.value, data))
+    return values, answer
 
 
 def recompute(record: dict[str, Any], file: Path, read: Callable[[ExactnessCertificate], Encoded]) -> None:
@@ -68,15 +97,8 @@ def recompute(record: dict[str, Any], file: Path, read: Callable[[ExactnessCerti
             )
 
 
-def _read(client: LightClient, item: str, key: str) -> tuple[Any, Answer]:
-    """One entry of the state, proved, as this release reads it. Raises UserError if it is proved absent."""
-    info = find_storage(describe_runtime(), item)
+def _key(info: StorageInfo, key: str) -> bytes:
     try:
-        state_key = storage_key(info, [key])
+        return storage_key(info, [key])
     except ValueError as error:
         raise UserError(f"'{key[:80]}' is no identity: {error}", "write 0x and 64 digits") from None
-    answer = client.read([state_key])
-    data = answer.values[state_key]
-    if data is None:
-        raise UserError(f"it is proved that {item} has no {key}", "the request is open, or was never made")
-    return decode_value(info.value, data), answer

@@ -202,6 +202,17 @@ def receipt(
         print_fields(readable | {"attestations": "\n".join(seats)})
 
 
+@app.command(epilog=examples("consil query gas", "consil query gas --json"))
+def gas(rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+    """Show what the work of validators on models costs now. Root sets it with `gas.set_price`."""
+    with Chain(rpc) as chain:
+        price = chain.view("gas.price")
+        if as_json:
+            print_json({"perMillionGas": price})
+        else:
+            print_line(f"{chain.token.format(price)} for a million units of gas")
+
+
 @app.command(epilog=examples("consil query validators", "consil query validators --json"))
 def validators(rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
     """Show who votes in this epoch, and what changes with the next as things stand now."""

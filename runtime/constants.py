@@ -5,7 +5,7 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
-from pallets import balances, fees, inference, jobs, models, offences, session
+from pallets import balances, fees, gas, inference, jobs, models, offences, session
 from primitives.block import BODY_BYTES_MAX
 from primitives.types import Balance, SpecVersion
 
@@ -58,6 +58,9 @@ FEES: Final = fees.Config(
 )
 """A token buys a second of reference time; a transfer costs about 0.0003 tokens."""
 
+GAS: Final = gas.Config(per_million_initial=Balance(100_000), per_million_max=Balance(TOKEN))
+"""A run of ten million multiply-adds costs about 0.001 tokens."""
+
 JOBS: Final = jobs.Config(
     open_max=64,
     open_gas_max=4_000_000_000_000,
@@ -65,14 +68,12 @@ JOBS: Final = jobs.Config(
     time_margin=10,
     grace_ms=30_000,
     reveal_ms=10_000,
-    price_per_million_gas=Balance(100_000),
     treasury_share=200_000_000,
     treasury=TREASURY,
     messages_max=256,
     result_bytes_max=BODY_BYTES_MAX // 4,
 )
-"""The open gas is that of five proofs of the largest model: 72 seconds of reference time. A run of ten
-million multiply-adds costs about 0.001 tokens."""
+"""The open gas is that of five proofs of the largest model: 72 seconds of reference time."""
 
 MODELS: Final = models.Config(deposit=Balance(TOKEN), models_max=10_000)
 

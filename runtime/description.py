@@ -7,6 +7,7 @@ from frame.metadata import Metadata
 from runtime.constants import (
     BALANCES,
     FEES,
+    GAS,
     INFERENCE,
     JOBS,
     MODELS,
@@ -21,6 +22,7 @@ from runtime.pallets import PALLETS
 _CONFIGS: dict[str, object] = {
     "balances": BALANCES,
     "fees": FEES,
+    "gas": GAS,
     "jobs": JOBS,
     "models": MODELS,
     "inference": INFERENCE,

@@ -13,6 +13,7 @@ from frame.weight import Weight
 from pallets.balances import Balances
 from pallets.fees import Fees
 from pallets.fees import Needs as FeesNeeds
+from pallets.gas import Gas
 from pallets.inference import Inference
 from pallets.inference import Needs as InferenceNeeds
 from pallets.jobs import Jobs
@@ -37,6 +38,7 @@ from runtime.constants import (
     CALL_DEPTH_MAX,
     EXTRINSIC_WEIGHT,
     FEES,
+    GAS,
     INFERENCE,
     JOBS,
     MODELS,
@@ -56,6 +58,7 @@ PALLETS: Final[dict[int, type[Pallet]]] = {
     8: Validators,
     9: Sudo,
     10: Offences,
+    11: Gas,
 }
 """By index, which is wire format. Hooks run in this order."""
 
@@ -79,6 +82,7 @@ class Pallets:
         everyone: tuple[Pallet, ...] = (
             *(self.system, self.timestamp, self.balances, self.fees, self.session),
             *(self.jobs, self.models, self.inference, self.validators, self.sudo, self.offences),
+            *(self.gas,),
         )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
 
@@ -93,8 +97,13 @@ class Pallets:
     def _connect_jobs(self) -> None:
         """The attested jobs, and those who open them."""
         context, currency = self.context, self.balances
+        self.gas = Gas(context, GAS)
         jobs_needs = JobsNeeds(
-            currency=currency, validators=self.session, pace=self.session, identity=self.system
+            currency=currency,
+            gas=self.gas,
+            validators=self.session,
+            pace=self.session,
+            identity=self.system,
         )
         self.jobs = Jobs(context, JOBS, jobs_needs)
         self.models = Models(context, MODELS, ModelsNeeds(currency=currency, jobs=self.jobs))

@@ -23,6 +23,7 @@ from frame.clock import Pace
 from frame.context import Context
 from frame.currency import Currency
 from frame.error import ensure
+from frame.gas import GasPrice
 from frame.identity import ChainIdentity
 from frame.jobs import Attestation, Closed, Conduct, JobKind, OnJobClosed, Order
 from frame.origin import Origin, ensure_none
@@ -82,7 +83,6 @@ REWARD: Final = "jobs.reward"
 LEADER_CYCLES: Final = 2
 """Every validator leads once in each cycle, so that no leader can keep a message out of all of a window."""
 
-_MILLION: Final = 1_000_000
 _PS_PER_MS: Final = 1_000_000_000
 
 
@@ -108,7 +108,6 @@ class Config:
     reveal_ms: U32
     """Time for the block that closed the commitments to become final, and for reveals to travel."""
 
-    price_per_million_gas: Balance
     treasury_share: U32
     """Part of the reward, in parts per billion, that the treasury gets of a quorum."""
 
@@ -125,6 +124,7 @@ class Needs:
     """What this pallet needs of others."""
 
     currency: Currency
+    gas: GasPrice
     validators: ActingValidators
     pace: Pace
     identity: ChainIdentity
@@ -257,7 +257,7 @@ class Jobs(Pallet):
 
     def quote(self, gas: U63) -> Balance:
         """As in frame.jobs.Jobs."""
-        return Balance(-(-gas * self.config.price_per_million_gas // _MILLION))
+        return self._needs.gas.price_of(gas)
 
     def is_open(self, job: Hash) -> bool:
         """As in frame.jobs.Jobs."""

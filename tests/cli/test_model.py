@@ -131,7 +131,10 @@ def test_a_model_is_registered_and_proven_by_validators(
     assert made["exact_hash"] == document("model", "prove", exact)["hash"]
     [listed] = document("model", "list", "--rpc", node.url)
     assert listed["id"] == made["id"]
-    assert document("model", "show", made["id"], "--rpc", node.url)["state"] == "proven"
+    shown = document("model", "show", made["id"], "--rpc", node.url)
+    proved = document("model", "prove", exact)
+    assert (shown["state"], shown["certificate"]) == ("proven", proved)
+    assert proved["inputs"][0] in consil("model", "show", made["id"], "--rpc", node.url).stdout
     assert "0.5 CNS" in consil("model", "show", made["id"], "--rpc", node.url).stdout
 
 
@@ -255,6 +258,26 @@ def proving(consil: Consil, node: FakeChain, tmp_path: Path) -> Iterator[Proving
     made = ProvingNode(spec)
     with serving(made):
         yield made
+
+
+def test_a_certificate_is_believed_by_its_proof(
+    node: FakeChain,
+    model: str,
+    proving: ProvingNode,
+    document: Document,
+    consil: Consil,
+    refusal: Refusal,
+    exact: Path,
+    tmp_path: Path,
+) -> None:
+    proving.show(dict(node.chain.state.iterate(b"")))
+    common = ("--chain", tmp_path / "chain.json", "--dir", tmp_path, "--rpc", proving.url)
+    believed = document("light", "model", model, *common)
+    assert (believed["certificate"], believed["height"]) == (document("model", "prove", exact), 1)
+    assert "proved in final block 1" in consil("light", "model", model, *common).stdout
+    assert "proved that models.models has no" in refusal("light", "model", f"0x{'00' * 32}", *common)
+    proving.lie = forge_value
+    assert "wrong proof" in refusal("light", "model", model, *common)
 
 
 def test_a_record_is_believed_by_its_proof_and_computed_again(

@@ -39,6 +39,15 @@ def test_an_account_that_does_not_exist_has_nothing(node: FakeChain, document: D
     assert document("query", "account", "//Nobody", "--rpc", node.url)["free"] == 0
 
 
+def test_the_price_of_gas_is_shown_as_root_has_set_it(
+    node: FakeChain, document: Document, consil: Consil
+) -> None:
+    assert document("query", "gas", "--rpc", node.url) == {"perMillionGas": 100_000}
+    sudo = ("tx", "sudo", "gas.set_price", "--per_million", "0.002", "--from", "//Alice", "--wait")
+    assert "failure" not in document(*sudo, "--rpc", node.url)
+    assert "0.002 CNS for a million" in consil("query", "gas", "--rpc", node.url).stdout
+
+
 @pytest.mark.parametrize("block", [["2"], []])
 def test_a_block_shows_its_transactions_decoded(
     node: FakeChain, document: Document, block: list[str]

@@ -46,7 +46,7 @@ WHICH = st.integers(0, 7)
 
 
 class Sequences(RuleBasedStateMachine):
-    """Every call and inherent of jobs, models and inference, over four validators of unequal stake."""
+    """Every call and inherent of gas, jobs, models and inference, over four validators of unequal stake."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -77,6 +77,10 @@ class Sequences(RuleBasedStateMachine):
     @rule(who=WHO, owner=OWNERS)
     def remove(self, who: AccountId, owner: AccountId) -> None:
         self.attempt(self.world.pallets.models.remove, Signed(who), model_id(owner, BLOB))
+
+    @rule(is_root=st.booleans(), price=st.sampled_from([0, 1, 500_000, TOKEN, 2 * TOKEN]).map(Balance))
+    def set_price(self, is_root: bool, price: Balance) -> None:
+        self.attempt(self.world.pallets.gas.set_price, Root() if is_root else Signed(ALICE), price)
 
     @rule(who=WHO, owner=OWNERS, data=INPUTS, max_fee=FEES)
     def request(self, who: AccountId, owner: AccountId, data: bytes, max_fee: Balance) -> None:

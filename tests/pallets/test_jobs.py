@@ -34,8 +34,8 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.signing import SigningKey
-from primitives.types import Balance, BlockHash, Hash, Seed, Signature
-from runtime.constants import JOBS, TREASURY
+from primitives.types import BlockHash, Hash, Seed, Signature
+from runtime.constants import GAS, JOBS, TREASURY
 from tests.pallets.attested import (
     BLOB,
     GENESIS,
@@ -340,4 +340,4 @@ def test_messages_of_a_block_are_bounded_in_number_and_bytes(world: Attested, jo
 def test_the_price_of_gas_is_rounded_up(world: Attested) -> None:
     assert world.pallets.jobs.reward(0) == 0
     assert world.pallets.jobs.reward(1) == 1
-    assert world.pallets.jobs.reward(1_000_000) == Balance(JOBS.price_per_million_gas)
+    assert world.pallets.jobs.reward(1_000_000) == GAS.per_million_initial
