@@ -7,7 +7,7 @@ import struct
 from collections.abc import Mapping
 from typing import Final
 
-from inference.graph import AttributeValue, Graph, Node, Port
+from inference.graph import LEARNERS, AttributeValue, Graph, Node, Port
 from inference.schema import ELEMENT_CODES, AttributeType
 from inference.tensor import Tensor
 from inference.wire import bytes_field, fixed32_field, number_field, numbers
@@ -17,6 +17,9 @@ OPERATOR_SET: Final = 17
 """Old enough for every engine in use; the operators admitted mean the same in the versions that the prover
 reads.
 """
+
+LEARNER_SET: Final = 3
+"""The version of ai.onnx.ml, of which the same holds."""
 
 GRAPH_NAME: Final = b"exact"
 
@@ -48,6 +51,8 @@ def _file(graph: Graph, attributes: Attributes, names: Mapping[str, str]) -> byt
     parts += [bytes_field(12, _port(port)) for port in graph.outputs]
     model = [number_field(1, IR_VERSION), bytes_field(7, b"".join(parts))]
     model.append(bytes_field(8, bytes_field(1, b"") + number_field(2, OPERATOR_SET)))
+    if any(node.domain == LEARNERS for node in graph.nodes):
+        model.append(bytes_field(8, bytes_field(1, LEARNERS.encode()) + number_field(2, LEARNER_SET)))
     for key, value in sorted(graph.metadata.items()):
         model.append(bytes_field(14, bytes_field(1, key.encode()) + bytes_field(2, value.encode())))
     return b"".join(model)
@@ -82,6 +87,8 @@ def _node(node: Node, attributes: Mapping[str, AttributeValue], names: Mapping[s
     parts.append(bytes_field(4, node.operator.encode()))
     present = [(name, value) for name, value in attributes.items() if value != ()]
     parts += [bytes_field(5, _attribute(name, value)) for name, value in present]
+    if node.domain:
+        parts.append(bytes_field(7, node.domain.encode()))
     return b"".join(parts)
 
 

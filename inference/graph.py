@@ -27,6 +27,8 @@ NAME_BYTES_MAX: Final = 256
 METADATA_KEY_BYTES_MAX: Final = 512
 METADATA_VALUE_BYTES_MAX: Final = 64 * 1024
 """Longest list of scales: more than a certificate holds."""
+LEARNERS: Final = "ai.onnx.ml"
+"""The domain of the operators of classical machine learning."""
 METADATA_PREFIX: Final = "exact."
 """Metadata under other keys says nothing about the function, and is not read."""
 
@@ -81,6 +83,8 @@ class Gate:
     """For each operator domain, the operators allowed; a domain that is not here is refused."""
     versions: range
     """Versions of the standard operator set whose meaning of those operators is the same."""
+    learner_versions: range = range(1, 6)
+    """Versions of the operator set ai.onnx.ml."""
     open_dimensions: bool
     """Whether a dimension may be left open; it is then read as 1."""
     other_types: bool
@@ -131,9 +135,12 @@ class _GraphReader:
             domain = _domain(entry.part("domain"))
             if domain not in self._gate.operators:
                 refuse(f"operators of the domain {domain!r} are not allowed")
-            if domain == "" and entry.number("version") not in self._gate.versions:
-                first, last = self._gate.versions[0], self._gate.versions[-1]
-                refuse(f"operator set {entry.number('version')} is not among {first} to {last}")
+            allowed = {"": self._gate.versions, LEARNERS: self._gate.learner_versions}.get(domain)
+            if allowed and entry.number("version") not in allowed:
+                refuse(
+                    f"{domain or 'ai.onnx'}, operator set {entry.number('version')} is not among "
+                    f"{allowed[0]} to {allowed[-1]}"
+                )
             seen.add(domain)
         if "" not in seen:
             refuse("the file names no version of the standard operator set")

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Final
 
-from inference.graph import Gate
-from inference.operators import elementwise, integers, linear, movement
+from inference.graph import LEARNERS, Gate
+from inference.operators import elementwise, integers, linear, movement, trees
 from inference.operators.rule import Rule
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -21,9 +21,17 @@ RULES: Final[Mapping[str, Rule]] = {
     "Reshape": movement.RESHAPE,
     "Round": elementwise.ROUND,
     "Sub": elementwise.SUB,
+    "TreeEnsembleRegressor": trees.REGRESSOR,
 }
 
+_LEARNERS: Final = frozenset({"TreeEnsembleRegressor"})
+"""Those of them that belong to the domain ai.onnx.ml."""
+
 EXACT: Final = Gate(
-    operators={"": frozenset(RULES)}, versions=range(13, 22), open_dimensions=False, other_types=False
+    operators={"": frozenset(RULES) - _LEARNERS, LEARNERS: _LEARNERS},
+    versions=range(13, 22),
+    learner_versions=range(1, 4),
+    open_dimensions=False,
+    other_types=False,
 )
-"""What the prover reads. Versions 13 to 21 define the operators above alike, for the attributes allowed."""
+"""What the prover reads. The versions named define the operators above alike, for the attributes allowed."""

@@ -30,9 +30,9 @@ REQUIRED: Final = None
 Kind = type[int] | type[float] | type[bytes] | GenericAlias
 """The type of an attribute."""
 
-INTS: Final = tuple[int, ...]
-FLOATS: Final = tuple[float, ...]
-TEXTS: Final = tuple[bytes, ...]
+INTS: Final = GenericAlias(tuple, (int, ...))
+FLOATS: Final = GenericAlias(tuple, (float, ...))
+TEXTS: Final = GenericAlias(tuple, (bytes, ...))
 
 
 @dataclass(frozen=True, slots=True)

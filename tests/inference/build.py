@@ -4,6 +4,7 @@ library.
 
 import struct
 from collections.abc import Sequence
+from dataclasses import replace
 
 from inference.canonical import write
 from inference.graph import AttributeValue, Graph, Node, Port
@@ -32,10 +33,7 @@ def file(
     metadata: dict[str, str] | None = None,
 ) -> bytes:
     """The file of a graph whose nodes are numbered in order."""
-    numbered = tuple(
-        Node(position, each.operator, each.inputs, each.outputs, each.attributes)
-        for position, each in enumerate(nodes)
-    )
+    numbered = tuple(replace(each, position=position) for position, each in enumerate(nodes))
     return write(Graph(tuple(inputs), tuple(outputs), numbered, constants or {}, metadata or {}))
 
 
