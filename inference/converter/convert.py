@@ -14,8 +14,7 @@ import numpy as np
 from inference.canonical import write
 from inference.certificate import ExactnessCertificate, Scale
 from inference.converter.arithmetic import Reals
-from inference.converter.importer import understand
-from inference.converter.lowering import (
+from inference.converter.dense import (
     Grid,
     IntegerLayer,
     bits_for,
@@ -24,6 +23,7 @@ from inference.converter.lowering import (
     lower,
     lower_scores,
 )
+from inference.converter.importer import understand
 from inference.converter.network import Layer, Network
 from inference.converter.original import open_original
 from inference.encoding import encode, greatest

@@ -1,176 +1,196 @@
-"""From layers to integers: scales, bits and weights such that no sum leaves the 24 bits that float32 holds.
+"""One pass over the steps of a program: each becomes nodes of the exact graph, by the rule of its kind."""
 
-Every channel of a layer gets a real scale of its own, so that all use the whole range of their integers; the
-power of two by which its weights are fine lives in the weights themselves, as large as the bound allows. So
-no product with a scale, and no rounding but one per layer, is left in the graph.
-"""
-
-from collections.abc import Sequence
-from dataclasses import dataclass
-from fractions import Fraction
-from math import inf, isinf
-from typing import Final
+from collections.abc import Mapping
+from typing import Any, Final, NoReturn
 
 import numpy as np
 from numpy.typing import NDArray
 
-from inference.bounds import STEP_MAX, STEP_MIN
-from inference.converter.arithmetic import Reals, row_sum, short_scale
-from inference.converter.network import Layer
+from inference.converter.code import Code, Grid, one
+from inference.converter.plan import Plan
+from inference.converter.program import Integers, Reals, Shape, Step
+from inference.engines.interface import from_array
+from inference.graph import AttributeValue, Graph, Node, Port
 from inference.refusal import refuse
+from inference.schema import ELEMENT_CODES
+from inference.tensor import Tensor
 
 SUM_MAX: Final = 2**24 - 1
-BITS_MIN: Final = 6
-BITS_MAX: Final = 12
-"""Least and most bits of an activation: fewer lose accuracy, more leave the weights too few."""
+"""Greatest magnitude, in steps, of anything in float32."""
 
-STEP_BITS_MAX: Final = -STEP_MIN
-"""Finest step of a weight, since the integers that it meets have the step 1."""
+_FACTOR_BITS_MIN: Final = 5
+"""Fewest bits of a factor from one scale to another: with less, the error would be above 3 %."""
 
-INPUT_MARGIN: Final = 1.25
-"""How far beyond the calibration samples, from their middle, an input may lie before it is limited."""
-HIDDEN_MARGIN: Final = 1.0625
-
-OWN_SCALES_MAX: Final = 96
-"""Most features with scales of their own: their certificate stays below its limit, whatever the scales."""
-
-Integers = NDArray[np.int64]
+_SAME: Final = 1e-9
+"""Relative difference below which two scales are one: they were computed by other ways."""
 
 
-@dataclass(frozen=True, slots=True)
-class Grid:
-    """The integers that stand for a tensor's real numbers: (integer - zero) * scale, per channel."""
+class Lowering:
+    """The exact graph as it grows. See `rule` for how rules use it."""
 
-    low: int
-    high: int
-    scales: Reals
-    zeros: Integers
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self.nodes: list[Node] = []
+        self.constants: dict[str, Tensor] = {}
+        self._known: dict[tuple[str, Shape, bytes], str] = {}
+        self._raw: dict[str, Code] = {}
+        self._integers: dict[str, Code] = {}
 
-    @property
-    def bits(self) -> int:
-        return max(-self.low, self.high).bit_length() + (self.low < 0)
+    def grid(self, name: str) -> Grid:
+        """What was planned for the result of a step, or for an input."""
+        return self.plan.grids[name]
 
+    def put(self, name: str, code: Code) -> None:
+        """Let `code` stand for the tensor `name` of the float model."""
+        self._raw[name] = code
 
-@dataclass(frozen=True, slots=True)
-class IntegerLayer:
-    """integers[in] to limited(round(integers * weights / 2^steps + bias / 2^steps))[out]."""
+    def raw(self, name: str) -> Code:
+        """The tensor as its step made it: perhaps unrounded, perhaps far beyond its grid."""
+        return self._raw[name]
 
-    weights: Integers
-    bias: Integers
-    steps: Integers
-    """For each output, the power of two that its weights and bias are divided by."""
-    grid: Grid
-    """Of the result."""
+    def whole(self, name: str) -> Code:
+        """The tensor in whole numbers of any scale and offset."""
+        code = self._raw[name]
+        if self._on_grid(code, self.grid(name)):
+            return self.integers(name)
+        return code if code.whole else self.rounded(code)
 
-    def apply(self, x: Integers) -> Integers:
-        """For rows of inputs; exact, since every sum is below 2^24."""
-        sums = (x @ self.weights + self.bias) * 2.0**-self.steps
-        return np.clip(np.rint(sums), self.grid.low, self.grid.high).astype(np.int64)
+    def integers(self, name: str) -> Code:
+        """The tensor in the integers of its grid."""
+        if name not in self._integers:
+            code, grid = self._raw[name], self.grid(name)
+            if not self._on_grid(code, grid):
+                code = self.rescaled(code, grid, name)
+            self._integers[name] = self.rounded(self.limited(code, grid.low, grid.high))
+        return self._integers[name]
 
+    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: AttributeValue) -> str:
+        """Append a node; the name of its output."""
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes, domain))
+        return name
 
-def bits_for(layer: Layer, magnitudes: Reals) -> int:
-    """Bits of the integers that enter a layer: half of what the number of its terms leaves of 24.
+    def constant(self, values: NDArray[Any]) -> str:
+        """The name of a constant: of integers as they are, of reals as float32, which must hold them exactly.
 
-    `magnitudes` are the real magnitudes that its inputs reach.
-    """
-    shares = np.abs(layer.weights) * magnitudes[:, None]
-    largest = np.max(shares, axis=0)
-    terms = row_sum(shares)[largest > 0] / largest[largest > 0]
-    effective = int(np.ceil(np.max(terms))) if terms.size else 1
-    return min(max((24 - effective.bit_length()) // 2, BITS_MIN), BITS_MAX)
+        The same constant is kept once.
+        """
+        if values.dtype == np.float64:
+            exact = values.astype(np.float32)
+            assert np.array_equal(exact, values), "a constant is not exact in float32"
+            values = exact
+        tensor = from_array(values)
+        key = (tensor.dtype, tensor.shape, tensor.data)
+        if key not in self._known:
+            self._known[key] = f"c{len(self._known)}"
+            self.constants[self._known[key]] = tensor
+        return self._known[key]
 
+    def made(
+        self,
+        name: str,
+        step: Step,
+        *,
+        scale: Reals | None = None,
+        fraction: Integers | int = 0,
+        low: Reals | float,
+        high: Reals | float,
+    ) -> Code:
+        """A code for the result of `step`, in the scale of its grid if none is given.
 
-def input_grid(samples: Reals, bits: int) -> tuple[Grid, tuple[Fraction, ...]]:
-    """Integers of `bits` bits around the middle of what each feature was seen to be, and the exact scales.
+        `fraction`: every value is a multiple of 2^fraction.
+        """
+        return Code(
+            name=name,
+            shape=step.shape,
+            scale=self.grid(step.name).scale if scale is None else scale,
+            offset=one(0.0),
+            step=np.asarray(fraction, dtype=np.int64),
+            low=np.asarray(low, dtype=np.float64),
+            high=np.asarray(high, dtype=np.float64),
+        )
 
-    Many features are taken for pixels or the like, which share one scale.
-    """
-    top = 2 ** (bits - 1) - 1
-    low, high = samples.min(axis=0), samples.max(axis=0)
-    if samples.shape[1] > OWN_SCALES_MAX:
-        low, high = low.min(keepdims=True), high.max(keepdims=True)
-    middle, reach = (low + high) / 2, (high - low) / 2 * INPUT_MARGIN
-    reach = np.where(reach > 0, reach, np.maximum(np.abs(middle), 1.0))
-    scales = tuple(short_scale(float(each) / top) for each in reach)
-    zeros = [-round(Fraction(float(each)) / scale) for each, scale in zip(middle, scales, strict=True)]
-    for channel, (scale, zero) in enumerate(zip(scales, zeros, strict=True)):
-        if max(scale.numerator, scale.denominator, abs(zero)) >= 2**62:
-            refuse(f"feature {channel} varies too little, or is too small or large, to be encoded", "input")
-    shape = samples.shape[1:]
-    real_scales = np.broadcast_to(np.array([float(scale) for scale in scales]), shape)
-    return Grid(-top, top, real_scales, np.broadcast_to(np.array(zeros, dtype=np.int64), shape)), scales
+    def changed(self, code: Code, name: str, **parts: Any) -> Code:
+        """`code`, but for what is given."""
+        kept = {each: getattr(code, each) for each in Code.__slots__}
+        return Code(**(kept | {"name": name} | parts))
 
+    def limited(self, code: Code, low: float, high: float) -> Code:
+        """No value below `low` or above `high`, which are multiples of the code's step."""
+        if code.low.min() >= low and code.high.max() <= high:
+            return code
+        name = self.add("Clip", code.name, self.constant(one(low)), self.constant(one(high)))
+        return self.changed(code, name, low=np.clip(code.low, low, high), high=np.clip(code.high, low, high))
 
-def hidden_grid(layer: Layer, reached: Reals, bits: int) -> Grid:
-    """Integers of `bits` bits for a limited result; `reached` is the greatest magnitude of each channel.
+    def rounded(self, code: Code) -> Code:
+        """Whole numbers."""
+        if code.whole:
+            return code
+        return self.changed(
+            code,
+            self.add("Round", code.name),
+            step=np.maximum(code.step, 0),
+            low=np.rint(code.low),
+            high=np.rint(code.high),
+        )
 
-    Channels may have scales of their own only if no limit but zero has to mean the same in all of them.
-    """
-    top = 2**bits - 1 if layer.low >= 0 else 2 ** (bits - 1) - 1
-    limits = [abs(limit) for limit in (layer.low, layer.high) if not isinf(limit) and limit]
-    whole = max(limits) if limits else max(float(reached.max()) * HIDDEN_MARGIN, 2.0**-40)
-    per_channel = np.full(reached.shape, whole / top)
-    if not limits:
-        own = reached * HIDDEN_MARGIN / top
-        per_channel = np.where(own > whole / top * 2**-10, own, per_channel)
-    low = -top if layer.low == -inf else round(layer.low / (whole / top))
-    high = top if layer.high == inf else round(layer.high / (whole / top))
-    return Grid(low, high, per_channel, np.zeros(reached.shape, dtype=np.int64))
+    def rescaled(self, code: Code, grid: Grid, name: str) -> Code:
+        """The code in the grid's scale, by a factor that is as precise as 24 bits allow; unrounded."""
+        code = self.rounded(code)
+        ratio, offset = code.scale / grid.scale, code.offset / grid.scale
+        magnitude = float(np.maximum(np.abs(code.low), np.abs(code.high)).max())
+        room = np.floor(np.log2(SUM_MAX / (magnitude * np.abs(ratio) + np.abs(offset) + grid.magnitude)))
+        fraction = min(int(room.min()), 20)
+        factor, shift = np.rint(np.ldexp(ratio, fraction)), np.rint(np.ldexp(offset, fraction))
+        if (np.abs(factor) < 2**_FACTOR_BITS_MIN).any():
+            self.refuse(name, "another scale for it leaves too few bits", "split the step, or use fewer bits")
+        at = code.name
+        factor, shift = np.ldexp(factor, -fraction), np.ldexp(shift, -fraction)
+        at = at if (factor == 1).all() else self.add("Mul", at, self.constant(factor))
+        at = self.add("Add", at, self.constant(shift)) if shift.any() else at
+        ends = (code.low * factor + shift, code.high * factor + shift)
+        return self.changed(
+            code,
+            at,
+            scale=grid.scale,
+            offset=one(0.0),
+            step=np.full(factor.shape, -fraction),
+            low=np.minimum(*ends),
+            high=np.maximum(*ends),
+        )
 
+    def refuse(self, name: str, reason: str, advice: str) -> NoReturn:
+        """Raises Refused: the step that makes `name`, why it cannot be exact, and what to change."""
+        step = self.plan.steps.get(name)
+        refuse(f"{reason}: {advice}", f"{type(step).__name__} -> {name}" if step else name)
 
-def lower(layer: Layer, source: Grid, grid: Grid) -> IntegerLayer:
-    """The layer on integers, each output as fine as its sums allow."""
-    weights, bias = _in_units(layer, source, grid.scales)
-    columns = [
-        _finest(column, each, source, layer.name) for column, each in zip(weights.T, bias, strict=True)
-    ]
-    return IntegerLayer(
-        weights=np.stack([column for column, _, _ in columns], axis=1),
-        bias=np.array([each for _, each, _ in columns], dtype=np.int64),
-        steps=np.array([steps for _, _, steps in columns], dtype=np.int64),
-        grid=grid,
-    )
+    def graph(
+        self, inputs: tuple[Port, ...], outputs: tuple[Port, ...], metadata: Mapping[str, str]
+    ) -> Graph:
+        """What has been made; constants and nodes that nothing uses are left out."""
+        wanted = {port.name for port in outputs}
+        nodes = []
+        for node in reversed(self.nodes):
+            if not wanted.isdisjoint(node.outputs):
+                nodes.append(node)
+                wanted.update(node.inputs)
+        ordered = tuple(
+            Node(position, node.operator, node.inputs, node.outputs, node.attributes, node.domain)
+            for position, node in enumerate(reversed(nodes))
+        )
+        constants = {name: tensor for name, tensor in self.constants.items() if name in wanted}
+        return Graph(inputs, outputs, ordered, constants, metadata)
 
+    def rename(self, old: str, new: str) -> None:
+        """Let the output `old` of the last node be called `new`."""
+        last = self.nodes[-1]
+        assert last.outputs == (old,)
+        self.nodes[-1] = Node(last.position, last.operator, last.inputs, (new,), last.attributes, last.domain)
 
-def lower_scores(layer: Layer, source: Grid) -> tuple[IntegerLayer, Fraction]:
-    """The last layer: whole weights and one scale for all scores, as fine as the largest sum allows."""
-    weights, bias = _in_units(layer, source, np.ones(layer.bias.shape))
-    magnitude = max(-source.low, source.high)
-    reach = float(np.max(row_sum(np.abs(weights)) * magnitude + np.abs(bias)))
-    room = SUM_MAX - (weights.shape[0] + 1) * magnitude
-    if room < SUM_MAX // 2:
-        refuse(f"{weights.shape[0]} terms of {magnitude} leave no room for weights", layer.name)
-    scale = short_scale(max(reach, 2.0**-40) / room)
-    integers = np.rint(weights / float(scale)).astype(np.int64)
-    offsets = np.rint(bias / float(scale)).astype(np.int64)
-    grid = Grid(-SUM_MAX, SUM_MAX, np.full(bias.shape, float(scale)), np.zeros(bias.shape, dtype=np.int64))
-    return IntegerLayer(integers, offsets, np.zeros(bias.shape, dtype=np.int64), grid), scale
+    def cast(self, name: str, dtype: str) -> str:
+        """A Cast."""
+        return self.add("Cast", name, to=ELEMENT_CODES[dtype])
 
-
-def _in_units(layer: Layer, source: Grid, scales: Reals) -> tuple[Reals, Reals]:
-    """Weights and bias for integers of `source`, with results in units of `scales`."""
-    weights = layer.weights * source.scales[:, None]
-    offset = layer.bias - row_sum(weights * source.zeros[:, None].astype(np.float64))
-    return weights / scales, offset / scales
-
-
-def _finest(weights: Reals, bias: float, source: Grid, name: str) -> tuple[Integers, int, int]:
-    """The weights and bias of one output times the largest power of two that keeps its sums in 24 bits."""
-    fine = [*(float(each) for each in weights), bias]
-    largest = max(abs(each) for each in fine)
-    for steps in range(STEP_BITS_MAX, -STEP_MAX - 1, -1):
-        if largest * 2.0**steps <= SUM_MAX:
-            *integers, offset = (round(each * 2.0**steps) for each in fine)
-            if _reach(integers, offset, source) <= SUM_MAX:
-                break
-    else:
-        refuse("the weights are too large for any step", name)
-    return np.array(integers, dtype=np.int64), offset, steps
-
-
-def _reach(weights: Sequence[int], bias: int, source: Grid) -> int:
-    """The greatest magnitude of any subset of the products and the bias."""
-    ends = [(weight * source.low, weight * source.high) for weight in weights]
-    above = max(bias, 0) + sum(max(*pair, 0) for pair in ends)
-    below = min(bias, 0) + sum(min(*pair, 0) for pair in ends)
-    return max(above, -below)
+    def _on_grid(self, code: Code, grid: Grid) -> bool:
+        same = np.abs(code.scale / grid.scale - 1) < _SAME
+        return bool(same.all()) and not code.offset.any()
