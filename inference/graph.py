@@ -43,7 +43,7 @@ class Port:
     dtype: str
     """Empty if it is no tensor, which only a float model's outputs may be."""
     shape: tuple[int, ...]
-    """A dimension that the file leaves open is 1."""
+    """A dimension that the file leaves open is 0."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,8 @@ class Graph:
     nodes: tuple[Node, ...]
     constants: Mapping[str, Tensor]
     metadata: Mapping[str, str]
+    version: int = 0
+    """Of the standard operator set, as the file that it was read from says."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,9 +88,10 @@ class Gate:
     learner_versions: range = range(1, 6)
     """Versions of the operator set ai.onnx.ml."""
     open_dimensions: bool
-    """Whether a dimension may be left open; it is then read as 1."""
+    """Whether a dimension may be left open; it is then read as 0."""
     other_types: bool
-    """Whether an output may be something else than a tensor."""
+    """Whether an output may be something else than a tensor, and a constant Boolean (read as uint8) or
+    without elements."""
 
 
 def read(data: bytes, gate: Gate) -> Graph:
@@ -112,7 +115,7 @@ class _GraphReader:
 
     def graph(self, data: bytes) -> Graph:
         model = self._reader.message(memoryview(data), "ModelProto", schema.MODEL)
-        self._ensure_versions(model)
+        version = self._version(model)
         if not model.has("graph"):
             refuse("the file holds no graph")
         graph = self._reader.message(model.part("graph"), "GraphProto", schema.GRAPH)
@@ -126,10 +129,12 @@ class _GraphReader:
             nodes=tuple(self._node(position, part) for position, part in enumerate(nodes)),
             constants=constants,
             metadata=self._metadata(model),
+            version=version,
         )
 
-    def _ensure_versions(self, model: Message) -> None:
-        seen = set()
+    def _version(self, model: Message) -> int:
+        """Of the standard operator set. Raises Refused for a version or a domain that is not allowed."""
+        seen: dict[str, int] = {}
         for part in _at_most(PORTS_MAX, model, "opset_import"):
             entry = self._reader.message(part, "OperatorSetIdProto", schema.OPERATOR_SET)
             domain = _domain(entry.part("domain"))
@@ -141,9 +146,10 @@ class _GraphReader:
                     f"{domain or 'ai.onnx'}, operator set {entry.number('version')} is not among "
                     f"{allowed[0]} to {allowed[-1]}"
                 )
-            seen.add(domain)
+            seen[domain] = entry.number("version")
         if "" not in seen:
             refuse("the file names no version of the standard operator set")
+        return seen[""]
 
     def _metadata(self, model: Message) -> dict[str, str]:
         metadata: dict[str, str] = {}
@@ -171,9 +177,11 @@ class _GraphReader:
         if message.number("data_location"):
             refuse("external data is not allowed: weights must be in the file", name)
         dtype = schema.ELEMENT_TYPES.get(message.number("data_type"))
+        if self._gate.other_types and message.number("data_type") == schema.BOOLEAN:
+            dtype = "uint8"
         if dtype is None:
             refuse(f"element type {message.number('data_type')} is not allowed", name)
-        shape = _shape(self._reader.packed_varints(message, "dims"), name)
+        shape = _shape(self._reader.packed_varints(message, "dims"), name, int(not self._gate.other_types))
         data = self._tensor_bytes(message, dtype, name)
         if len(data) != prod(shape) * ITEM_BYTES[dtype]:
             refuse(f"{dtype}{list(shape)} does not take {len(data)} bytes", name)
@@ -217,15 +225,16 @@ class _GraphReader:
             refuse("the shape is not given", name)
         shape = self._reader.message(tensor.part("shape"), "TensorShapeProto", schema.SHAPE)
         sizes = [self._dimension(dimension, name) for dimension in shape.parts("dim")]
-        return Port(name, dtype or "", _shape(sizes, name))
+        return Port(name, dtype or "", _shape(sizes, name, int(not self._gate.open_dimensions)))
 
     def _dimension(self, part: memoryview, name: str) -> int:
         dimension = self._reader.message(part, "Dimension", schema.DIMENSION)
         if dimension.has("dim_value") and not dimension.has("dim_param"):
-            return dimension.number("dim_value")
+            size = dimension.number("dim_value")
+            return max(size, 0) if self._gate.open_dimensions else size
         if not self._gate.open_dimensions:
             refuse("every dimension must be a number, the batch included", name)
-        return 1
+        return 0
 
     def _node(self, position: int, part: memoryview) -> Node:
         message = self._reader.message(part, "NodeProto", schema.NODE)
@@ -290,11 +299,11 @@ def _at_most(limit: int, message: Message, name: str) -> list[memoryview]:
     return parts
 
 
-def _shape(sizes: list[int], name: str) -> tuple[int, ...]:
+def _shape(sizes: list[int], name: str, least: int) -> tuple[int, ...]:
     if len(sizes) > RANK_MAX:
         refuse(f"{len(sizes)} dimensions, more than {RANK_MAX}", name)
-    if any(size < 1 for size in sizes):
-        refuse("a dimension is below 1", name)
+    if any(size < least for size in sizes):
+        refuse(f"a dimension is below {least}", name)
     if any(size > ELEMENTS_MAX for size in sizes) or prod(sizes) > ELEMENTS_MAX:
         refuse(f"more than {ELEMENTS_MAX} elements", name)
     return tuple(sizes)

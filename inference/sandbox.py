@@ -9,7 +9,7 @@ import resource
 from typing import Final
 
 FILE_BYTES_MAX: Final = 1024 * 1024
-"""Largest file that a worker can write; only its error output is one."""
+"""Largest file that a worker can write, unless told otherwise; only its error output is one."""
 FILES_MAX: Final = 64
 
 _CLONE_NEWUSER: Final = 0x10000000
@@ -17,11 +17,11 @@ _CLONE_NEWNET: Final = 0x40000000
 _PR_SET_NO_NEW_PRIVS: Final = 38
 
 
-def enter(memory_bytes: int) -> bool:
+def enter(memory_bytes: int, file_bytes: int = FILE_BYTES_MAX) -> bool:
     """Limit this process for good, before it has threads. Says whether it is now without network."""
     for kind, most in (
         (resource.RLIMIT_AS, memory_bytes),
-        (resource.RLIMIT_FSIZE, FILE_BYTES_MAX),
+        (resource.RLIMIT_FSIZE, file_bytes),
         (resource.RLIMIT_NOFILE, FILES_MAX),
         (resource.RLIMIT_CORE, 0),
     ):

@@ -122,6 +122,9 @@ ELEMENT_TYPES: Final = {
 }
 """Codes of the element types that a model may use."""
 
+BOOLEAN: Final = 9
+"""The code of an element type that only float models use."""
+
 ELEMENT_CODES: Final = {name: code for code, name in ELEMENT_TYPES.items()}
 
 

@@ -14,7 +14,7 @@ import numpy as np
 from inference.converter.arithmetic import Reals
 from inference.converter.network import Affine, Layer, Network, unchanged
 from inference.engines.interface import to_array
-from inference.graph import Gate, Graph, Node, read
+from inference.graph import Gate, Graph, Node, Port, read
 from inference.refusal import refuse
 from inference.tensor import Tensor
 
@@ -61,6 +61,7 @@ class _Path:
 
     def network(self) -> Network:
         port = self.graph.inputs[0]
+        port = Port(port.name, port.dtype, tuple(size or 1 for size in port.shape))
         if port.dtype not in ("float32", "float64"):
             refuse(f"the input is {port.dtype}, not float32 or float64", port.name)
         self.constants.update(self.graph.constants)

@@ -28,6 +28,13 @@ class Step:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Constant(Step):
+    """Fixed reals among the computed, as the class token of a vision transformer; no inputs."""
+
+    values: Reals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Window:
     """How a convolution or pooling slides over the dimensions after the second."""
 
@@ -179,7 +186,8 @@ class Movement(StrEnum):
 class Move(Step):
     """One or more (CONCAT) tensors, moved. Every argument is a plain tuple of integers by the name that
     ONNX gives it: RESHAPE none (the result's shape says all); TRANSPOSE perm; SLICE starts, ends, axes,
-    steps; CONCAT axis; PAD pads; RESIZE scales (whole factors, nearest); GATHER axis, indices."""
+    steps; CONCAT axis; PAD pads; RESIZE scales (whole factors, nearest); GATHER axis, indices (then reshaped
+    to the step's shape: a single index may take its axis away)."""
 
     movement: Movement
     arguments: Mapping[str, tuple[int, ...]] = field(default_factory=dict)

@@ -14,7 +14,7 @@ from onnxruntime.capi import onnxruntime_pybind11_state as binding
 from inference.engines.interface import EngineError, from_array, to_array
 from inference.tensor import Tensor
 
-_ERRORS = (
+ERRORS = (
     binding.EPFail,
     binding.Fail,
     binding.InvalidArgument,
@@ -50,8 +50,8 @@ class OnnxRuntimeModel:
         feed = {name: to_array(tensor) for name, tensor in zip(self._names, inputs, strict=True)}
         try:
             return tuple(from_array(array) for array in self._session.run(None, feed))
-        except _ERRORS as error:
-            raise EngineError(_first_line(error)) from None
+        except ERRORS as error:
+            raise EngineError(first_line(error)) from None
 
 
 class OnnxRuntimeEngine:
@@ -71,9 +71,10 @@ class OnnxRuntimeEngine:
         options.log_severity_level = 4
         try:
             return OnnxRuntimeModel(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
-        except _ERRORS as error:
-            raise EngineError(_first_line(error)) from None
+        except ERRORS as error:
+            raise EngineError(first_line(error)) from None
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """What a library said, short enough to pass on."""
     return (str(error).splitlines() or [type(error).__name__])[0][:300]
