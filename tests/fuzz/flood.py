@@ -80,8 +80,28 @@ class Flooder:
             for _ in range(CONNECTIONS):
                 nursery.start_soon(again)
 
+    async def repeat(self, protocol: str, data: bytes, volume_bytes: int) -> None:
+        """The same sound frame again and again, until `volume_bytes` are sent in all or the node hangs up."""
+
+        async def pour(session: Session, local: LocalHello, nursery: trio.Nursery) -> None:
+            greeting = await session.open_stream(hello.PROTOCOL)
+            await send(greeting, local.at(0, 0))
+            nursery.start_soon(self._stay, greeting)
+            stream = await session.open_stream(protocol)
+            frames = frame(data) * (1 + 65_536 // len(data))
+            while self.sent_bytes < volume_bytes:
+                await stream.write(frames)
+                self.sent_bytes += len(frames)
+            nursery.cancel_scope.cancel()
+
+        await self._connect(pour)
+
     async def _talk(self, protocol: str) -> None:
         """One connection, flooded until the node ends it."""
+        await self._connect(partial(self._greet_and_flood, protocol))
+
+    async def _connect(self, talk: Callable[[Session, LocalHello, trio.Nursery], Awaitable[None]]) -> None:
+        """A connection with a new key from a new address, until the node or `talk` ends it."""
         number = next(self._numbers)
         key = SigningKey(Seed(self._random.randbytes(32)))
         seed, address = Seed(self._random.randbytes(32)), self._victim.address
@@ -98,7 +118,7 @@ class Flooder:
             with trio.CancelScope() as scope:
                 async with trio.open_nursery() as nursery:
                     nursery.start_soon(self._until_closed, session, scope)
-                    await self._greet_and_flood(session, local, protocol, nursery)
+                    await talk(session, local, nursery)
         finally:
             socket.close_now()
 
@@ -109,7 +129,7 @@ class Flooder:
         scope.cancel()
 
     async def _greet_and_flood(
-        self, session: Session, local: LocalHello, protocol: str, nursery: trio.Nursery
+        self, protocol: str, session: Session, local: LocalHello, nursery: trio.Nursery
     ) -> None:
         greeting = await session.open_stream(hello.PROTOCOL)
         await send(greeting, local.at(0, 0))
@@ -121,6 +141,10 @@ class Flooder:
         kinds = [self._pour] * LANES + [self._swell, self._hang] * (STREAMS // 2)
         for kind in kinds:
             nursery.start_soon(self._stream, session, protocol, kind)
+        await self._stay(greeting)
+
+    async def _stay(self, greeting: Stream) -> None:
+        """Say now and then that it is still there, as an honest peer does."""
         while True:
             await send(greeting, hello.Status(0, ()))
             await trio.sleep(1)

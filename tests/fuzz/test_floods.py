@@ -14,9 +14,14 @@ from typing import Final
 
 import trio
 
+from cli.accounts import signing_key
+from cli.chain import Chain
+from cli.submission import prepare
 from cli.testnet_processes import Testnet
 from node.network.identity import parse_address
 from node.network.muxer import BUFFER_BYTES_MAX
+from node.pool.messages import BATCH_ITEMS_MAX, PROTOCOL, encode_batches
+from primitives.types import Balance
 from tests.e2e.local import LocalNetwork, running
 from tests.fuzz.flood import CONNECTIONS, FLOODS, Flooder, Victim, flood
 from tests.fuzz.grow import SEED
@@ -34,6 +39,13 @@ GROWTH_BYTES_MAX: Final = CONNECTIONS * BUFFER_BYTES_MAX + (96 << 20)
 """What the connections may hold unread, the inboxes of all channels, and what the allocator keeps."""
 
 SAMPLE_S: Final = 0.1
+
+WARMING_BYTES: Final = 16 << 20
+"""What it takes until buffers, caches and allocator have their size."""
+
+VOLUME_BYTES: Final = 64 << 20
+LEAK_BYTES_MAX: Final = 20 << 20
+"""A node that kept what it was sent would grow by more than VOLUME_BYTES, three times as much."""
 
 
 class Watched:
@@ -120,6 +132,29 @@ async def suffer(node: Victim, watched: Watched, seconds: float) -> None:
 def test_a_flooded_validator_stays_small_and_goes_on(tmp_path: Path) -> None:
     with victim(tmp_path / "net") as (node, watched):
         trio.run(suffer, node, watched, SECONDS)
+
+
+async def repeat(node: Victim, watched: Watched, data: bytes) -> None:
+    """One neighbour that says the same sound thing without end."""
+    flooder = Flooder(node, SEED)
+    await flooder.repeat(PROTOCOL, data, WARMING_BYTES)
+    await watched.await_block()
+    warm, before = watched.rss_bytes, flooder.sent_bytes
+    await flooder.repeat(PROTOCOL, data, before + VOLUME_BYTES)
+    await watched.await_block()
+    grown = watched.rss_bytes - warm
+    print(f"{VOLUME_BYTES >> 20} MiB handled, grown by {grown >> 20} MiB")  # noqa: T201
+    assert grown <= LEAK_BYTES_MAX
+    assert flooder.sent_bytes >= before + VOLUME_BYTES
+
+
+def test_a_validator_forgets_what_it_has_handled(tmp_path: Path) -> None:
+    with victim(tmp_path / "net") as (node, watched):
+        with Chain(f"http://127.0.0.1:{node.rpc_port}") as chain:
+            call = chain.values.call("balances.transfer", {"destination": "//Ferdie", "amount": "0.01"})
+            transfer = prepare(chain, signing_key("//Alice", chain.keystore), call, Balance(0))
+        (batch,) = encode_batches([transfer.data] * BATCH_ITEMS_MAX)
+        trio.run(repeat, node, watched, batch)
 
 
 if __name__ == "__main__":
