@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench lock clean
+.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench models lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -74,6 +74,9 @@ check-long: setup ## what takes hours: the long simulation, every scenario, muta
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run
+
+models: ## train and export the test models again, and the large ones: an hour, 8 GB of packages
+	bash tests/models/make/run
 
 lock: ## renew lock/ from pyproject.toml (needs uv, and the public index alone)
 	$(UV_LOCK) lock/build.in --output-file lock/build.txt

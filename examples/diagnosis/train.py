@@ -22,12 +22,12 @@ SEED: Final = 2
 
 def main() -> None:
     import numpy as np
-    from skl2onnx import to_onnx  # type: ignore[import-not-found]
-    from sklearn.datasets import load_breast_cancer  # type: ignore[import-not-found]
-    from sklearn.model_selection import train_test_split  # type: ignore[import-not-found]
-    from sklearn.neural_network import MLPClassifier  # type: ignore[import-not-found]
-    from sklearn.pipeline import make_pipeline  # type: ignore[import-not-found]
-    from sklearn.preprocessing import StandardScaler  # type: ignore[import-not-found]
+    from skl2onnx import to_onnx
+    from sklearn.datasets import load_breast_cancer
+    from sklearn.model_selection import train_test_split
+    from sklearn.neural_network import MLPClassifier
+    from sklearn.pipeline import make_pipeline
+    from sklearn.preprocessing import StandardScaler
 
     data = load_breast_cancer()
     features, held_features, labels, held_labels = train_test_split(
