@@ -1,0 +1,257 @@
+"""Sets of samples: an .npz archive of arrays, a .csv table, or a folder of pictures or texts."""
+
+import csv
+import zipfile
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.preparation import images
+from inference.preparation.card import Card, ImageInput, MaskInput, TableInput, TextInput
+from inference.preparation.errors import PreparationError
+from inference.preparation.text import TEXT_CHARACTERS_MAX, encode_text
+
+SET_BYTES_MAX: Final = 2 << 30
+"""Most bytes that a set may take in memory."""
+CSV_BYTES_MAX: Final = 256 << 20
+FILES_MAX: Final = 100_000
+LABELS: Final = ("labels", "label", "y")
+"""Names of the array or column, if there is one, that holds the classes."""
+
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An input of a model."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SampleSet:
+    """Samples in the order of the file, or of the names of the files."""
+
+    samples: tuple[dict[str, Array], ...]
+    labels: tuple[str, ...]
+    """One for each sample, or none at all."""
+    names: tuple[str, ...]
+    """How to tell a person which sample is meant."""
+
+    def part(self, chosen: Callable[[int], bool]) -> "SampleSet":
+        """The samples at the positions that `chosen` takes."""
+        at = [index for index in range(len(self.samples)) if chosen(index)]
+        return SampleSet(
+            tuple(self.samples[index] for index in at),
+            tuple(self.labels[index] for index in at) if self.labels else (),
+            tuple(self.names[index] for index in at),
+        )
+
+
+def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
+    """The samples at `place` for a model that takes `inputs`. Raises PreparationError."""
+    if place.is_dir():
+        found = _folder(place, inputs, card)
+    elif place.suffix.lower() == ".npz":
+        found = _archive(place, inputs)
+    elif place.suffix.lower() == ".csv":
+        found = _table(place, inputs, card)
+    else:
+        found = _joined(place, [place], inputs, card)
+    if not found.samples:
+        raise PreparationError(
+            f"{place} holds no samples", "give .npz, .csv, or a folder of pictures or texts"
+        )
+    return found
+
+
+def kept_apart(found: SampleSet) -> tuple[SampleSet, SampleSet]:
+    """Four fifths to calibrate with, and every fifth sample to measure on, spread over the set."""
+    return found.part(lambda index: index % 5 != 4), found.part(lambda index: index % 5 == 4)
+
+
+def read_text(text: str, inputs: Sequence[Taken], card: Card) -> dict[str, Array]:
+    """One sample of a model whose card has a text input. Raises PreparationError."""
+    sample: dict[str, Array] = {}
+    masks: dict[str, Array] = {}
+    for taken in inputs:
+        how = card.inputs.get(taken.name)
+        if isinstance(how, TextInput):
+            numbers, masks[taken.name] = encode_text(text, how, prod(taken.shape))
+            sample[taken.name] = numbers.astype(taken.dtype).reshape(taken.shape)
+    for taken in inputs:
+        how = card.inputs.get(taken.name)
+        if isinstance(how, MaskInput) and how.of in masks:
+            sample[taken.name] = masks[how.of].astype(taken.dtype).reshape(taken.shape)
+    missing = [taken.name for taken in inputs if taken.name not in sample]
+    if missing:
+        raise PreparationError(
+            f"the card does not say how text becomes {', '.join(missing)[:200]}",
+            'give a card with "inputs": {"NAME": {"kind": "text", ...}}',
+        )
+    return sample
+
+
+def read_picture(file: Path, inputs: Sequence[Taken], card: Card) -> dict[str, Array]:
+    """One sample of a model whose only input is a picture. Raises PreparationError."""
+    (taken, *others) = inputs
+    how = card.inputs.get(taken.name)
+    if others or not isinstance(how, ImageInput):
+        raise PreparationError(
+            f"nothing says how a picture becomes {', '.join(each.name for each in inputs)[:200]}",
+            f'give a card with "inputs": {{"{taken.name}": {{"kind": "image", ...}}}}',
+        )
+    return {taken.name: images.read_image(file, how, taken.shape).astype(taken.dtype)}
+
+
+def _archive(file: Path, inputs: Sequence[Taken]) -> SampleSet:
+    try:
+        with zipfile.ZipFile(file) as archive:
+            if sum(entry.file_size for entry in archive.infolist()) > SET_BYTES_MAX:
+                raise PreparationError(
+                    f"{file} unpacks to more than {SET_BYTES_MAX} bytes", "make it smaller"
+                )
+        with np.load(file, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise PreparationError(f"cannot read {file}: {error}", "write it with numpy.savez") from None
+    labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
+    if len(inputs) == 1 and len(arrays) == 1:
+        arrays = {inputs[0].name: next(iter(arrays.values()))}
+    missing = [taken.name for taken in inputs if taken.name not in arrays]
+    if missing:
+        raise PreparationError(
+            f"{file} has no array {missing[0]!r}, only {', '.join(arrays)[:200]}",
+            "name each array after an input of the model",
+        )
+    count = len(arrays[inputs[0].name]) if arrays[inputs[0].name].ndim else 0
+    rows = {taken.name: _rows(arrays[taken.name], taken, count, file) for taken in inputs}
+    samples = tuple({name: each[index] for name, each in rows.items()} for index in range(count))
+    names = tuple(f"sample {index}" for index in range(count))
+    return SampleSet(samples, _labels(labels, count, file), names)
+
+
+def _rows(array: Array, taken: Taken, count: int, file: Path) -> Array:
+    """The array as [samples, *shape of the input]."""
+    each = prod(taken.shape)
+    if array.ndim < 1 or len(array) != count or array.size != count * each:
+        raise PreparationError(
+            f"{file}: {taken.name} is {list(array.shape)}, and each sample {list(taken.shape)}",
+            "stack the samples along the first dimension",
+        )
+    if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+        raise PreparationError(
+            f"{file}: {taken.name} has values that are no numbers", "leave those samples out"
+        )
+    return array.astype(taken.dtype).reshape(count, *taken.shape)
+
+
+def _labels(labels: Array | None, count: int, file: Path) -> tuple[str, ...]:
+    if labels is None:
+        return ()
+    if len(labels) != count:
+        raise PreparationError(f"{file}: {len(labels)} labels for {count} samples", "give one for each")
+    return tuple(str(each) for each in labels.tolist())
+
+
+def _table(file: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
+    """Rows of numbers for the only input; or, for a card with text, a column `text`."""
+    header, rows = _csv(file)
+    labels_at = next((header.index(name) for name in LABELS if name in header), None)
+    labels = tuple(row[labels_at] for row in rows) if labels_at is not None else ()
+    names = tuple(f"line {number}" for number in range(2, len(rows) + 2))
+    if any(isinstance(how, TextInput) for how in card.inputs.values()):
+        if "text" not in header:
+            raise PreparationError(f"{file} has no column 'text'", "name the column with the text so")
+        at = header.index("text")
+        return SampleSet(tuple(read_text(row[at], inputs, card) for row in rows), labels, names)
+    if len(inputs) != 1:
+        raise PreparationError(
+            f"the model takes {len(inputs)} inputs, a table gives one", "give an .npz file"
+        )
+    (taken,) = inputs
+    how = card.inputs.get(taken.name)
+    wanted = how.columns if isinstance(how, TableInput) else [name for name in header if name not in LABELS]
+    missing = [name for name in wanted if name not in header]
+    if missing:
+        raise PreparationError(f"{file} has no column {missing[0]!r}", "name the columns as the card does")
+    columns = [header.index(name) for name in wanted]
+    values = [[_number(row[at], file, line) for at in columns] for line, row in enumerate(rows, start=2)]
+    array = _rows(np.array(values, dtype=np.float64).reshape(len(rows), len(columns)), taken, len(rows), file)
+    return SampleSet(tuple({taken.name: row} for row in array), labels, names)
+
+
+def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        if file.stat().st_size > CSV_BYTES_MAX:
+            raise PreparationError(f"{file} has more than {CSV_BYTES_MAX} bytes", "make it smaller")
+        with file.open(newline="", encoding="utf-8") as opened:
+            header, *rows = csv.reader(opened)
+    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+        raise PreparationError(
+            f"cannot read {file}: {error}", "its first line must name the columns"
+        ) from None
+    if len(set(header)) != len(header):
+        raise PreparationError(f"{file}: two columns have the same name", "the first line names the columns")
+    for line, row in enumerate(rows, start=2):
+        if len(row) != len(header):
+            raise PreparationError(
+                f"{file}, line {line}: {len(row)} columns, not {len(header)}", "correct it"
+            )
+    return header, rows
+
+
+def _number(cell: str, file: Path, line: int) -> float:
+    try:
+        value = float(cell)
+    except ValueError:
+        value = float("nan")
+    if not np.isfinite(value):
+        raise PreparationError(f"{file}, line {line}: {cell[:40]!r} is no number", "leave that row out")
+    return value
+
+
+def _folder(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
+    """Files beside one another, or in a folder for each class, in order of name."""
+    files = [file for file in _files(place) if file.suffix.lower() in (*images.SUFFIXES, ".txt")]
+    if len(files) > FILES_MAX:
+        raise PreparationError(f"{place} has more than {FILES_MAX} files", "take a part of them")
+    return _joined(place, files, inputs, card)
+
+
+def _files(place: Path) -> Iterator[Path]:
+    for entry in sorted(place.iterdir()):
+        if entry.is_dir():
+            yield from sorted(file for file in entry.iterdir() if file.is_file())
+        elif entry.is_file():
+            yield entry
+
+
+def _joined(place: Path, files: Sequence[Path], inputs: Sequence[Taken], card: Card) -> SampleSet:
+    samples, size_bytes = [], 0
+    for file in files:
+        samples.append(_one(file, inputs, card))
+        size_bytes += sum(array.nbytes for array in samples[-1].values())
+        if size_bytes > SET_BYTES_MAX:
+            raise PreparationError(f"{place} takes more than {SET_BYTES_MAX} bytes", "take a part of it")
+    classes = tuple(file.parent.name for file in files)
+    in_folders = bool(files) and all(file.parent != place and file != place for file in files)
+    names = tuple(str(file.relative_to(place)) if file != place else file.name for file in files)
+    return SampleSet(tuple(samples), classes if in_folders else (), names)
+
+
+def _one(file: Path, inputs: Sequence[Taken], card: Card) -> dict[str, Array]:
+    if file.suffix.lower() != ".txt":
+        return read_picture(file, inputs, card)
+    try:
+        with file.open(encoding="utf-8") as opened:
+            return read_text(opened.read(TEXT_CHARACTERS_MAX + 1), inputs, card)
+    except (OSError, UnicodeDecodeError) as error:
+        raise PreparationError(f"cannot read {file}: {error}", "texts are UTF-8") from None

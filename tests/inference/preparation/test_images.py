@@ -1,0 +1,90 @@
+"""Pictures become the arrays that the card describes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.preparation.card import Colors, Fit, ImageInput
+from inference.preparation.errors import PreparationError
+from inference.preparation.images import is_image_shape, read_image
+
+
+@pytest.fixture
+def picture(tmp_path: Path) -> Path:
+    """Four pixels wide, two high: left half red, right half blue."""
+    levels = np.zeros((2, 4, 3), dtype=np.uint8)
+    levels[:, :2, 0] = 255
+    levels[:, 2:, 2] = 255
+    Image.fromarray(levels).save(tmp_path / "a.png")
+    return tmp_path / "a.png"
+
+
+def test_levels_in_the_order_of_channels(picture: Path) -> None:
+    rgb = read_image(picture, ImageInput(), (1, 3, 2, 4))
+    assert rgb.shape == (1, 3, 2, 4)
+    assert rgb.dtype == np.float32
+    assert rgb[0, :, 0, 0].tolist() == [1, 0, 0]
+    assert rgb[0, :, 0, 3].tolist() == [0, 0, 1]
+    bgr = read_image(picture, ImageInput(colors=Colors.BGR), (1, 2, 4, 3))
+    assert bgr[0, 0, 0].tolist() == [0, 0, 1]
+
+
+def test_mean_and_deviation_for_each_channel(picture: Path) -> None:
+    how = ImageInput(mean=(255.0, 0.0, 0.0), deviation=(5.0, 1.0, 51.0))
+    assert read_image(picture, how, (1, 3, 2, 4))[0, :, 0, 3].tolist() == [-51, 0, 5]
+
+
+def test_gray(picture: Path) -> None:
+    gray = read_image(picture, ImageInput(colors=Colors.GRAY, deviation=(1.0,)), (1, 1, 2, 4))
+    assert gray[0, 0, 0].tolist() == [76, 76, 29, 29]
+
+
+def test_padding_is_zero_for_the_model_not_black(picture: Path) -> None:
+    how = ImageInput(fit=Fit.PAD, mean=(127.5,), deviation=(127.5,))
+    padded = read_image(picture, how, (1, 3, 4, 4))
+    assert (padded[:, :, 2:] == 0).all()
+    assert padded[0, :, 1, 0].tolist() == [1, -1, -1]
+
+
+def test_cropping_takes_the_middle(picture: Path) -> None:
+    cropped = read_image(picture, ImageInput(fit=Fit.CROP), (1, 3, 2, 2))
+    assert cropped[0, :, 0, 0].tolist() == [1, 0, 0]
+    assert cropped[0, :, 0, 1].tolist() == [0, 0, 1]
+
+
+@pytest.mark.parametrize(
+    ("how", "shape"),
+    [
+        (ImageInput(), (1, 1, 2, 4)),
+        (ImageInput(), (2, 3, 2, 4)),
+        (ImageInput(), (1, 30)),
+        (ImageInput(mean=(1.0, 2.0)), (1, 3, 2, 4)),
+        (ImageInput(deviation=(0.0,)), (1, 3, 2, 4)),
+    ],
+)
+def test_a_card_that_does_not_fit_the_model_is_refused(
+    picture: Path, how: ImageInput, shape: tuple[int, ...]
+) -> None:
+    with pytest.raises(PreparationError, match=r"card|model takes"):
+        read_image(picture, how, shape)
+
+
+def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    with pytest.raises(PreparationError, match="no picture"):
+        read_image(tmp_path / "a.png", ImageInput(), (1, 3, 2, 4))
+
+
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
+    Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
+    with pytest.raises(PreparationError, match="pixels"):
+        read_image(tmp_path / "bomb.png", ImageInput(), (1, 3, 2, 4))
+
+
+def test_which_inputs_look_like_pictures() -> None:
+    assert is_image_shape((1, 3, 48, 192))
+    assert is_image_shape((1, 8, 8, 1))
+    assert not is_image_shape((1, 30))
+    assert not is_image_shape((2, 3, 8, 8))

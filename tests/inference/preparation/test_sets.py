@@ -1,0 +1,131 @@
+"""Sets of samples from archives, tables and folders; what does not fit the model is refused."""
+
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from inference.preparation import sets
+from inference.preparation.card import Card, Colors, ImageInput, MaskInput, Split, TableInput, TextInput
+from inference.preparation.errors import PreparationError
+from inference.preparation.sets import Taken, kept_apart, read_set, read_text
+
+ROW = [Taken("x", "float32", (1, 2))]
+PICTURE = [Taken("x", "float32", (1, 1, 2, 2))]
+TOKENS = [Taken("ids", "int64", (1, 4)), Taken("mask", "int64", (1, 4))]
+NO_CARD = Card()
+TEXT = Card(inputs={"ids": TextInput(split=Split.BYTES), "mask": MaskInput(of="ids")})
+GRAY = Card(inputs={"x": ImageInput(colors=Colors.GRAY, deviation=(1.0,))})
+
+
+def test_an_archive_of_arrays(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.arange(6.0).reshape(3, 2), labels=np.array([1, 0, 1]))
+    found = read_set(tmp_path / "s.npz", ROW, NO_CARD)
+    assert [sample["x"].tolist() for sample in found.samples] == [[[0, 1]], [[2, 3]], [[4, 5]]]
+    assert found.samples[0]["x"].dtype == np.float32
+    assert found.labels == ("1", "0", "1")
+
+
+def test_a_single_array_may_have_any_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", pixels=np.ones((3, 1, 2)))
+    assert len(read_set(tmp_path / "s.npz", ROW, NO_CARD).samples) == 3
+
+
+@pytest.mark.parametrize(
+    "arrays",
+    [
+        {"x": np.ones((3, 5))},
+        {"x": np.array(5.0)},
+        {"x": np.array([[1.0, np.nan]])},
+        {"x": np.array([["a", "b"]])},
+        {"x": np.ones((3, 2)), "labels": np.ones(2)},
+        {"y": np.ones((3, 2))},
+        {"x": np.ones((0, 2))},
+    ],
+)
+def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray]) -> None:
+    np.savez(tmp_path / "s.npz", **arrays)  # type: ignore[arg-type]  # the stub lists a flag among the arrays
+    with pytest.raises(PreparationError):
+        read_set(tmp_path / "s.npz", ROW, NO_CARD)
+
+
+def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.array([[object(), object()]]))
+    with pytest.raises(PreparationError, match="cannot read"):
+        read_set(tmp_path / "s.npz", ROW, NO_CARD)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sets, "SET_BYTES_MAX", 1_000_000)
+    with zipfile.ZipFile(tmp_path / "s.npz", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("x.npy", bytes(2_000_000))
+    with pytest.raises(PreparationError, match="unpacks to more"):
+        read_set(tmp_path / "s.npz", ROW, NO_CARD)
+
+
+def test_a_table_leaves_labels_out_and_takes_columns_by_name(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("b,label,a\n1,yes,2\n3,no,4.5\n")
+    found = read_set(tmp_path / "s.csv", ROW, NO_CARD)
+    assert [sample["x"].tolist() for sample in found.samples] == [[[1, 2]], [[3, 4.5]]]
+    assert found.labels == ("yes", "no")
+    assert found.names == ("line 2", "line 3")
+    ordered = read_set(tmp_path / "s.csv", ROW, Card(inputs={"x": TableInput(columns=("a", "b"))}))
+    assert ordered.samples[1]["x"].tolist() == [[4.5, 3]]
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a,a\n1,2\n", "a,b\n1\n", "a,b\n1,x\n", "a,b\n1,inf\n", "a\n1\n", "a,b\n"]
+)
+def test_tables_that_do_not_fit_are_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(PreparationError):
+        read_set(tmp_path / "s.csv", ROW, NO_CARD)
+
+
+def test_a_folder_of_pictures_for_each_class(tmp_path: Path) -> None:
+    for name, level in (("b/1.png", 7), ("a/2.png", 9), ("a/1.png", 8)):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.new("L", (2, 2), level).save(tmp_path / name)
+    (tmp_path / "a" / "notes.md").write_text("not a sample")
+    found = read_set(tmp_path, PICTURE, GRAY)
+    assert [sample["x"].max() for sample in found.samples] == [8, 9, 7]
+    assert found.labels == ("a", "a", "b")
+    assert found.names == ("a/1.png", "a/2.png", "b/1.png")
+
+
+def test_pictures_without_a_card_are_refused_with_what_to_write(tmp_path: Path) -> None:
+    Image.new("L", (2, 2)).save(tmp_path / "1.png")
+    with pytest.raises(PreparationError) as caught:
+        read_set(tmp_path, PICTURE, NO_CARD)
+    assert '"kind": "image"' in caught.value.advice
+
+
+def test_texts_from_files_and_from_a_column(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("hi")
+    found = read_set(tmp_path, TOKENS, TEXT)
+    assert found.samples[0]["ids"].tolist() == [[104, 105, 0, 0]]
+    assert found.samples[0]["mask"].tolist() == [[1, 1, 0, 0]]
+    (tmp_path / "s.csv").write_text("text,label\nhi,greeting\n")
+    assert read_set(tmp_path / "s.csv", TOKENS, TEXT).labels == ("greeting",)
+    assert (read_text("hi", TOKENS, TEXT)["ids"] == found.samples[0]["ids"]).all()
+
+
+def test_text_for_a_model_without_a_card_is_refused() -> None:
+    with pytest.raises(PreparationError, match="ids"):
+        read_text("hi", TOKENS, NO_CARD)
+
+
+def test_every_fifth_sample_is_kept_apart(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.arange(20.0).reshape(10, 2))
+    seen, unseen = kept_apart(read_set(tmp_path / "s.npz", ROW, NO_CARD))
+    assert len(seen.samples) == 8
+    assert unseen.names == ("sample 4", "sample 9")
+
+
+def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(PreparationError, match="no samples"):
+        read_set(tmp_path, PICTURE, GRAY)
