@@ -2,8 +2,9 @@
 
 from collections.abc import Callable
 
-from inference.bounds import Cell, along, subset_sum
-from inference.operators.broadcasting import pair
+from inference.bounds import MANTISSA_BITS, Cell, along, subset_sum
+from inference.operators import rounded
+from inference.operators.broadcasting import Pair, pair
 from inference.operators.constants import scalar
 from inference.operators.rule import Application, Flow, Rule, Value
 
@@ -19,16 +20,29 @@ def _subtract(application: Application) -> tuple[Value, ...]:
 
 
 def _multiply(application: Application) -> tuple[Value, ...]:
-    """Both hulls, because an engine may move a constant factor into the weights that made the other."""
-    return _binary(application, lambda left, right: left.hull().times(right.hull()))
+    """Both hulls, because an engine may move a constant factor into the weights that made the other. Products
+    with a constant that do not fit may round once."""
+    operands, cells = _combined(application, lambda left, right: left.hull().times(right.hull()))
+    if application.node.inputs[0] == application.node.inputs[1]:
+        cells = [Cell(cell.step, 0, cell.high) for cell in cells]
+    values = [value for value in application.inputs if value is not None]
+    settled = any(value.constant for value in values) and not any(value.linear for value in values)
+    if settled and any(cell.magnitude >> MANTISSA_BITS[operands.dtype] for cell in cells):
+        return rounded.scaled(application)
+    bounds = application.fitting(along(operands.axis, cells), operands.dtype)
+    return (Value(operands.dtype, operands.shape, bounds),)
 
 
 def _binary(application: Application, combine: Combine) -> tuple[Value, ...]:
     """Both computed, or one of them a constant."""
-    operands = pair(application, "float32", "float64")
-    cells = [combine(left, right) for left, right in zip(operands.left, operands.right, strict=True)]
+    operands, cells = _combined(application, combine)
     bounds = application.fitting(along(operands.axis, cells), operands.dtype)
     return (Value(operands.dtype, operands.shape, bounds),)
+
+
+def _combined(application: Application, combine: Combine) -> tuple[Pair, list[Cell]]:
+    operands = pair(application, "float32", "float64")
+    return operands, [combine(left, right) for left, right in zip(operands.left, operands.right, strict=True)]
 
 
 def _relu(application: Application) -> tuple[Value, ...]:
@@ -58,7 +72,7 @@ def _mapped(application: Application, x: Value, change: Callable[[Cell], Cell]) 
 
 ADD = Rule(arity=range(2, 3), attributes={}, apply=_add)
 SUB = Rule(arity=range(2, 3), attributes={}, apply=_subtract)
-MUL = Rule(arity=range(2, 3), attributes={}, apply=_multiply)
+MUL = Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_multiply, rounded.scaled))
 RELU = Rule(arity=range(1, 2), attributes={}, apply=_relu)
-CLIP = Rule(arity=range(3, 4), attributes={}, apply=_clip)
-ROUND = Rule(arity=range(1, 2), attributes={}, apply=_round, flow=Flow.CUTS)
+CLIP = Rule(arity=range(3, 4), attributes={}, apply=rounded.either(_clip, rounded.clipped))
+ROUND = Rule(arity=range(1, 2), attributes={}, apply=rounded.either(_round, rounded.rounded), flow=Flow.CUTS)

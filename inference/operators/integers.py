@@ -3,6 +3,7 @@
 from typing import Final
 
 from inference.bounds import Bounds, Cell
+from inference.operators import rounded
 from inference.operators.rule import REQUIRED, Application, Rule, Value
 from inference.schema import ELEMENT_CODES
 from inference.tensor import INTEGER_RANGES, ITEM_BYTES
@@ -34,7 +35,7 @@ def _argmax(application: Application) -> tuple[Value, ...]:
     return (Value("int64", shape, Bounds((Cell(0, 0, x.shape[axis] - 1),))),)
 
 
-CAST = Rule(arity=range(1, 2), attributes={"to": (int, REQUIRED)}, apply=_cast)
+CAST = Rule(arity=range(1, 2), attributes={"to": (int, REQUIRED)}, apply=rounded.either(_cast, rounded.cast))
 ARGMAX = Rule(
     arity=range(1, 2),
     attributes={"axis": (int, 0), "keepdims": (int, 1), "select_last_index": (int, 0)},

@@ -4,22 +4,27 @@ from collections.abc import Mapping
 from typing import Final
 
 from inference.graph import LEARNERS, Gate
-from inference.operators import elementwise, integers, linear, movement, trees
+from inference.operators import elementwise, functions, integers, linear, movement, rounded, trees
 from inference.operators.rule import Rule
 
 RULES: Final[Mapping[str, Rule]] = {
     "Add": elementwise.ADD,
     "ArgMax": integers.ARGMAX,
     "Cast": integers.CAST,
+    "Ceil": functions.CEIL,
     "Clip": elementwise.CLIP,
+    "Div": rounded.DIV,
     "Flatten": movement.FLATTEN,
+    "Floor": functions.FLOOR,
     "Gemm": linear.GEMM,
+    "HardSigmoid": functions.HARD_SIGMOID,
     "Identity": movement.IDENTITY,
     "MatMul": linear.MATMUL,
     "Mul": elementwise.MUL,
     "Relu": elementwise.RELU,
     "Reshape": movement.RESHAPE,
     "Round": elementwise.ROUND,
+    "Sqrt": rounded.SQRT,
     "Sub": elementwise.SUB,
     "TreeEnsembleRegressor": trees.REGRESSOR,
 }

@@ -109,7 +109,7 @@ class Application:
         self._ensure_dtype(value, index, dtypes)
         if value.loose is not None and not (loose and self.node.operator in value.loose.followers):
             allowed = ", ".join(sorted(value.loose.followers))
-            self.refuse(f"input {index} is a rounded result, which only {allowed} may follow")
+            self.refuse(f"input {index} is rounded already: only {allowed} may follow")
         return value
 
     def constant(self, index: int, *dtypes: str) -> Tensor:

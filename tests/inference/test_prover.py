@@ -162,7 +162,7 @@ def test_a_small_bias_costs_bits_too() -> None:
         ("Gemm", floats((3, 3), [1.0] * 8 + [float("-inf")]), {}, "infinite or not a number"),
         ("Gemm", floats((3, 3), [1.0] * 8 + [2.0**-140]), {}, "subnormal"),
         ("Add", floats((2,), [1] * 2), {}, "the shapes [1, 3] and [2] do not meet"),
-        ("Mul", floats((3,), [1, 2**16 + 1, 2**-3]), {}, "channel 1 needs 32 bits"),
+        ("Mul", floats((3,), [1, 2**16 + 1, 2**-3]), {}, "node 2 (Round -> rounded): needs 32 bits"),
         ("Mul", from_integers("int32", (), [2]), {}, "not float32 or float64"),
         ("Clip", None, {}, "1 inputs are not allowed"),
     ],

@@ -3,10 +3,10 @@
 from collections.abc import Mapping
 from typing import Final
 
-from inference.engines.operations import basic, trees
+from inference.engines.operations import basic, functions, trees
 from inference.engines.operations.operation import Operation
 
-_FAMILIES: Final = (basic.OPERATIONS, trees.OPERATIONS)
+_FAMILIES: Final = (basic.OPERATIONS, functions.OPERATIONS, trees.OPERATIONS)
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     operator: operation for family in _FAMILIES for operator, operation in family.items()

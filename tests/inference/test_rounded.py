@@ -1,0 +1,168 @@
+"""One correctly rounded operator off the lattice: what is admitted is computed alike, what is not differs."""
+
+from collections.abc import Sequence
+from fractions import Fraction
+from random import Random
+
+import onnx
+import pytest
+
+from inference.engines.interface import InferenceEngine
+from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
+from inference.engines.reference import NumpyEngine
+from inference.graph import Port
+from inference.prover import prove
+from inference.refusal import Refused
+from inference.tensor import from_integers, integers
+from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node
+
+ENGINES: list[InferenceEngine] = [NumpyEngine()] + [
+    OnnxRuntimeEngine(threads, optimization)
+    for threads, optimization in ((1, Optimization.NONE), (1, Optimization.ALL), (3, Optimization.EXTENDED))
+]
+TO_DOUBLE = 11
+WIDTH = 64
+X = Port("x", "int16", (1, WIDTH))
+Y = Port("y", "int32", (1, WIDTH))
+
+
+CONSTANTS = {
+    "one": floats((), [1]),
+    "third": floats((), [1 / 3]),
+    "gains": floats((WIDTH,), [0.1 * at - 3 for at in range(WIDTH)]),
+    "low": floats((), [-1000]),
+    "high": floats((), [1000]),
+    "top": floats((), [2**20]),
+    "weights": floats((WIDTH, WIDTH), [(at * 7 % 11 - 5) for at in range(WIDTH * WIDTH)]),
+}
+
+
+def chain(*steps: tuple[str, str, str], to: Sequence[tuple[str, int]] = ()) -> bytes:
+    """int16 x[1,64] -> Cast to real -> steps (operator, inputs, output) to `r` -> Cast -> y."""
+    targets = dict(to)
+    nodes = [node("Cast", "x", "real", to=TO_FLOAT)]
+    for operator, inputs, output in steps:
+        attributes = {"to": targets.get(output, TO_DOUBLE)} if operator == "Cast" else {}
+        nodes.append(node(operator, inputs, output, **attributes))
+    nodes.append(node("Cast", "r", "y", to=TO_INT32))
+    used = {name for each in nodes for name in each.inputs}
+    return file(nodes, [X], [Y], {name: value for name, value in CONSTANTS.items() if name in used})
+
+
+MUL = (("Mul", "real third", "m"), ("Round", "m", "r"))
+SMALL = (
+    ("Clip", "real low high", "c"),
+    ("Mul", "c c", "s"),
+    ("Add", "s one", "a"),
+    ("Clip", "a one top", "d"),
+)
+"""c * c + 1 for |c| <= 1000: from its hull alone, the sum may be 0."""
+ROOT = (
+    *SMALL,
+    ("Cast", "d", "wide"),
+    ("Sqrt", "wide", "root"),
+    ("Cast", "c", "c64"),
+    ("Div", "c64 root", "q"),
+)
+ADMITTED = {
+    "Mul": chain(*MUL),
+    "Mul per channel": chain(("Mul", "gains real", "m"), ("Round", "m", "r")),
+    "Mul, Clip": chain(("Mul", "real third", "m"), ("Clip", "m low high", "l"), ("Round", "l", "r")),
+    "Div": chain(*SMALL, ("Div", "c d", "q"), ("Mul", "q high", "m"), ("Round", "m", "r")),
+    "Div, Round": chain(*SMALL, ("Div", "d d", "q"), ("Round", "q", "r")),
+    "Sqrt": chain(*SMALL, ("Cast", "d", "wide"), ("Sqrt", "wide", "root"), ("Round", "root", "r")),
+    "Sqrt, Div, Cast, Mul": chain(
+        *ROOT,
+        ("Cast", "q", "n"),
+        ("Mul", "n gains", "g"),
+        ("Clip", "g low high", "l"),
+        ("Round", "l", "r"),
+        to=[("n", TO_FLOAT)],
+    ),
+}
+
+
+@pytest.mark.parametrize("data", ADMITTED.values(), ids=list(ADMITTED))
+def test_what_rounds_once_is_computed_alike_and_within_bounds(data: bytes) -> None:
+    random, proof = Random(3), prove(data)
+    assert prove(proof.canonical) == proof
+    onnx.checker.check_model(onnx.load_from_string(proof.canonical), full_check=True)
+    (port,) = proof.certificate.outputs
+    models = [engine.load(proof.canonical) for engine in ENGINES]
+    for _ in range(20):
+        largest = 2 ** random.randint(0, 15)
+        values = [random.randint(-largest, largest - 1) for _ in range(WIDTH)]
+        first, *others = (model.run((from_integers("int16", X.shape, values),)) for model in models)
+        assert all(other == first for other in others)
+        assert all(port.low <= value <= port.high for value in integers(first[0]))
+
+
+def test_a_bound_of_a_rounded_result_is_reached() -> None:
+    (port,) = prove(ADMITTED["Mul"]).certificate.outputs
+    assert (port.low, port.high) == (round(-(2**15) * Fraction(1, 3)), round(Fraction(2**15 - 1, 3)))
+
+
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (
+            chain(("MatMul", "real weights", "s"), ("Mul", "s third", "m"), ("Round", "m", "r")),
+            "channel 0 needs 46 bits, float32 holds 24",
+        ),
+        (
+            chain(
+                ("MatMul", "real weights", "s"),
+                ("Clip", "s low high", "c"),
+                ("Mul", "c third", "m"),
+                ("Round", "m", "r"),
+            ),
+            "needs",
+        ),
+        (
+            chain(
+                ("MatMul", "real weights", "s"),
+                ("Clip", "s one high", "c"),
+                ("Div", "real c", "m"),
+                ("Round", "m", "r"),
+            ),
+            "put a Round between",
+        ),
+        (chain(("Div", "one real", "q"), ("Round", "q", "r")), "input 0 must be computed"),
+        (chain(("Div", "real third", "q"), ("Round", "q", "r")), "input 1 must be computed"),
+        (chain(("Div", "real real", "q"), ("Round", "q", "r")), "the divisor may be 0"),
+        (chain(*SMALL, ("Sqrt", "d", "q"), ("Round", "q", "r")), "input 0 is float32, not float64"),
+        (chain(("Cast", "real", "w"), ("Sqrt", "w", "q"), ("Round", "q", "r")), "may be below 0"),
+        (chain(("Mul", "real third", "m"), ("Mul", "m third", "n"), ("Round", "n", "r")), "only Clip, Round"),
+        (chain(("Mul", "real third", "m"), ("Add", "m one", "n"), ("Round", "n", "r")), "only Clip, Round"),
+        (chain(("Mul", "real third", "m"), ("Relu", "m", "n"), ("Round", "n", "r")), "only Clip, Round"),
+        (chain(("Mul", "real third", "m"), ("Floor", "m", "r")), "only Clip, Round"),
+        (chain(("Mul", "real third", "m"), ("Identity", "m", "r")), "only Clip, Round"),
+        (chain(("Mul", "real third", "r")), "only Clip, Round may follow"),
+        (chain(*ROOT, ("Div", "wide q", "p"), ("Round", "p", "r")), "only Cast, Clip, Mul, Round may follow"),
+        (chain(*ROOT, ("Cast", "q", "r"), to=[("r", 6)]), "Round them first"),
+        (chain(*ROOT, ("Mul", "q root", "p"), ("Round", "p", "r")), "must be a constant"),
+    ],
+)
+def test_other_ways_off_the_lattice_are_refused(data: bytes, why: str) -> None:
+    with pytest.raises(Refused, match=why):
+        prove(data)
+
+
+def test_a_factor_after_weights_does_change_bits() -> None:
+    """The reason for the refusal: onnxruntime folds a factor after a convolution into its weights."""
+    random = Random(1)
+    weights = [random.randint(-99, 99) for _ in range(8 * 8 * 9)]
+    model = onnx.parser.parse_model(
+        """<ir_version: 8, opset_import: ["" : 17]>
+        g (float[1,8,12,12] x, float[8,8,3,3] w, float third) => (float[1,8,10,10] y)
+        { s = Conv(x, w)  m = Mul(s, third)  y = Round(m) }"""
+    )
+    del model.graph.input[1:]
+    for name, shape, values in (("w", [8, 8, 3, 3], weights), ("third", [], [0.3])):
+        model.graph.initializer.append(onnx.helper.make_tensor(name, 1, shape, [float(v) for v in values]))
+    x = floats((1, 8, 12, 12), [random.randint(-255, 255) for _ in range(8 * 144)])
+    plain, folded = (
+        OnnxRuntimeEngine(1, level).load(model.SerializeToString()).run((x,))
+        for level in (Optimization.NONE, Optimization.ALL)
+    )
+    assert plain != folded
