@@ -45,9 +45,30 @@ class Proof:
 
 def prove(data: bytes) -> Proof:
     """Raises Refused, and nothing else, whatever the bytes are."""
+    return examine(data)[0]
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What the proof found of one node."""
+
+    node: Node
+    values: tuple[Value, ...]
+    """Its outputs."""
+
+    entering: Value
+    """Its first input that is computed."""
+
+    macs: int
+    elements: int
+
+
+def examine(data: bytes) -> tuple[Proof, tuple[Finding, ...]]:
+    """The proof, and how it came to it, node by node. Raises Refused."""
     graph = read(data, EXACT)
     _ensure_wiring(graph)
-    return _Prover(graph, work_on(len(data))).prove()
+    prover = _Prover(graph, work_on(len(data)))
+    return prover.prove(), tuple(prover.findings)
 
 
 def verdict(data: bytes) -> Verdict:
@@ -102,6 +123,7 @@ class _Prover:
     work: Work
     values: dict[str, Value] = field(default_factory=dict)
     attributes: dict[int, dict[str, AttributeValue]] = field(default_factory=dict)
+    findings: list[Finding] = field(default_factory=list)
 
     def prove(self) -> Proof:
         for port in self.graph.inputs:
@@ -128,6 +150,10 @@ class _Prover:
             refuse(f"{len(node.inputs)} inputs are not allowed", node.place)
         self.attributes[node.position] = complete(node, rule)
         inputs = tuple(self.values[name] if name else None for name in node.inputs)
+        computed = [value for value in inputs if value is not None and value.constant is None]
+        if not computed:
+            refuse("all inputs are constants: give the result as a constant", node.place)
+        macs = self.work.macs
         values = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
         if len(values) != len(node.outputs):
             refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
@@ -137,6 +163,8 @@ class _Prover:
             self.work.elements += value.elements
             floating = value.dtype not in INTEGER_RANGES
             self.values[name] = replace(value, linear=linear and floating)
+        elements = sum(value.elements for value in values)
+        self.findings.append(Finding(node, values, computed[0], self.work.macs - macs, elements))
 
     def _output(self, port: Port) -> PortSpec:
         value = self.values[port.name]
