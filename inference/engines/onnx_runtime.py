@@ -3,6 +3,7 @@
 import os
 from collections.abc import Sequence
 from enum import IntEnum
+from typing import Final
 
 # Read once, when the library loads. Without it, versions from 1.29 on tell their maker about the machine and
 # its models, and keep an identifier and a database in the home directory.
@@ -26,6 +27,18 @@ ERRORS = (
     ValueError,
 )
 """What onnxruntime raises; its own exceptions have no base in common."""
+
+
+SETTINGS: Final = {
+    "mlas.enable_gemm_fastmath_arm64_bfloat16": "0",
+    "mlas.use_lut_gemm": "0",
+    "optimization.enable_gelu_approximation": "0",
+    "session.disable_quant_qdq": "1",
+    "session.set_denormal_as_zero": "0",
+}
+"""No multiplication in bfloat16 or by tables of sums, no approximate functions, no small number taken for
+zero; and no operator on bytes but those that the twin says, for some round twice.
+"""
 
 
 class Optimization(IntEnum):
@@ -69,6 +82,8 @@ class OnnxRuntimeEngine:
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
         options.graph_optimization_level = ort.GraphOptimizationLevel(self._optimization)
         options.log_severity_level = 4
+        for name, value in SETTINGS.items():
+            options.add_session_config_entry(name, value)
         try:
             return OnnxRuntimeModel(ort.InferenceSession(model, options, providers=["CPUExecutionProvider"]))
         except ERRORS as error:

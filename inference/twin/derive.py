@@ -1,0 +1,273 @@
+"""From a proved model to its int8 twin. A pure function; what it writes is proved by `inference.twin.proof`.
+
+A float tensor of integers that span at most 256 values has a *code*: bytes, of which `zero` stands for 0. A
+linear node with a coded input and weights of seven bits becomes its integer form: with the limits and the
+Round that follow, one QLinearConv, QGemm or QLinearMatMul from code to code; else MatMulInteger or
+ConvInteger, and one Mul that gives back the float tensor. Moves of elements stay with the code. All else is
+as it was.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+import numpy as np
+
+from inference.canonical import write
+from inference.engines.interface import Array, from_array
+from inference.graph import AttributeValue, Graph, Node, read
+from inference.operators.registry import EXACT
+from inference.schema import ELEMENT_CODES
+from inference.tensor import Tensor
+from inference.twin.chain import Chain, Users, chain_after, users
+from inference.twin.intervals import MOVES, Intervals, intervals, zero_point
+from inference.twin.linear import Linear, linear_of, whole
+from inference.twin.proof import CONTRIBUTED
+from inference.wire import bytes_field, number_field
+
+ACCUMULATED_TERMS_MIN: Final = 128
+"""Fewer terms do not repay turning integer sums back into floats."""
+
+
+def twin(model: bytes) -> bytes | None:
+    """The twin of a canonical, proved model; None if nothing in it can be computed with bytes."""
+    deriver = _Deriver(read(model, EXACT))
+    return deriver.file() if deriver.derive() else None
+
+
+@dataclass(frozen=True, slots=True)
+class Code:
+    """A float tensor as bytes."""
+
+    name: str
+    zero: int
+
+
+@dataclass(slots=True)
+class _Deriver:
+    graph: Graph
+    readers: Users = field(init=False)
+    known: Intervals = field(init=False)
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+    codes: dict[str, Code] = field(default_factory=dict)
+    floats: set[str] = field(default_factory=set)
+    """Tensors of the original that the twin has so far."""
+    done: set[int] = field(default_factory=set)
+    """Positions of nodes whose effect is in the twin already."""
+    unsigned: set[str] = field(default_factory=set)
+    """Tensors that are bytes in the original."""
+    mark: str = "."
+    """No name of the original has it, so every name that has it is free."""
+
+    def __post_init__(self) -> None:
+        self.readers, self.known = users(self.graph), intervals(self.graph)
+        self.floats |= {port.name for port in self.graph.inputs} | set(self.graph.constants)
+        names = self.floats | {name for node in self.graph.nodes for name in node.outputs}
+        self.unsigned |= {port.name for port in self.graph.inputs if port.dtype == "uint8"}
+        while any(self.mark in name for name in names):
+            self.mark += "."
+
+    def derive(self) -> bool:
+        """Whether anything became integer."""
+        gained = False
+        for node in self.graph.nodes:
+            if node.position in self.done:
+                continue
+            linear = linear_of(self.graph, node)
+            if linear is not None and self._linear(linear):
+                gained = True
+            elif not self._on_codes(node):
+                self._plain(node)
+        for port in self.graph.outputs:
+            self._real(port.name)
+        return gained
+
+    def file(self) -> bytes:
+        graph = self.graph
+        numbered = tuple(
+            Node(position, node.operator, node.inputs, node.outputs, node.attributes, node.domain)
+            for position, node in enumerate(self.nodes)
+        )
+        constants = dict(graph.constants) | self.constants
+        file = write(Graph(graph.inputs, graph.outputs, numbered, constants, {}))
+        return file + bytes_field(8, bytes_field(1, CONTRIBUTED.encode()) + number_field(2, 1))
+
+    def _plain(self, node: Node) -> None:
+        """The node as it was."""
+        for name in node.inputs:
+            if name:
+                self._real(name)
+        self.nodes.append(node)
+        self.floats.update(node.outputs)
+        if node.operator in MOVES | {"Clip"} and node.inputs[0] in self.unsigned:
+            self.unsigned.update(node.outputs)
+
+    def _real(self, name: str) -> None:
+        """See to it that the twin has the original's tensor."""
+        if name not in self.floats:
+            code = self.codes[name]
+            self._add("DequantizeLinear", (code.name, self._one(), self._byte(code.zero)), name)
+            self.floats.add(name)
+
+    def _code(self, name: str) -> Code | None:
+        """The code of a tensor, if it has one."""
+        zero = zero_point(self.known.get(name))
+        if name not in self.codes and zero is not None and name in self.floats:
+            inputs = (name, self._one(), self._byte(zero))
+            self.codes[name] = Code(self._add("QuantizeLinear", inputs, self._name(name, "u8")), zero)
+        return self.codes.get(name)
+
+    def _linear(self, linear: Linear) -> bool:
+        """Write the integer form of a linear node, if it has one."""
+        if zero_point(self.known.get(linear.source)) is None:
+            return False
+        return self._requantised(linear) or self._accumulated(linear)
+
+    def _requantised(self, linear: Linear) -> bool:
+        """From code to code, with the limits and the Round that follow."""
+        numbers = whole(linear)
+        chain = chain_after(self.graph, self.readers, linear.node.outputs[0], whole=False)
+        zero = zero_point(self.known.get(chain.result)) if chain else None
+        if numbers is None or chain is None or zero is None:
+            return False
+        source = self._code(linear.source)
+        assert source is not None
+        node, end = linear.node, self._name(chain.result, "u8")
+        scales, zeros = (
+            self._constant(node, "steps", numbers.steps),
+            self._constant(node, "zeros", np.zeros(len(numbers.steps), np.int8)),
+        )
+        one, middle = self._one(), self._byte(zero)
+        x = (source.name, one, self._byte(source.zero))
+        bias = (self._constant(node, "bias", numbers.bias),) if linear.has_bias else ()
+        saturated = end if self._saturates(linear, chain, zero) else self._name(chain.result, "wide")
+        if node.operator == "Conv":
+            w = (self._constant(node, "weights", numbers.weights), scales, zeros)
+            self._add("QLinearConv", (*x, *w, one, middle, *bias), saturated, node.attributes)
+        elif node.operator == "Gemm":
+            w = (self._constant(node, "weights", numbers.weights.T), scales, zeros)
+            self._add("QGemm", (*x, *w, *(bias or ("",)), one, middle), saturated, domain=CONTRIBUTED)
+        else:
+            w = (self._constant(node, "weights", numbers.weights.T), scales, zeros)
+            self._add("QLinearMatMul", (*x, *w, one, middle), saturated)
+        self._limited(saturated, end, chain, zero)
+        self.done.update(each.position for each in (node, *chain.nodes))
+        return True
+
+    def _saturates(self, linear: Linear, chain: Chain, zero: int) -> bool:
+        """Whether the limits of a byte limit the sums to what the chain limits them to."""
+        source = self.known[linear.source]
+        least, most = (round(end) for end in linear.reach(source.low, source.high))
+        low = chain.low == -zero or max(chain.low, -zero) <= least
+        return low and (chain.high == 255 - zero or min(chain.high, 255 - zero) >= most)
+
+    def _limited(self, saturated: str, end: str, chain: Chain, zero: int) -> None:
+        """Limit a code to what the chain leaves, unless it is so already; the result's code is `end`."""
+        if saturated != end:
+            interval = self.known[chain.result]
+            low, high = (self._byte(int(limit) + zero) for limit in (interval.low, interval.high))
+            self._add("Clip", (saturated, low, high), end)
+        self.codes[chain.result] = Code(end, zero)
+
+    def _accumulated(self, linear: Linear) -> bool:
+        """The same float tensor, by way of sums of 32 bits."""
+        numbers = whole(replace(linear, bias=np.zeros_like(linear.bias)))
+        if numbers is None or linear.terms < ACCUMULATED_TERMS_MIN:
+            return False
+        source = self._code(linear.source)
+        assert source is not None
+        node, result, tail = linear.node, linear.node.outputs[0], (1,) * (linear.weights.ndim - 2)
+        sums, real = self._name(result, "sums"), self._name(result, "real")
+        weights = numbers.weights if node.operator == "Conv" else numbers.weights.T
+        inputs = (source.name, self._constant(node, "weights", weights), self._byte(source.zero))
+        if node.operator == "Conv":
+            self._add("ConvInteger", inputs, sums, node.attributes)
+        else:
+            self._add("MatMulInteger", inputs, sums)
+        self._add("Cast", (sums,), real, {"to": ELEMENT_CODES["float32"]})
+        scaled = self._name(result, "scaled") if linear.has_bias else result
+        shape = (len(numbers.steps), *tail)
+        self._add("Mul", (real, self._constant(node, "steps", numbers.steps.reshape(shape))), scaled)
+        if linear.has_bias:
+            bias = linear.bias.astype(np.float32).reshape(shape)
+            self._add("Add", (scaled, self._constant(node, "offset", bias)), result)
+        self.floats.add(result)
+        return True
+
+    def _on_codes(self, node: Node) -> bool:
+        """Write a node that moves or adds elements with codes instead, if its inputs have them."""
+        sources = [self.codes[name] for name in node.inputs if name in self.codes]
+        if node.operator == "Cast" and node.inputs[0] in self.unsigned and _is_float(node):
+            self.codes[node.outputs[0]] = Code(node.inputs[0], 0)
+        elif node.operator == "Add" and len(sources) == 2:
+            return self._sum(node, sources)
+        elif _moves(node, sources):
+            inputs = tuple(self.codes[name].name if name in self.codes else name for name in node.inputs)
+            end = self._name(node.outputs[0], "u8")
+            self._add(node.operator, inputs, end, node.attributes)
+            self.codes[node.outputs[0]] = Code(end, sources[0].zero)
+        else:
+            return False
+        return True
+
+    def _sum(self, node: Node, sources: Sequence[Code]) -> bool:
+        """A sum of two codes, with the limits that follow, if its result has a code."""
+        total = self.known[node.outputs[0]]
+        chain = chain_after(self.graph, self.readers, node.outputs[0], whole=total.whole)
+        zero = zero_point(self.known.get(chain.result)) if chain else None
+        if chain is None or zero is None:
+            return False
+        end = self._name(chain.result, "u8")
+        low = chain.low == -zero or max(chain.low, -zero) <= total.low
+        high = chain.high == 255 - zero or min(chain.high, 255 - zero) >= total.high
+        saturated = end if low and high else self._name(chain.result, "wide")
+        one = self._one()
+        inputs = tuple(name for code in sources for name in (code.name, one, self._byte(code.zero)))
+        self._add("QLinearAdd", (*inputs, one, self._byte(zero)), saturated, domain=CONTRIBUTED)
+        self._limited(saturated, end, chain, zero)
+        self.done.update(each.position for each in (node, *chain.nodes))
+        return True
+
+    def _add(
+        self,
+        operator: str,
+        inputs: tuple[str, ...],
+        output: str,
+        attributes: Mapping[str, AttributeValue] | None = None,
+        domain: str = "",
+    ) -> str:
+        """Append a node; its output's name."""
+        self.nodes.append(Node(len(self.nodes), operator, inputs, (output,), attributes or {}, domain))
+        return output
+
+    def _constant(self, node: Node, part: str, values: Array) -> str:
+        """A constant of one node."""
+        name = self._name(node.outputs[0], part)
+        self.constants[name] = from_array(np.ascontiguousarray(values))
+        return name
+
+    def _one(self) -> str:
+        """The scale of every code: codes are integers."""
+        name = self._name("", "one")
+        self.constants[name] = from_array(np.array(1, np.float32))
+        return name
+
+    def _byte(self, value: int) -> str:
+        name = self._name(str(value), "byte")
+        self.constants[name] = from_array(np.array(value, np.uint8))
+        return name
+
+    def _name(self, name: str, part: str) -> str:
+        return f"{name}{self.mark}{part}"
+
+
+def _is_float(node: Node) -> bool:
+    return node.attributes["to"] == ELEMENT_CODES["float32"]
+
+
+def _moves(node: Node, sources: Sequence[Code]) -> bool:
+    """Whether a node only moves elements of inputs that are coded, all with the same zero."""
+    if node.operator == "Concat":
+        return len(sources) == len(node.inputs) and len({code.zero for code in sources}) == 1
+    return node.operator in MOVES and len(sources) == 1 and len(node.outputs) == 1
