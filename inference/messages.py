@@ -9,6 +9,7 @@ import msgspec
 
 from inference.certificate import ExactnessCertificate
 from inference.graph import MODEL_BYTES_MAX, PORTS_MAX
+from inference.protections import Protections
 from inference.refusal import Refusal
 from inference.tensor import Tensor
 from primitives.codec import Codec, Record
@@ -19,8 +20,12 @@ REQUEST_BYTES_MAX: Final = MODEL_BYTES_MAX + 4096
 REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bounds outputs: results above 4 KiB are rare, above 1 MiB unheard of."""
 
+RUNS_MAX: Final = 256
+"""Most runs of one request."""
+
 ModelBytes = Annotated[bytes, msgspec.Meta(max_length=MODEL_BYTES_MAX)]
 Tensors = Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=PORTS_MAX)]
+Runs = Annotated[tuple[Tensors, ...], msgspec.Meta(min_length=1, max_length=RUNS_MAX)]
 Reason = Annotated[str, msgspec.Meta(max_length=400)]
 
 
@@ -40,22 +45,20 @@ class Run(Record, frozen=True, tag="run"):
     """Asks for the outputs of a model that was loaded, named by the BLAKE2b-256 of its file."""
 
     file_hash: Bytes32
-    inputs: Tensors
-
-
-class SelfTest(Record, frozen=True, tag="self_test"):
-    """Asks whether the engine computes as the proofs assume."""
+    runs: Runs
+    """The inputs of each run."""
 
 
 class Ready(Record, frozen=True, tag="ready"):
     """The worker has started."""
 
-    network_isolated: bool
-    """Whether it has a network namespace of its own, and so no network at all."""
+    protections: Protections
+    trouble: Reason
+    """Why its engine does not compute as the proofs assume; empty if it does."""
 
 
 class Loaded(Record, frozen=True, tag="loaded"):
-    """The model is ready, or the self-test passed."""
+    """The model is ready."""
 
 
 class NotLoaded(Record, frozen=True, tag="not_loaded"):
@@ -63,9 +66,9 @@ class NotLoaded(Record, frozen=True, tag="not_loaded"):
 
 
 class Outputs(Record, frozen=True, tag="outputs"):
-    """The outputs, in the certificate's order."""
+    """The outputs of the first runs that were asked for, at least of one: of as many as fit a reply well."""
 
-    tensors: Tensors
+    runs: Runs
 
 
 class Failed(Record, frozen=True, tag="failed"):
@@ -74,7 +77,7 @@ class Failed(Record, frozen=True, tag="failed"):
     reason: Reason
 
 
-Request = Prove | Load | Run | SelfTest
+Request = Prove | Load | Run
 Reply = Ready | ExactnessCertificate | Refusal | Loaded | NotLoaded | Outputs | Failed
 
 REQUEST: Final[Codec[Request]] = Codec(Request)

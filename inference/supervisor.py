@@ -1,70 +1,47 @@
-"""The node's side of the worker: synchronous, with deadlines, over a process that may be killed at any time.
+"""The node's side of one worker: synchronous, with deadlines, over a process that may be killed at any time.
 
-Imports no ONNX library and no numpy. Two kinds of trouble are kept apart: `Refused` is a verdict on a model
-or its inputs, the same on every machine; `Unable` says that this machine could not do it now, so its
-validator abstains.
+Imports no ONNX library and no numpy.
 """
 
-import os
-import select
-import signal
-import subprocess
-import sys
-import tempfile
-import time
+from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from pathlib import Path
 from threading import Lock
 from types import TracebackType
-from typing import IO, Final, Self
+from typing import Final, Self
 
 from inference import messages
-from inference.certificate import ExactnessCertificate, Verdict
+from inference.certificate import ExactnessCertificate, Verdict, proof_gas
+from inference.gas import allowance_s
 from inference.graph import MODEL_BYTES_MAX, PORTS_MAX, ensure_size
-from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, Failed, Reply, Request
+from inference.messages import RUNS_MAX, Failed, Ready, Reply, Request
+from inference.process import WorkerProcess, WorkerSettings
+from inference.protections import Protections
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, TensorError, ensure_sound
-from primitives.codec import CodecError
+from inference.unable import Unable
 
-_ENVIRONMENT: Final = {
-    "PYTHONPATH": str(Path(__file__).resolve().parent.parent),
-    "PYTHONDONTWRITEBYTECODE": "1",
-    "OMP_NUM_THREADS": "1",
-    "OPENBLAS_NUM_THREADS": "1",
-    "ORT_DISABLE_TELEMETRY": "1",
-    "LC_ALL": "C.UTF-8",
-}
-"""All that a worker has of an environment."""
+Tensors = tuple[Tensor, ...]
 
+REQUEST_BYTES: Final = 1024 * 1024
+"""Most bytes of the inputs of several runs in one request; those of a single run may take more."""
 
-class Unable(Exception):
-    """The worker crashed, hung, ran out of memory, or its engine failed. Says nothing about the model."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class WorkerLimits:
-    """What one worker may use."""
-
-    memory_bytes: int = 4 << 30
-    """Address space; the libraries alone map 300 MB, of which they use 60."""
-    cpu_s: int = 300
-    """Processor time per request."""
-    start_s: float = 60.0
-    """Until the worker has imported its libraries; 1 s on an idle machine."""
-    request_s: float = 300.0
-    """From the request to the last byte of the reply."""
+RECENT_MAX: Final = 64
+"""Models that a supervisor remembers its worker to have run."""
 
 
 class Supervisor:
     """One worker at a time, started when needed and replaced when it fails. Calls from several threads take
     turns."""
 
-    def __init__(self, limits: WorkerLimits | None = None) -> None:
-        self._limits = limits or WorkerLimits()
+    def __init__(self, settings: WorkerSettings | None = None) -> None:
+        self._settings = settings or WorkerSettings()
         self._turn = Lock()
-        self._worker: _Worker | None = None
+        self._worker: WorkerProcess | None = None
+        self._ready: Ready | None = None
         self._closed = False
+        self._recent: tuple[bytes, ...] = ()
+        self.ended: Counter[str] = Counter()
+        """How often a worker had to be replaced, by the kind of trouble."""
 
     def prove(self, model: bytes) -> Verdict:
         """The certificate of a file, or why it is refused. Raises Unable."""
@@ -73,44 +50,48 @@ class Supervisor:
         except Refused as refused:
             return refused.refusal
         with self._turn:
-            reply = self._ask(messages.Prove(model=model))
+            reply = self._ask(messages.Prove(model=model), proof_gas(len(model)))
             if isinstance(reply, ExactnessCertificate | Refusal):
                 return reply
             raise self._unexpected(reply)
 
     def run(
-        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor]
-    ) -> tuple[Tensor, ...]:
-        """The outputs of the model whose file has that BLAKE2b-256; `fetch` gives the file if the worker
-        lacks it.
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], gas: int
+    ) -> Tensors:
+        """The outputs of the model whose file has that BLAKE2b-256 and whose certificate says `gas`.
 
-        Raises Refused if the model cannot be proved or the inputs do not fit, Unable if this machine failed.
+        `fetch` gives the file if the worker lacks it. Raises Refused if the model cannot be proved or the
+        inputs do not fit, Unable if this machine failed.
         """
-        request = messages.Run(file_hash=file_hash, inputs=_sendable(inputs))
-        with self._turn:
-            reply = self._ask(request)
-            if isinstance(reply, messages.NotLoaded):
-                model = fetch()
-                ensure_size(model)
-                loaded = self._ask(messages.Load(model=model))
-                reply = self._ask(request) if isinstance(loaded, messages.Loaded) else loaded
-            if isinstance(reply, messages.Outputs):
-                return reply.tensors
-            if isinstance(reply, Refusal):
-                raise Refused(reply.node, reply.reason)
-            raise self._unexpected(reply)
+        return self.run_many(file_hash, fetch, [inputs], gas)[0]
+
+    def run_many(
+        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int
+    ) -> list[Tensors]:
+        """As `run`, for several inputs, faster: the outputs of each. Nothing is returned if one fails."""
+        sendable = [_sendable(inputs) for inputs in runs]
+        outputs: list[Tensors] = []
+        while len(outputs) < len(sendable):
+            with self._turn:
+                outputs += self._outputs(file_hash, fetch, _some(sendable, len(outputs)), gas)
+        return outputs
+
+    def has_run(self, file_hash: bytes) -> bool:
+        """Whether the worker ran that model lately, so that it may be ready. From any thread, at once."""
+        return file_hash in self._recent
 
     def self_test(self) -> None:
         """Raises Unable, with the reason, unless the engine computes as the proofs assume."""
         with self._turn:
-            reply = self._ask(messages.SelfTest())
-            if not isinstance(reply, messages.Loaded):
-                raise self._unexpected(reply)
+            self._started_soundly()
 
-    def network_isolated(self) -> bool:
-        """Whether the worker is without network; if not, the operator should be warned. Raises Unable."""
+    def protections(self) -> Protections:
+        """What stands between a model and this machine; the operator should be warned of what does not.
+
+        Raises Unable.
+        """
         with self._turn:
-            return self._started().network_isolated
+            return self._started()[1].protections
 
     def close(self) -> None:
         """End the worker, in the middle of a request if need be; leaves no process and no file."""
@@ -129,38 +110,73 @@ class Supervisor:
     ) -> None:
         self.close()
 
-    def _ask(self, request: Request) -> Reply:
+    def _outputs(
+        self, file_hash: bytes, fetch: Callable[[], bytes], runs: tuple[Tensors, ...], gas: int
+    ) -> tuple[Tensors, ...]:
+        """The outputs of the first of the runs, at least of one."""
+        self._started_soundly()
+        request, work = messages.Run(file_hash=file_hash, runs=runs), gas * len(runs)
+        reply = self._ask(request, work)
+        if isinstance(reply, messages.NotLoaded):
+            model = fetch()
+            ensure_size(model)
+            reply = self._ask(messages.Load(model=model), proof_gas(len(model)) + gas)
+            if isinstance(reply, messages.Loaded):
+                reply = self._ask(request, work)
+        if isinstance(reply, Refusal):
+            raise Refused(reply.node, reply.reason)
+        if isinstance(reply, messages.Outputs) and len(reply.runs) <= len(runs):
+            if file_hash not in self._recent:
+                self._recent = (file_hash, *self._recent[: RECENT_MAX - 1])
+            return reply.runs
+        raise self._unexpected(reply)
+
+    def _ask(self, request: Request, gas: int) -> Reply:
         """One request to a running worker, which does not survive a failure to answer."""
         payload = messages.REQUEST.encode(request)
-        worker = self._started()
+        worker, _ = self._started()
         try:
-            return worker.ask(payload, self._limits.request_s)
-        except BaseException:
-            self._discard()
+            return worker.ask(payload, self._settings.base_s + allowance_s(gas))
+        except BaseException as error:
+            self._part(error)
             raise
 
-    def _started(self) -> "_Worker":
-        """A worker that has greeted; one that has ended meanwhile is replaced."""
+    def _started_soundly(self) -> None:
+        """A worker whose engine passed the self-test. Raises Unable."""
+        trouble = self._started()[1].trouble
+        if trouble:
+            raise Unable(trouble)
+
+    def _started(self) -> tuple[WorkerProcess, Ready]:
+        """A worker that has greeted, and how; one that has ended meanwhile is replaced."""
         if self._worker is not None and self._worker.has_ended():
+            self.ended["Crashed"] += 1
             self._discard()
         if self._worker is None:
-            self._worker = _Worker(self._limits)
+            self._worker = WorkerProcess(self._settings)
             try:
-                self._worker.greet(self._limits.start_s)
-            except BaseException:
-                self._discard()
+                self._ready = self._worker.greet(self._settings.start_s)
+            except BaseException as error:
+                self._part(error)
                 raise
         if self._closed:
             self._discard()
             raise Unable("the supervisor is closed")
-        return self._worker
+        assert self._ready is not None
+        return self._worker, self._ready
+
+    def _part(self, error: BaseException) -> None:
+        """Discard a worker that failed, unless it was ended on purpose, which is no failure of its own."""
+        if not self._closed:
+            self.ended[type(error).__name__] += 1
+        self._discard()
 
     def _discard(self) -> None:
         """Part with the worker, if there is one."""
         if self._worker is not None:
             self._worker.kill()
             self._worker.release()
-            self._worker = None
+            self._worker, self._ready, self._recent = None, None, ()
 
     def _unexpected(self, reply: Reply) -> Unable:
         """Why a reply is no answer."""
@@ -169,7 +185,7 @@ class Supervisor:
         return Unable(f"the worker answered {type(reply).__name__}")
 
 
-def _sendable(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+def _sendable(inputs: Sequence[Tensor]) -> Tensors:
     """The inputs, if they are tensors and fit a request; whether they fit the model, the worker says."""
     try:
         for tensor in inputs:
@@ -181,97 +197,12 @@ def _sendable(inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
     return tuple(inputs)
 
 
-class _Worker:
-    """One process in a process group of its own, in a directory that is gone, without our environment."""
-
-    def __init__(self, limits: WorkerLimits) -> None:
-        self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long-lived as the process
-        self._ending = Lock()
-        self.network_isolated = False
-        arguments = [str(limits.memory_bytes), str(limits.cpu_s)]
-        with tempfile.TemporaryDirectory(prefix="consil-worker-") as directory:
-            self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "inference.worker", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=self._errors,
-                bufsize=0,
-                cwd=directory,
-                env=_ENVIRONMENT,
-                start_new_session=True,
-            )
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        self._input, self._output = self._process.stdin.fileno(), self._process.stdout.fileno()
-        os.set_blocking(self._input, False)
-
-    def greet(self, seconds: float) -> None:
-        """Wait until the worker has started. Raises Unable."""
-        reply = self._receive(time.monotonic() + seconds)
-        if not isinstance(reply, messages.Ready):
-            raise Unable("the worker did not greet")
-        self.network_isolated = reply.network_isolated
-
-    def ask(self, payload: bytes, seconds: float) -> Reply:
-        """Raises Unable."""
-        deadline = time.monotonic() + seconds
-        left = memoryview(messages.frame(payload))
-        while left:
-            self._wait(self._input, select.POLLOUT, deadline)
-            try:
-                left = left[os.write(self._input, left) :]
-            except OSError:
-                raise Unable(self._last_words()) from None
-        return self._receive(deadline)
-
-    def has_ended(self) -> bool:
-        with self._ending:
-            return self._process.poll() is not None
-
-    def kill(self) -> None:
-        """End the whole process group; may be called twice, and from any thread."""
-        with self._ending:
-            if self._process.returncode is None:
-                os.killpg(self._process.pid, signal.SIGKILL)
-                self._process.wait()
-
-    def release(self) -> None:
-        """Close our ends of the pipes; only the thread whose turn it is may, since descriptors are used
-        again."""
-        for stream in (self._process.stdin, self._process.stdout, self._errors):
-            assert stream is not None
-            stream.close()
-
-    def _receive(self, deadline: float) -> Reply:
-        size = int.from_bytes(self._read(HEADER_BYTES, deadline), "big")
-        if size > REPLY_BYTES_MAX:
-            raise Unable(f"the worker sent a reply of {size} bytes")
-        try:
-            return messages.REPLY.decode(self._read(size, deadline))
-        except CodecError:
-            raise Unable("the worker sent a reply that makes no sense") from None
-
-    def _read(self, size: int, deadline: float) -> bytes:
-        parts = bytearray()
-        while len(parts) < size:
-            self._wait(self._output, select.POLLIN, deadline)
-            part = os.read(self._output, min(size - len(parts), 1 << 20))
-            if not part:
-                raise Unable(self._last_words())
-            parts += part
-        return bytes(parts)
-
-    def _wait(self, descriptor: int, event: int, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(descriptor, event)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise Unable("the worker took too long")
-
-    def _last_words(self) -> str:
-        """How the worker ended, with the last line that it wrote about it."""
-        self.kill()
-        self._errors.seek(0)
-        lines = self._errors.read(1 << 20).decode("utf-8", "replace").splitlines()
-        code = self._process.returncode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
-        return f"the worker ended with {how}" + (f": {lines[-1][:200]}" if lines else "")
+def _some(runs: Sequence[Tensors], at: int) -> tuple[Tensors, ...]:
+    """As many of the runs from `at` on as make one request: at least one."""
+    size, end = 0, at
+    while end < len(runs) and end - at < RUNS_MAX:
+        size += sum(len(tensor.data) for tensor in runs[end])
+        if end > at and size > REQUEST_BYTES:
+            break
+        end += 1
+    return tuple(runs[at:end])

@@ -1,135 +1,148 @@
-"""The process that proves and runs models for a node: `python -m inference.worker MEMORY_BYTES CPU_S`.
+"""The process that proves and runs models for a node:
+`python -m inference.worker ENGINE MEMORY_BYTES SESSIONS_BYTES BASE_S`.
 
 It reads requests from its standard input and ends as soon as that closes, in the middle of work if need be,
 so that it never outlives its supervisor. (PR_SET_PDEATHSIG would not do: it fires when the *thread* that
 started the worker ends.) It runs only what it proved, from bytes that it wrote itself.
 """
 
+import math
 import os
+import select
 import sys
-from collections import OrderedDict
-from dataclasses import dataclass, field
-from queue import Queue
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from threading import Thread
 from typing import BinaryIO, Final
 
 from inference import messages, sandbox, selftest
-from inference.certificate import ExactnessCertificate, ensure_tensors, outputs_in_range
-from inference.engines.interface import EngineError, InferenceEngine, LoadedModel
+from inference.certificate import proof_gas
+from inference.engines.interface import EngineError, InferenceEngine
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.gas import allowance_s
 from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
+from inference.sessions import Session, Sessions
 from inference.tensor import Tensor, TensorError, from_integers
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
 
-SESSIONS_MAX: Final = 8
-"""Models kept ready; the one unused for longest goes first."""
+ENGINES: Final[Mapping[str, Callable[[], InferenceEngine]]] = {"onnxruntime": OnnxRuntimeEngine}
+"""How to make each engine, by its name."""
+
+OUTPUT_BYTES_MAX: Final = 1024 * 1024
+"""Once the outputs of a request take more, the rest is left for another one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Session:
-    """A proved model that is ready to run."""
-
-    certificate: ExactnessCertificate
-    model: LoadedModel
-
-    def run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        """Raises TensorError for inputs that do not fit, EngineError for impossible outputs."""
-        ensure_tensors(self.certificate.inputs, inputs)
-        outputs = self.model.run(inputs)
-        try:
-            ensure_tensors(self.certificate.outputs, outputs)
-        except TensorError as error:
-            raise EngineError(f"the engine returned the wrong tensors: {error}") from None
-        if not outputs_in_range(self.certificate, outputs):
-            raise EngineError("the engine returned numbers outside their proved range")
-        return outputs
-
-
-@dataclass(slots=True)
 class Service:
     """Answers requests, one at a time."""
 
     engine: InferenceEngine
-    sessions: OrderedDict[bytes, Session] = field(default_factory=OrderedDict)
+    sessions: Sessions
+    allow: Callable[[int], None]
+    """Called with the gas of what comes next, so that it gets the time that it may take."""
 
     def answer(self, request: Request) -> Reply:
         try:
             match request:
                 case messages.Prove(model):
+                    self.allow(proof_gas(len(model)))
                     return verdict(model)
                 case messages.Load(model):
                     return self._load(model)
-                case messages.Run(file_hash, inputs):
-                    return self._run(file_hash, inputs)
-                case messages.SelfTest():
-                    trouble = selftest.trouble(self.engine)
-                    return Failed(reason=trouble[:400]) if trouble else messages.Loaded()
+                case messages.Run(file_hash, runs):
+                    return self._run(file_hash, runs)
         except EngineError as error:
             return Failed(reason=str(error)[:400])
         except MemoryError:
+            self.sessions.clear()
             return Failed(reason="the worker ran out of memory")
 
     def _load(self, file: bytes) -> Reply:
         """Prove, load, and run once on zeros: what an engine cannot do shows here."""
+        self.allow(proof_gas(len(file)))
         try:
             proof = prove(file)
         except Refused as refused:
             return refused.refusal
+        self.allow(proof.certificate.gas)
         session = Session(proof.certificate, self.engine.load(proof.canonical))
         session.run(tuple(_zeros(port.dtype, port.shape) for port in proof.certificate.inputs))
-        self.sessions[blake2b_256(file)] = session
-        while len(self.sessions) > SESSIONS_MAX:
-            self.sessions.popitem(last=False)
+        self.sessions.put(blake2b_256(file), session)
         return messages.Loaded()
 
-    def _run(self, file_hash: bytes, inputs: tuple[Tensor, ...]) -> Reply:
+    def _run(self, file_hash: bytes, runs: tuple[tuple[Tensor, ...], ...]) -> Reply:
         session = self.sessions.get(file_hash)
         if session is None:
             return messages.NotLoaded()
-        self.sessions.move_to_end(file_hash)
-        try:
-            return messages.Outputs(tensors=session.run(inputs))
-        except TensorError as error:
-            return Refusal(node="inputs", reason=str(error)[:400])
+        self.allow(session.certificate.gas * len(runs))
+        outputs: list[tuple[Tensor, ...]] = []
+        size = 0
+        for inputs in runs:
+            try:
+                outputs.append(session.run(inputs))
+            except TensorError as error:
+                return Refusal(node="inputs", reason=str(error)[:400])
+            size += sum(len(tensor.data) for tensor in outputs[-1])
+            if size > OUTPUT_BYTES_MAX:
+                break
+        return messages.Outputs(runs=tuple(outputs))
 
 
 def _zeros(dtype: str, shape: tuple[int, ...]) -> Tensor:
     one = from_integers(dtype, (), [0])
-    count = 1
-    for size in shape:
-        count *= size
-    return Tensor(dtype=dtype, shape=shape, data=one.data * count)
+    return Tensor(dtype=dtype, shape=shape, data=one.data * math.prod(shape))
 
 
 def main() -> None:
-    """Serve until the standard input closes."""
-    memory_bytes, cpu_s = (int(argument) for argument in sys.argv[1:3])
-    isolated = sandbox.enter(memory_bytes)
+    """Serve the engine that the arguments name."""
+    serve(ENGINES[sys.argv[1]])
+
+
+def serve(make_engine: Callable[[], InferenceEngine]) -> None:
+    """Serve until the standard input closes.
+
+    The self-test before the greeting also has every library load what it loads when first used, for after
+    that it can read no file.
+    """
+    memory_bytes, sessions_bytes, base_s = (int(argument) for argument in sys.argv[2:5])
+    entered = sandbox.enter(memory_bytes)
     replies = sandbox.keep_output()
-    requests: Queue[Request] = Queue(maxsize=1)
-    Thread(target=_read, args=(sys.stdin.buffer, requests), daemon=True).start()
-    service = Service(OnnxRuntimeEngine())
-    _write(replies, messages.Ready(network_isolated=isolated))
+    engine = make_engine()
+    trouble = selftest.trouble(engine) or ""
+    protections = sandbox.seal(entered)
+    Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
+
+    def allow(gas: int) -> None:
+        sandbox.allow_cpu(base_s + math.ceil(allowance_s(gas)))
+
+    service = Service(engine, Sessions(sessions_bytes), allow)
+    _write(replies, messages.Ready(protections=protections, trouble=trouble[:400]))
     while True:
-        request = requests.get()
-        sandbox.allow_cpu(cpu_s)
-        _write(replies, service.answer(request))
+        _write(replies, service.answer(_read(sys.stdin.buffer)))
 
 
-def _read(source: BinaryIO, requests: Queue[Request]) -> None:
-    """Queue what arrives; end the process when nothing more can, or when it cannot be read."""
+def _end_with(descriptor: int) -> None:
+    """End the process when nobody is left who could write to a pipe, whatever else it does."""
+    poll = select.poll()
+    poll.register(descriptor, 0)
+    poll.poll()
+    os._exit(0)
+
+
+def _read(source: BinaryIO) -> Request:
+    """The next request; ends the process when there is none, or when it cannot be read."""
     try:
-        while header := source.read(HEADER_BYTES):
-            size = int.from_bytes(header, "big")
-            payload = source.read(size) if size <= REQUEST_BYTES_MAX else b""
-            requests.put(messages.REQUEST.decode(payload))
+        header = source.read(HEADER_BYTES)
+        if not header:
+            os._exit(0)
+        size = int.from_bytes(header, "big")
+        return messages.REQUEST.decode(source.read(size) if size <= REQUEST_BYTES_MAX else b"")
     except (CodecError, MemoryError) as error:
         os.write(2, f"cannot read a request: {type(error).__name__}".encode())
         os._exit(1)
-    os._exit(0)
 
 
 def _write(replies: int, reply: Reply) -> None:

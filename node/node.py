@@ -18,7 +18,7 @@ import trio
 from starlette.routing import BaseRoute
 
 from chainspec.state_file import BadStateFile
-from inference.supervisor import Supervisor
+from inference.pool import WorkerPool
 from node.attestation import journal as attestation
 from node.attestation.service import AttestationService, Parts, Seating
 from node.authorship.author import Author
@@ -294,7 +294,7 @@ class Node:
         if self._sessions is not None:
             seating = Seating(
                 seeds=self._sessions.seeds,
-                worker=Supervisor(),
+                worker=WorkerPool(),
                 blobs=self._blobs,
                 journal=attestation.Journal(self._config.directory / ATTESTATION_DIRECTORY),
             )

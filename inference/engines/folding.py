@@ -11,6 +11,9 @@ import tempfile
 from pathlib import Path
 from typing import Final
 
+# Read when the library loads; see onnx_runtime.py.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+
 import numpy as np
 import onnx
 import onnxruntime as ort

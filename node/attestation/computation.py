@@ -13,9 +13,10 @@ from inference.certificate import (
     encode_verdict,
     outputs_in_range,
 )
+from inference.protections import Protections
 from inference.refusal import Refusal, Refused
-from inference.supervisor import Unable
 from inference.tensor import Tensor, TensorError
+from inference.unable import Unable
 from node.attestation.core import Trouble
 from primitives.hashing import blake2b_256
 from runtime.jobs import InferTask, ProveTask
@@ -24,14 +25,19 @@ LOGGER: Final = logging.getLogger(__name__)
 
 
 class Worker(Protocol):
-    """Who proves and runs models: `inference.supervisor.Supervisor`."""
+    """Who proves and runs models: `inference.pool.WorkerPool`."""
+
+    @property
+    def calls_max(self) -> int:
+        """Calls at one time of which none is refused for being too many."""
+        ...
 
     def self_test(self) -> None:
         """Raises Unable, with the reason, unless the engine computes as the proofs assume."""
         ...
 
-    def network_isolated(self) -> bool:
-        """Whether models run without a network. Raises Unable."""
+    def protections(self) -> Protections:
+        """What stands between models and this machine. Raises Unable."""
         ...
 
     def prove(self, model: bytes, /) -> Verdict:
@@ -39,9 +45,9 @@ class Worker(Protocol):
         ...
 
     def run(
-        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], /
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], gas: int, /
     ) -> tuple[Tensor, ...]:
-        """Raises Refused, Unable."""
+        """The outputs of a run that costs `gas`. Raises Refused, Unable."""
         ...
 
     def close(self) -> None:
@@ -53,8 +59,9 @@ def unfitness(worker: Worker) -> str | None:
     """Why this machine does not compute as the proofs assume; None if it does."""
     try:
         worker.self_test()
-        if not worker.network_isolated():
-            LOGGER.warning("the worker shares the network of this machine, which grants it no other")
+        missing = worker.protections().missing()
+        if missing:
+            LOGGER.warning("models run here without these protections: %s", ", ".join(missing))
     except Unable as error:
         return str(error)
     return None
@@ -88,7 +95,7 @@ def _outputs(worker: Worker, task: InferTask, model: bytes) -> bytes:
     assert isinstance(certificate, ExactnessCertificate)
     inputs = decode_inputs(certificate, task.input)
     try:
-        outputs = worker.run(blake2b_256(model), lambda: model, inputs)
+        outputs = worker.run(blake2b_256(model), lambda: model, inputs, certificate.gas)
         attested = encode_outputs(certificate, outputs)
     except (Refused, TensorError) as error:
         raise Unable(f"this machine contradicts the proof of the model: {error}") from None

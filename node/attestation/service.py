@@ -138,7 +138,7 @@ class AttestationService:
         self._channel = parts.network.channel(PROTOCOL, CHANNEL_LIMITS)
         self._early: dict[Slot, tuple[Received, BlockNumber]] = {}
         self._inputs, self._observed = trio.open_memory_channel[Input](INPUTS_MAX)
-        self._working = trio.CapacityLimiter(1)
+        self._working = trio.CapacityLimiter(1 if seating is None else seating.worker.calls_max)
 
     def inherents(self, state: StateView) -> Sequence[Call]:
         """As in InherentSource; called in a worker thread."""

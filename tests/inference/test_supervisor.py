@@ -1,6 +1,7 @@
 """The worker under its supervisor: answers, verdicts, crashes, limits, and what it can see."""
 
 import os
+import platform
 import select
 import signal
 import subprocess
@@ -11,20 +12,29 @@ from threading import Thread
 
 import pytest
 
+from inference import messages
 from inference.certificate import ExactnessCertificate
 from inference.engines.interface import run
 from inference.engines.reference import NumpyEngine
-from inference.graph import Port
+from inference.process import WorkerProcess, WorkerSettings
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
-from inference.supervisor import Supervisor, Unable, WorkerLimits
+from inference.seccomp import MACHINES
+from inference.supervisor import Supervisor
 from inference.tensor import Tensor, from_integers
+from inference.unable import Crashed, Garbled, TimedOut, Unable
 from primitives.hashing import blake2b_256
-from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node, two_layers
+from tests.inference.bad_worker import BAD_TO_LOAD, BAD_TO_RUN
+from tests.inference.build import two_layers
 
 MODEL = two_layers()
 MODEL_HASH = blake2b_256(MODEL)
+GAS = prove(MODEL).certificate.gas
 INPUTS = (from_integers("int8", (1, 3), (5, -7, 100)),)
+
+BAD_WORKER = "tests.inference.bad_worker"
+BAD_INPUTS = (from_integers("int8", (1, 3), (BAD_TO_RUN, 0, 0)),)
+BAD_MODEL = two_layers(metadata={"exact.scale.x": BAD_TO_LOAD.decode()})
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -53,9 +63,17 @@ def no_fetch() -> bytes:
 
 def worker_id(supervisor: Supervisor) -> int:
     """The process id of a worker that has been started."""
-    supervisor.network_isolated()
+    supervisor.self_test()
     assert supervisor._worker is not None
-    return supervisor._worker._process.pid
+    return supervisor._worker.id
+
+
+def end(supervisor: Supervisor) -> None:
+    """Kill an idle worker."""
+    descriptor = os.pidfd_open(worker_id(supervisor))
+    os.kill(worker_id(supervisor), signal.SIGKILL)
+    assert ended(descriptor)
+    os.close(descriptor)
 
 
 def ended(descriptor: int) -> bool:
@@ -65,16 +83,11 @@ def ended(descriptor: int) -> bool:
     return bool(poll.poll(30_000))
 
 
-def large() -> bytes:
-    """A file that takes seconds to prove."""
-    size = 1800
-    layers = 3
-    nodes = [node("Cast", "x", "h0", to=TO_FLOAT)]
-    nodes += [node("MatMul", f"h{at} w", f"h{at + 1}") for at in range(layers)]
-    nodes.append(node("Cast", f"h{layers}", "y", to=TO_INT32))
-    ports = [Port("x", "int8", (1, size))], [Port("y", "int32", (1, size))]
-    weights = [1.0] + [0.0] * (size**2 - 1)
-    return file(nodes, *ports, {"w": floats((size, size), weights)})
+def misbehaving(misdeed: str, base_s: float = 10) -> Supervisor:
+    """A supervisor of the program in `bad_worker`."""
+    return Supervisor(
+        WorkerSettings(module=BAD_WORKER, engine=misdeed, base_s=base_s, memory_bytes=1 << 30, start_s=10)
+    )
 
 
 def test_a_proof_in_the_worker_is_the_proof_here(shared: Supervisor) -> None:
@@ -89,32 +102,40 @@ def test_a_refusal_is_a_verdict(shared: Supervisor) -> None:
 
 def test_a_run_gives_the_reference_outputs_and_keeps_the_model(shared: Supervisor) -> None:
     expected = run(NumpyEngine(), MODEL, INPUTS)
-    assert shared.run(MODEL_HASH, fetch, INPUTS) == expected
-    assert shared.run(MODEL_HASH, no_fetch, INPUTS) == expected
+    assert shared.run(MODEL_HASH, fetch, INPUTS, GAS) == expected
+    assert shared.run(MODEL_HASH, no_fetch, INPUTS, GAS) == expected
 
 
-def test_the_model_unused_for_longest_is_forgotten(shared: Supervisor) -> None:
-    fetched = []
-    for scale in [*range(1, 10), 1]:
-        data = two_layers(metadata={"exact.scale.x": f"{scale}/1"})
+def test_many_runs_give_the_outputs_of_each(shared: Supervisor) -> None:
+    runs = [(from_integers("int8", (1, 3), (value % 100, 1, -2)),) for value in range(300)]
+    model = NumpyEngine().load(MODEL)
+    assert shared.run_many(MODEL_HASH, fetch, runs, GAS) == [model.run(inputs) for inputs in runs]
+    assert shared.run_many(MODEL_HASH, fetch, [], GAS) == []
 
-        def fetch_this(data: bytes = data) -> bytes:
-            fetched.append(data)
-            return data
 
-        shared.run(blake2b_256(data), fetch_this, INPUTS)
-    assert len(fetched) == 10
+def test_one_wrong_input_among_many_gives_no_outputs(shared: Supervisor) -> None:
+    with pytest.raises(Refused, match=r"takes int8\[1, 3\]"):
+        shared.run_many(MODEL_HASH, fetch, [INPUTS, (from_integers("int8", (3,), (1, 2, 3)),)], GAS)
+
+
+def test_the_supervisor_knows_what_its_worker_ran(supervisor: Supervisor) -> None:
+    assert not supervisor.has_run(MODEL_HASH)
+    supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
+    assert supervisor.has_run(MODEL_HASH)
+    end(supervisor)
+    supervisor.self_test()
+    assert not supervisor.has_run(MODEL_HASH)
 
 
 def test_wrong_inputs_and_wrong_models_are_refused(shared: Supervisor) -> None:
     with pytest.raises(Refused, match="1 ports"):
-        shared.run(MODEL_HASH, fetch, ())
+        shared.run(MODEL_HASH, fetch, (), GAS)
     with pytest.raises(Refused, match=r"takes int8\[1, 3\]"):
-        shared.run(MODEL_HASH, fetch, (from_integers("int8", (3, 1), (1, 2, 3)),))
+        shared.run(MODEL_HASH, fetch, (from_integers("int8", (3, 1), (1, 2, 3)),), GAS)
     with pytest.raises(Refused, match="names no version"):
-        shared.run(blake2b_256(b""), lambda: b"", INPUTS)
+        shared.run(blake2b_256(b""), lambda: b"", INPUTS, GAS)
     with pytest.raises(Refused, match="takes 3 bytes, not 1"):
-        shared.run(MODEL_HASH, fetch, (Tensor(dtype="int8", shape=(1, 3), data=b"1"),))
+        shared.run(MODEL_HASH, fetch, (Tensor(dtype="int8", shape=(1, 3), data=b"1"),), GAS)
 
 
 def test_a_file_that_is_too_large_gets_the_same_verdict(shared: Supervisor) -> None:
@@ -124,7 +145,7 @@ def test_a_file_that_is_too_large_gets_the_same_verdict(shared: Supervisor) -> N
 
 def test_a_file_with_another_hash_is_never_run(shared: Supervisor) -> None:
     with pytest.raises(Unable, match="NotLoaded"):
-        shared.run(bytes(32), fetch, INPUTS)
+        shared.run(bytes(32), fetch, INPUTS, GAS)
 
 
 def test_the_self_test_passes(shared: Supervisor) -> None:
@@ -133,16 +154,13 @@ def test_the_self_test_passes(shared: Supervisor) -> None:
 
 def test_a_worker_that_ended_between_two_requests_costs_none_of_them(supervisor: Supervisor) -> None:
     first = worker_id(supervisor)
-    descriptor = os.pidfd_open(first)
-    os.kill(first, signal.SIGKILL)
-    assert ended(descriptor)
-    os.close(descriptor)
+    end(supervisor)
     assert isinstance(supervisor.prove(MODEL), ExactnessCertificate)
     assert worker_id(supervisor) != first
 
 
 def test_a_worker_that_hangs_is_killed_and_replaced() -> None:
-    with Supervisor(WorkerLimits(request_s=0.5)) as supervisor:
+    with Supervisor(WorkerSettings(base_s=0.1)) as supervisor:
         first = worker_id(supervisor)
         descriptor = os.pidfd_open(first)
         os.kill(first, signal.SIGSTOP)
@@ -153,22 +171,24 @@ def test_a_worker_that_hangs_is_killed_and_replaced() -> None:
 
 
 def test_a_worker_that_does_not_read_is_killed() -> None:
-    with Supervisor(WorkerLimits(request_s=0.5)) as supervisor:
+    with Supervisor(WorkerSettings(base_s=0.1)) as supervisor:
         os.kill(worker_id(supervisor), signal.SIGSTOP)
         with pytest.raises(Unable, match="took too long"):
-            supervisor.prove(bytes(1 << 20))
+            supervisor.prove(bytes(1 << 17))
 
 
 def test_a_worker_without_processor_time_is_ended_by_the_system() -> None:
-    with (
-        Supervisor(WorkerLimits(cpu_s=1)) as supervisor,
-        pytest.raises(Unable, match="signal SIGXCPU"),
-    ):
-        supervisor.prove(large())
+    settings = WorkerSettings(module=BAD_WORKER, engine="loop", base_s=1)
+    worker = WorkerProcess(settings)
+    worker.greet(60)
+    assert isinstance(worker.ask(messages.REQUEST.encode(messages.Load(model=MODEL)), 60), messages.Loaded)
+    with pytest.raises(Crashed, match="signal SIGXCPU"):
+        worker.ask(messages.REQUEST.encode(messages.Run(file_hash=MODEL_HASH, runs=(BAD_INPUTS,))), 60)
+    worker.release()
 
 
 def test_a_worker_without_memory_is_replaced() -> None:
-    with Supervisor(WorkerLimits(memory_bytes=400 << 20)) as supervisor:
+    with Supervisor(WorkerSettings(memory_bytes=400 << 20)) as supervisor:
         with pytest.raises(Unable, match=r"the worker ended with|out of memory"):
             supervisor.prove(bytes(60 << 20))
         assert supervisor.prove(MODEL) == verdict(MODEL)
@@ -176,7 +196,7 @@ def test_a_worker_without_memory_is_replaced() -> None:
 
 def test_a_worker_that_cannot_start_is_unable() -> None:
     with (
-        Supervisor(WorkerLimits(memory_bytes=16 << 20)) as supervisor,
+        Supervisor(WorkerSettings(memory_bytes=16 << 20)) as supervisor,
         pytest.raises(Unable, match="the worker ended with"),
     ):
         supervisor.prove(MODEL)
@@ -210,8 +230,8 @@ def test_closing_ends_a_request_in_another_thread(supervisor: Supervisor) -> Non
 
 def test_a_worker_dies_with_its_parent() -> None:
     script = (
-        "import signal; from inference.supervisor import Supervisor; s = Supervisor(); s.network_isolated();"
-        "print(s._worker._process.pid, flush=True); signal.pause()"
+        "import signal; from inference.supervisor import Supervisor; s = Supervisor(); s.self_test();"
+        "print(s._worker.id, flush=True); signal.pause()"
     )
     with subprocess.Popen([sys.executable, "-c", script], cwd=ROOT, stdout=subprocess.PIPE) as parent:
         assert parent.stdout is not None
@@ -235,12 +255,106 @@ def test_a_worker_sees_nothing_of_its_parent(
     assert (worker / "cwd").readlink().name.endswith(" (deleted)")
     assert os.getpgid(int(worker.name)) == int(worker.name)
     own_network = (worker / "ns" / "net").readlink() != Path("/proc/self/ns/net").readlink()
-    assert own_network == supervisor.network_isolated()
+    assert own_network == supervisor.protections().network
+
+
+FAILURES = {
+    "die": (Crashed, "signal SIGKILL"),
+    "crash": (Crashed, "signal SIGSEGV"),
+    "loop": (TimedOut, "took too long"),
+    "exhaust_memory": (Unable, "out of memory"),
+    "send_garbage": (Garbled, "makes no sense"),
+    "send_too_much": (Garbled, "a reply of 4294967295 bytes"),
+    "send_half": (Crashed, "signal SIGKILL"),
+    "send_nothing_more": (Crashed, "the worker ended"),
+}
+"""What becomes of the request for each misdeed that no system can forbid."""
+
+
+@pytest.mark.parametrize("misdeed", FAILURES)
+def test_a_failure_costs_its_request_alone(misdeed: str) -> None:
+    kind, words = FAILURES[misdeed]
+    with misbehaving(misdeed, base_s=1 if misdeed == "loop" else 10) as supervisor:
+        expected = supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
+        with pytest.raises(Unable, match=words) as caught:
+            supervisor.run(MODEL_HASH, fetch, BAD_INPUTS, GAS)
+        assert caught.type is kind
+        assert supervisor.run(MODEL_HASH, fetch, INPUTS, GAS) == expected
+        assert supervisor.ended == ({} if kind is Unable else {kind.__name__: 1})
+
+
+def test_a_crash_while_loading_costs_its_request_alone() -> None:
+    with misbehaving("die") as supervisor:
+        with pytest.raises(Crashed):
+            supervisor.run(blake2b_256(BAD_MODEL), lambda: BAD_MODEL, INPUTS, GAS)
+        assert len(supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)) == 2
+
+
+def test_an_answer_that_nobody_asked_is_never_taken_for_another() -> None:
+    with misbehaving("send_twice") as supervisor:
+        supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
+        with pytest.raises(Unable, match="answered Loaded"):
+            supervisor.run(MODEL_HASH, fetch, BAD_INPUTS, GAS)
+        assert supervisor._worker is not None
+        assert supervisor._worker._readable.poll(30_000)
+        with pytest.raises(Garbled, match="nobody asked"):
+            supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
+        assert len(supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)) == 2
+
+
+def test_what_a_library_prints_is_no_answer() -> None:
+    with misbehaving("talk") as supervisor:
+        assert len(supervisor.run(MODEL_HASH, fetch, BAD_INPUTS, GAS)) == 2
+        assert supervisor.ended == {}
+
+
+@pytest.mark.parametrize("start", ["start_die", "start_garbage", "start_without_greeting"])
+def test_a_worker_that_does_not_greet_is_unable(start: str) -> None:
+    with misbehaving(start) as supervisor, pytest.raises(Unable):
+        supervisor.prove(MODEL)
+
+
+def test_a_worker_that_hangs_at_its_start_is_ended() -> None:
+    settings = WorkerSettings(module=BAD_WORKER, engine="start_loop", start_s=0.5)
+    with Supervisor(settings) as supervisor, pytest.raises(TimedOut):
+        supervisor.prove(MODEL)
+
+
+def test_an_engine_that_fails_the_self_test_runs_nothing() -> None:
+    with misbehaving("flatter") as supervisor:
+        with pytest.raises(Unable, match="fails the self-test stress 1"):
+            supervisor.self_test()
+        with pytest.raises(Unable, match="fails the self-test"):
+            supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
+        assert supervisor.prove(MODEL) == prove(MODEL).certificate
+
+
+FORBIDDEN = ("fork", "execute", "connect", "kill_parent", "read_file", "write_file")
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in MACHINES, reason="needs a filter of system calls"
+)
+@pytest.mark.parametrize("misdeed", FORBIDDEN)
+def test_a_worker_can_touch_nothing_else(misdeed: str) -> None:
+    with misbehaving(misdeed) as supervisor:
+        assert supervisor.protections().calls
+        first = worker_id(supervisor)
+        with pytest.raises(Unable, match="PermissionError"):
+            supervisor.run(MODEL_HASH, fetch, BAD_INPUTS, GAS)
+        assert worker_id(supervisor) == first
+
+
+def test_threads_without_end_are_stopped_by_the_limit_on_memory() -> None:
+    with misbehaving("start_threads") as supervisor:
+        with pytest.raises(Unable, match="can't start new thread"):
+            supervisor.run(MODEL_HASH, fetch, BAD_INPUTS, GAS)
+        assert len(supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)) == 2
 
 
 def test_the_node_side_loads_no_library() -> None:
     script = (
-        "import sys, inference.supervisor, inference.certificate, inference.encoding, inference.scales;"
+        "import sys, inference.pool, inference.certificate, inference.encoding, inference.scales;"
         "print(sorted({'numpy', 'onnx', 'onnxruntime'} & set(sys.modules)))"
     )
     output = subprocess.run([sys.executable, "-c", script], cwd=ROOT, capture_output=True, check=True).stdout

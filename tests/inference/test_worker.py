@@ -4,8 +4,11 @@ from collections.abc import Sequence
 
 import pytest
 
-from inference import messages
+from inference import messages, worker
+from inference.certificate import proof_gas
 from inference.engines.reference import NumpyEngine
+from inference.prover import prove
+from inference.sessions import Sessions
 from inference.tensor import Tensor, from_integers
 from inference.worker import Service
 from primitives.hashing import blake2b_256
@@ -36,13 +39,13 @@ class ScriptedModel:
 
 def answer(outputs: tuple[Tensor, ...]) -> messages.Reply:
     """What the service says of a run whose engine returns `outputs`."""
-    service, model = Service(Scripted(outputs)), two_layers()
+    service, model = Service(Scripted(outputs), Sessions(0), lambda gas: None), two_layers()
     assert service.answer(messages.Load(model=model)) == messages.Loaded()
-    return service.answer(messages.Run(file_hash=blake2b_256(model), inputs=INPUTS))
+    return service.answer(messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,)))
 
 
 def test_outputs_within_their_bounds_are_returned() -> None:
-    assert answer((SCORES, CLASS)) == messages.Outputs(tensors=(SCORES, CLASS))
+    assert answer((SCORES, CLASS)) == messages.Outputs(runs=((SCORES, CLASS),))
 
 
 @pytest.mark.parametrize(
@@ -61,7 +64,36 @@ def test_impossible_outputs_are_a_failure_of_the_engine(outputs: tuple[Tensor, .
     assert why in reply.reason
 
 
-def test_an_engine_that_fails_the_self_test_says_why() -> None:
-    reply = Service(Scripted((SCORES, CLASS))).answer(messages.SelfTest())
-    assert isinstance(reply, messages.Failed)
-    assert reply.reason.startswith("the engine fails the self-test")
+def test_each_request_may_take_the_time_of_its_gas() -> None:
+    allowed: list[int] = []
+    service, model = Service(NumpyEngine(), Sessions(0), allowed.append), two_layers()
+    gas = prove(model).certificate.gas
+    service.answer(messages.Prove(model=model))
+    assert allowed == [proof_gas(len(model))]
+    service.answer(messages.Load(model=model))
+    assert allowed[1:] == [proof_gas(len(model)), gas]
+    service.answer(messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,) * 3))
+    assert allowed[3:] == [3 * gas]
+
+
+def test_outputs_that_do_not_fit_a_reply_are_left_for_the_next_request(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(worker, "OUTPUT_BYTES_MAX", 20)
+    service, model = Service(NumpyEngine(), Sessions(0), lambda gas: None), two_layers()
+    service.answer(messages.Load(model=model))
+    reply = service.answer(messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,) * 5))
+    assert reply == messages.Outputs(runs=((SCORES, CLASS),) * 2)
+
+
+class Hungry:
+    """An engine that runs out of memory."""
+
+    def load(self, model: bytes) -> ScriptedModel:
+        raise MemoryError
+
+
+def test_a_worker_without_memory_says_so() -> None:
+    service = Service(Hungry(), Sessions(0), lambda gas: None)
+    reply = service.answer(messages.Load(model=two_layers()))
+    assert reply == messages.Failed(reason="the worker ran out of memory")

@@ -4,8 +4,8 @@ import pytest
 
 from inference.certificate import VERDICT_BYTES_MAX, decode_verdict, encode_outputs, encode_verdict
 from inference.refusal import Refusal, Refused
-from inference.supervisor import Unable
 from inference.tensor import Tensor, from_integers
+from inference.unable import Unable
 from node.attestation.computation import compute, unfitness
 from node.attestation.core import Trouble
 from primitives.hashing import blake2b_256
@@ -54,7 +54,7 @@ def test_every_verdict_fits_the_state() -> None:
 
 def test_a_run_gives_the_attested_outputs(worker: FakeWorker) -> None:
     assert compute(worker, INFER, MODEL) == encode_outputs(CERTIFICATE, outputs())
-    assert worker.asked == [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),))]
+    assert worker.asked == [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),), CERTIFICATE.gas)]
 
 
 @pytest.mark.parametrize("task", [PROVE, INFER])

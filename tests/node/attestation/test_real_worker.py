@@ -8,8 +8,8 @@ from frame.origin import Signed
 from inference.certificate import decode_outputs, decode_verdict, encode_inputs
 from inference.engines.interface import run
 from inference.engines.reference import NumpyEngine
+from inference.pool import WorkerPool
 from inference.prover import prove
-from inference.supervisor import Supervisor
 from inference.tensor import from_integers
 from node.attestation.computation import compute, unfitness
 from pallets.models.pallet import ModelState
@@ -25,12 +25,12 @@ INPUTS = (from_integers("int8", (1, 3), (5, -7, 100)),)
 
 
 @pytest.fixture(scope="module")
-def worker() -> Iterator[Supervisor]:
-    with Supervisor() as supervisor:
-        yield supervisor
+def worker() -> Iterator[WorkerPool]:
+    with WorkerPool() as pool:
+        yield pool
 
 
-def attest(world: Attested, worker: Supervisor) -> Hash:
+def attest(world: Attested, worker: WorkerPool) -> Hash:
     """Have every seat answer the open job with what the worker finds; the job."""
     (job,) = open_jobs(world.pallets)
     result = compute(worker, job.task, FILE)
@@ -39,7 +39,7 @@ def attest(world: Attested, worker: Supervisor) -> Hash:
     return job.id
 
 
-def test_a_real_model_is_proven_and_run(worker: Supervisor) -> None:
+def test_a_real_model_is_proven_and_run(worker: WorkerPool) -> None:
     assert unfitness(worker) is None
     world = Attested()
     world.register(ALICE, size_bytes=len(FILE))
@@ -60,7 +60,7 @@ def test_a_real_model_is_proven_and_run(worker: Supervisor) -> None:
     world.check_state()
 
 
-def test_a_file_that_is_no_model_is_refused_by_all(worker: Supervisor) -> None:
+def test_a_file_that_is_no_model_is_refused_by_all(worker: WorkerPool) -> None:
     world = Attested()
     world.register(ALICE, size_bytes=len(FILE) + 1)
     attest(world, worker)

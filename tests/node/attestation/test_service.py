@@ -14,7 +14,7 @@ from trio.testing import wait_all_tasks_blocked
 from frame.state import DictState, StateView
 from inference.certificate import encode_verdict
 from inference.refusal import Refusal
-from inference.supervisor import Unable
+from inference.unable import Unable
 from node.attestation.core import AttestationCore, Word
 from node.attestation.journal import Journal, JournalError
 from node.attestation.messages import Told, ToldAbstain, ToldCommit, ToldReveal, decode_told, encode_told

@@ -4,19 +4,23 @@ from collections.abc import Callable, Sequence
 from threading import Event
 
 from inference.certificate import Verdict
+from inference.protections import Protections
 from inference.refusal import Refused
-from inference.supervisor import Unable
 from inference.tensor import Tensor
+from inference.unable import Unable
 
 
 class FakeWorker:
     """Answers as a test tells it to."""
+
+    calls_max = 1
 
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
         self.outputs: tuple[Tensor, ...] = ()
         self.trouble: Unable | Refused | None = None
         self.is_broken = False
+        self.protected = Protections(memory=True, network=True, privileges=True, files=True, calls=True)
         self.may_go_on = Event()
         self.may_go_on.set()
         self.asked: list[object] = []
@@ -32,8 +36,8 @@ class FakeWorker:
         if self.is_broken:
             raise Unable("a sum is wrong")
 
-    def network_isolated(self) -> bool:
-        return True
+    def protections(self) -> Protections:
+        return self.protected
 
     def prove(self, model: bytes, /) -> Verdict:
         self.asked.append(model)
@@ -41,9 +45,9 @@ class FakeWorker:
         return self.verdict
 
     def run(
-        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], /
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], gas: int, /
     ) -> tuple[Tensor, ...]:
-        self.asked.append((file_hash, fetch(), tuple(inputs)))
+        self.asked.append((file_hash, fetch(), tuple(inputs), gas))
         self._wait()
         return self.outputs
 
