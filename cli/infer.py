@@ -11,8 +11,8 @@ from cli.accounts import signing_key
 from cli.chain import Chain
 from cli.errors import UserError
 from cli.exact import certificate_of, outputs_document
-from cli.inputs import InputOption, RowOption, SamplesOption, read_input
-from cli.model import ModelId, event_field, print_seats, tell_limited
+from cli.inputs import InputOption, RowOption, SamplesOption, read_input, tell_limited
+from cli.model import ModelId, event_field, print_seats
 from cli.options import (
     AMOUNT_HELP,
     DEFAULT_BELIEFS,

@@ -6,6 +6,7 @@ from typing import Annotated, Any, Final
 
 import typer
 
+from cli import model_exact
 from cli.accounts import signing_key
 from cli.chain import Chain
 from cli.errors import UserError
@@ -13,10 +14,9 @@ from cli.exact import (
     certificate_document,
     certificate_fields,
     certificate_of,
-    outputs_document,
     prove_file,
 )
-from cli.inputs import InputOption, RowOption, SamplesOption, read_bytes, read_csv, read_input
+from cli.inputs import read_bytes
 from cli.options import (
     AMOUNT_HELP,
     DEFAULT_KEYSTORE,
@@ -28,13 +28,15 @@ from cli.options import (
     command_group,
     examples,
 )
-from cli.output import print_fields, print_json, print_line, print_table, progress, warn
+from cli.output import print_fields, print_json, print_line, print_table, progress
 from cli.submission import prepare, submit, wait_finalized
 from inference.graph import MODEL_BYTES_MAX
 from inference.refusal import Refused
+from inference.samples import SAMPLES_BYTES_MAX, read_samples
 from primitives.types import Balance
 
 app = command_group()
+app.add_typer(model_exact.app)
 
 _POLL_S: Final = 0.2
 _PAGE: Final = 100
@@ -67,7 +69,9 @@ def convert(
     from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
     data = read_bytes(file, MODEL_BYTES_MAX)
-    seen, unseen = read_csv(calibration), read_csv(held_out)
+    seen, unseen = (
+        read_samples(read_bytes(each, SAMPLES_BYTES_MAX).decode()) for each in (calibration, held_out)
+    )
     try:
         with progress(f"converting {file}", silent=as_json):
             done = convert_model(data, seen.rows, unseen.rows, OnnxRuntimeEngine())
@@ -108,48 +112,6 @@ def convert(
         for each in report.layers
     ]
     print_table(columns, rows, "no layers")
-
-
-@app.command(epilog=examples("consil model prove exact.onnx", "consil model prove exact.onnx --json"))
-def prove(file: File, as_json: Json = False) -> None:
-    """Prove that a model gives the same bits everywhere, as validators do, or say which node forbids it."""
-    document = certificate_document(prove_file(read_bytes(file, MODEL_BYTES_MAX), file).certificate)
-    if as_json:
-        print_json(document)
-    else:
-        print_fields(certificate_fields(document))
-
-
-@app.command(
-    epilog=examples(
-        "consil model run exact.onnx --samples test.csv --row 3",
-        "consil model run exact.onnx --input '[0.5, 1.25, 7]'",
-    )
-)
-def run(
-    file: File,
-    input_: InputOption = None,
-    samples: SamplesOption = None,
-    row: RowOption = 1,
-    as_json: Json = False,
-) -> None:
-    """Run an exact model on this machine. The answer has the bits that any validator would give."""
-    from inference.engines.interface import EngineError
-    from inference.engines.onnx_runtime import OnnxRuntimeEngine
-
-    proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
-    encoded = read_input(proof.certificate, input_, samples, row)
-    try:
-        tensors = OnnxRuntimeEngine().load(proof.canonical).run(encoded.tensors)
-    except EngineError as error:
-        raise UserError(f"this machine cannot run {file}: {error}", "try another machine") from None
-    certificate = proof.certificate
-    document = outputs_document(certificate, [tensors[index] for index in certificate.attested])
-    tell_limited(encoded.limited)
-    if as_json:
-        print_json(document | {"limited": list(encoded.limited)})
-    else:
-        print_fields({"class": document["class"], **document["values"]})
 
 
 @app.command(
@@ -230,12 +192,6 @@ def show(model: ModelId, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
         if found is None:
             raise UserError(f"no model {model}", "`consil model list` shows those there are")
         _show(chain, found, as_json)
-
-
-def tell_limited(limited: tuple[str, ...]) -> None:
-    """Values outside the range that the model was made for count as the end of that range."""
-    if limited:
-        warn(f"outside the model's range, taken as its nearest end: {', '.join(limited[:8])}")
 
 
 def _wait_proven(chain: Chain, model: str, note: Any) -> dict[str, Any]:

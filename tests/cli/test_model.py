@@ -93,7 +93,7 @@ def test_an_oversized_input_is_refused(refusal: Refusal, exact: Path, tmp_path: 
 
 
 def test_rows_and_files_that_are_not_there_are_refused(refusal: Refusal, exact: Path) -> None:
-    assert "has 171 rows, not 172" in refusal("model", "run", exact, "--samples", HELD_OUT, "--row", 172)
+    assert "has 171 samples, not 172" in refusal("model", "run", exact, "--samples", HELD_OUT, "--row", 172)
     assert "cannot read" in refusal("model", "run", exact, "--samples", "/no/such/file")
     assert "line 1" in refusal("model", "run", exact, "--samples", "/dev/null")
 
@@ -304,3 +304,31 @@ def test_a_record_is_believed_by_its_proof_and_computed_again(
     assert "is no identity" in refusal("infer", "verify", "7", *common)
     proving.lie = forge_value
     assert "wrong proof" in refusal(*run)
+
+
+def test_inspection_shows_where_bits_and_gas_go(document: Document, consil: Consil, exact: Path) -> None:
+    shown = document("model", "inspect", exact)
+    assert [node["operator"] for node in shown["graph"]][:5] == ["Clip", "Cast", "Gemm", "Clip", "Round"]
+    assert sum(node["macs"] for node in shown["graph"]) == shown["macs"]
+    assert all(node["bits"] <= 24 for node in shown["graph"])
+    rounding = shown["graph"][4]
+    assert rounding["droppedBits"] > 0
+    assert rounding["step"] == 0
+    assert "rounds off" in consil("model", "inspect", exact).stdout
+
+
+def test_inspection_of_a_float_model_is_refused_with_what_to_do(refusal: Refusal) -> None:
+    assert "consil model convert" in refusal("model", "inspect", EXAMPLE / "model.onnx")
+
+
+def test_classes_are_called_as_the_card_says(document: Document, exact: Path, tmp_path: Path) -> None:
+    card = tmp_path / "card.json"
+    card.write_text('{"labels": ["malignant", "benign"]}')
+    shown = document("model", "run", exact, "--samples", HELD_OUT, "--row", 3, "--card", card)
+    assert (shown["class"], shown["label"]) == (0, "malignant")
+
+
+def test_pictures_and_text_need_a_card(refusal: Refusal, exact: Path, tmp_path: Path) -> None:
+    assert '"kind": "text"' in refusal("model", "run", exact, "--text", "hello")
+    (tmp_path / "a.png").write_bytes(b"")
+    assert '"kind": "image"' in refusal("model", "run", exact, "--image", tmp_path / "a.png")
