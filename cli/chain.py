@@ -1,6 +1,6 @@
 """What commands know of a chain from the node that they ask, fetched when it is first needed."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -15,6 +15,7 @@ from cli.errors import UserError
 from cli.options import DEFAULT_KEYSTORE
 from cli.values import Values
 from frame.metadata import Metadata
+from node.blobs.messages import blob_id, manifest_of
 from node.rpc.client import ClientError, Refused, RpcClient
 from primitives.ss58 import encode_address
 from primitives.types import AccountId
@@ -44,6 +45,11 @@ class Chain:
         """Store a blob on the node; its id. Raises UserError."""
         with _explained():
             return self._client.upload(data)
+
+    def download(self, blob: str) -> bytes:
+        """The blob with this id, checked by it. Raises UserError."""
+        with _explained():
+            return fetch_blob(self._client, blob)
 
     def __enter__(self) -> Self:
         return self
@@ -98,6 +104,21 @@ class Chain:
         if found is None:
             raise UserError(f"the node has no block {block}", "`consil query block` shows the newest")
         return str(found)
+
+
+def fetch_blob(client: RpcClient, blob: str) -> bytes:
+    """The blob with this id, checked by it. Raises ClientError."""
+    data = client.download(blob)
+    if not data or f"0x{blob_id(manifest_of(data)).hex()}" != blob:
+        raise ClientError(f"{client.url} answered with another blob than {blob}: ask another node")
+    return data
+
+
+@contextmanager
+def asking_blobs(url: str) -> Iterator[Callable[[str], bytes]]:
+    """What gives a blob of the node at `url`, checked by its id. Raises UserError."""
+    with _explained(), RpcClient(url) as client:
+        yield lambda blob: fetch_blob(client, blob)
 
 
 @contextmanager

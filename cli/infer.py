@@ -2,13 +2,15 @@
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
 
 from cli.accounts import signing_key
-from cli.chain import Chain
+from cli.answers import Secrets, read_output
+from cli.chain import Chain, asking_blobs
 from cli.errors import UserError
 from cli.exact import certificate_of, outputs_document
 from cli.inputs import InputOption, RowOption, SamplesOption, read_input, tell_limited
@@ -27,6 +29,7 @@ from cli.options import (
     command_group,
     examples,
 )
+from cli.orders import plan
 from cli.output import print_fields, print_json, progress, warn
 from cli.submission import prepare, submit, wait_finalized
 from inference.certificate import ExactnessCertificate, decode_outputs, encode_inputs
@@ -35,6 +38,7 @@ from primitives.types import Balance
 app = command_group()
 
 PUBLIC: Final = "inputs are public: everybody can read what is sent, for ever"
+PRIVATE: Final = "private means that every validator can read the input, for ever; nobody else can"
 
 _NO_QUORUM: Final = "no quorum"
 _POLL_S: Final = 0.2
@@ -48,6 +52,7 @@ Job = Annotated[
     epilog=examples(
         "consil infer request 0xMODEL --samples test.csv --row 3 --from //Alice --wait",
         "consil infer request 0xMODEL --input '[0.5, 1.25, 7]' --max-fee 0.1 --from anna",
+        "consil infer request 0xMODEL --samples mine.csv --private --from anna --wait",
     )
 )
 def request(
@@ -59,6 +64,12 @@ def request(
     max_fee: Annotated[
         str | None, typer.Option(help=f"Most to pay; else what is asked now. {AMOUNT_HELP}")
     ] = None,
+    private: Annotated[
+        bool, typer.Option("--private", help="Let only the validators read the input; each of them can.")
+    ] = False,
+    public_answer: Annotated[
+        bool, typer.Option("--public-answer", help="With --private: let everybody read the answer.")
+    ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return with the attested answer.")] = False,
     keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
     rpc: Rpc = DEFAULT_RPC,
@@ -66,31 +77,31 @@ def request(
 ) -> None:
     """Have validators run a proven model on an input, and attest the answer.
 
-    The input is public: everybody can read it, for ever. Private inputs do not exist yet.
+    The input is public: everybody can read it, for ever. With --private it is sealed to the validators of the
+    moment, and so is the answer: every one of them can read both, for ever, and nobody else but you. The
+    secret that opens the answer stays in the keystore. What is too long for the chain goes through the node,
+    which must stay up until the answer is there.
     """
+    if public_answer and not private:
+        raise typer.BadParameter("the answer is public anyway", param_hint="--public-answer")
     with Chain(rpc, keystore) as chain:
         key = signing_key(signer, chain.keystore)
-        quote = chain.view("inference.quote", model=model)
+        certificate = model_certificate(chain, model, request_of=True)
+        encoded = read_input(certificate, input_, samples, row)
+        tell_limited(encoded.limited)
+        order = plan(chain, encode_inputs(certificate, encoded.tensors), private, not public_answer)
+        quote = chain.view("inference.quote", model=model, stored_bytes=len(order.blob))
         if quote is None:
-            raise UserError(
-                f"the model {model} does not exist or is not proven", "`consil model list` shows which are"
-            )
+            raise _not_usable(model)
         most = quote["total"] if max_fee is None else chain.token.parse(max_fee)
         if most < quote["total"]:
             raise UserError(
                 f"the request costs {chain.token.format(quote['total'])}, more than --max-fee",
                 "pay more, or choose another model",
             )
-        certificate = model_certificate(chain, model)
-        encoded = read_input(certificate, input_, samples, row)
-        tell_limited(encoded.limited)
-        warn(PUBLIC)
-        arguments = {
-            "model": model,
-            "input": f"0x{encode_inputs(certificate, encoded.tensors).hex()}",
-            "max_fee": f"{most} plank",
-        }
-        prepared = prepare(chain, key, chain.values.call("inference.request", arguments), Balance(0))
+        warn(PRIVATE if private else PUBLIC)
+        arguments = {"model": model, "max_fee": f"{most} plank", **order.send(chain)}
+        prepared = prepare(chain, key, chain.values.call(order.call, arguments), Balance(0))
         with progress("sending the request", silent=as_json) as report:
             submit(chain, prepared)
             done = wait_finalized(chain, prepared, report.note)
@@ -108,18 +119,22 @@ def request(
 
 
 @app.command(epilog=examples("consil infer watch 0xREQUEST"))
-def watch(job: Job, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+def watch(
+    job: Job, keystore: KeystoreDirectory = DEFAULT_KEYSTORE, rpc: Rpc = DEFAULT_RPC, as_json: Json = False
+) -> None:
     """Wait for the answer to a request, and show it."""
-    with Chain(rpc) as chain, progress("waiting for the validators", silent=as_json) as report:
+    with Chain(rpc, keystore) as chain, progress("waiting for the validators", silent=as_json) as report:
         document = _describe(chain, _wait_answer(chain, job, report.note), job)
     _show(document, as_json)
     _ensure_agreed(document)
 
 
 @app.command(epilog=examples("consil infer show 0xREQUEST", "consil infer show 0xREQUEST --json"))
-def show(job: Job, rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
+def show(
+    job: Job, keystore: KeystoreDirectory = DEFAULT_KEYSTORE, rpc: Rpc = DEFAULT_RPC, as_json: Json = False
+) -> None:
     """Show the record of a request: the answer, and who attested it."""
-    with Chain(rpc) as chain:
+    with Chain(rpc, keystore) as chain:
         record = chain.view("inference.receipt", job=job)
         if record is None:
             _ensure_open(chain, job)
@@ -142,33 +157,51 @@ def verify(
     row: RowOption = 1,
     chain: ChainOption = "local",
     directory: BeliefDirectory = DEFAULT_BELIEFS,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
     rpc: Rpc = DEFAULT_RPC,
     as_json: Json = False,
 ) -> None:
     """Check a record as a light client does, believing no node; with --file, also compute it again.
+
+    An answer that is too long for the chain is fetched from the node, and believed by its hash.
 
     Exit code 1 if the proof is wrong, or the answer is another.
     """
     from cli.proved_record import recompute, verify_record
 
     proved = verify_record(chain, directory, rpc, job)
-    document = _document(proved.certificate, proved.record, job) | {
+    secrets = Secrets(keystore)
+
+    def read() -> bytes | None:
+        with asking_blobs(rpc) as fetch:
+            return read_output(proved.record, fetch, secrets)
+
+    document = _document(proved.certificate, proved.record, job, read) | {
         "verified": True,
         "finalBlock": proved.height,
         "proofBytes": proved.proof_bytes,
     }
     if file is not None:
-        recompute(proved.record, file, lambda certificate: read_input(certificate, input_, samples, row))
+        take = partial(read_input, text=input_, samples=samples, row=row)
+        recompute(proved.record, file, take, secrets)
         document["recomputed"] = True
     _show(document, as_json)
 
 
-def model_certificate(chain: Chain, model: str) -> ExactnessCertificate:
-    """What validators proved of a model. Raises UserError if nothing yet."""
+def model_certificate(chain: Chain, model: str, *, request_of: bool = False) -> ExactnessCertificate:
+    """What validators proved of a model. Raises UserError if nothing yet, or it is asked for a request."""
     proof = chain.view("models.proof", model=model)
+    if proof is None and request_of:
+        raise _not_usable(model)
     if proof is None:
         raise UserError(f"the model {model} is not proven", "`consil model show` tells its state")
     return certificate_of(proof["verdict"])
+
+
+def _not_usable(model: str) -> UserError:
+    return UserError(
+        f"the model {model} does not exist or is not proven", "`consil model list` shows which are"
+    )
 
 
 def _wait_answer(chain: Chain, job: str, note: Callable[[str], None]) -> dict[str, Any]:
@@ -192,20 +225,30 @@ def _ensure_agreed(document: dict[str, Any]) -> None:
     """Raises UserError for a request that came to nothing."""
     if document["status"] == _NO_QUORUM:
         raise UserError(
-            "the validators did not agree on an answer", "the price was paid back; ask again later"
+            "the validators did not agree on an answer", "what is left was paid back; ask again later"
         )
 
 
 def _describe(chain: Chain, record: dict[str, Any], job: str) -> dict[str, Any]:
-    return _document(model_certificate(chain, record["model"]), record, job)
+    certificate = model_certificate(chain, record["model"])
+    secrets = Secrets(chain.keystore.directory)
+    return _document(certificate, record, job, lambda: read_output(record, chain.download, secrets))
 
 
-def _document(certificate: ExactnessCertificate, record: dict[str, Any], job: str) -> dict[str, Any]:
-    """A record with its answer as real numbers."""
+def _document(
+    certificate: ExactnessCertificate, record: dict[str, Any], job: str, read: Callable[[], bytes | None]
+) -> dict[str, Any]:
+    """A record with its answer as real numbers; `read` gives the answer, or raises UserError."""
     answer: dict[str, Any] = {}
-    if record["output"] is not None:
-        tensors = decode_outputs(certificate, bytes.fromhex(record["output"][2:]))
-        answer = outputs_document(certificate, tensors)
+    try:
+        output = read()
+    except UserError as error:
+        output = None
+        answer["answer"] = f"not to be had: {error}"
+    if output is not None:
+        answer = outputs_document(certificate, decode_outputs(certificate, output))
+    elif record["output"] is not None and not answer:
+        answer["answer"] = "sealed: only who made the request can read it"
     agreed = [seat for seat in record["attestations"] if seat["conduct"] == "agreed"]
     return {
         "request": job,

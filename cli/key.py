@@ -250,6 +250,37 @@ def rotate_session(
         send(chain, signed(chain, signer, call), wait, as_json)
 
 
+@app.command(
+    epilog=examples(
+        "consil key seal --from //validator-1 --rpc http://127.0.0.1:9944 --wait",
+        "consil key seal --from anna --rotate --wait      with a new key",
+    ),
+)
+def seal(
+    signer: Annotated[
+        str, typer.Option("--from", metavar="KEY", help=f"The account that validates. {SIGNER_HELP}")
+    ],
+    rotate: Annotated[
+        bool, typer.Option("--rotate", help="Have the node make another key first; it keeps the old ones.")
+    ] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Return only when it is final; exit code 1 if it failed.")
+    ] = False,
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Register the key of a node to which private inputs are sealed, for the account that validates with it.
+
+    It is a key of its own, never the session key. A deposit is held while it is registered. A validator
+    without one answers public requests only.
+    """
+    with Chain(rpc, keystore) as chain:
+        key = chain.ask("author_rotateSealingKey" if rotate else "author_sealingKey")
+        call = chain.values.call("sealing.set_key", {"key": key})
+        send(chain, signed(chain, signer, call), wait, as_json)
+
+
 def _describe(seed: Seed) -> dict[str, str]:
     return _describe_public(SigningKey(seed).public_key)
 

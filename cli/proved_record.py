@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from cli.answers import Secrets, expected
 from cli.errors import UserError
 from cli.exact import certificate_of, prove_file
 from cli.inputs import read_bytes
@@ -16,7 +17,6 @@ from inference.certificate import ExactnessCertificate, encode_inputs, encode_ou
 from inference.encoding import Encoded
 from inference.graph import MODEL_BYTES_MAX
 from node.light.client import Answer, LightClient
-from primitives.hashing import blake2b_256
 from runtime.description import describe_runtime
 
 
@@ -77,7 +77,9 @@ def read_entries(client: LightClient, items: Sequence[tuple[str, str]]) -> tuple
     return values, answer
 
 
-def recompute(record: dict[str, Any], file: Path, read: Callable[[ExactnessCertificate], Encoded]) -> None:
+def recompute(
+    record: dict[str, Any], file: Path, read: Callable[[ExactnessCertificate], Encoded], secrets: Secrets
+) -> None:
     """Run the model in `file` on the input that `read` gives. Raises UserError for another record."""
     from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
@@ -85,11 +87,8 @@ def recompute(record: dict[str, Any], file: Path, read: Callable[[ExactnessCerti
     encoded = read(proof.certificate)
     inputs = encode_inputs(proof.certificate, encoded.tensors)
     tensors = OnnxRuntimeEngine().load(proof.canonical).run(encoded.tensors)
-    found = {
-        "exact_hash": proof.certificate.model_hash,
-        "input_hash": blake2b_256(inputs),
-        "output": encode_outputs(proof.certificate, tensors),
-    }
+    output = encode_outputs(proof.certificate, tensors)
+    found = {"exact_hash": proof.certificate.model_hash, **expected(record, inputs, output, secrets)}
     for name, value in found.items():
         if record[name] != f"0x{value.hex()}":
             raise UserError(

@@ -39,6 +39,9 @@ class Conduct(IntEnum):
     SILENT = 4
     """It said nothing."""
 
+    CANNOT_OPEN = 5
+    """It said that what the payer was to give of the input is not to be had, or not usable."""
+
 
 class Attestation(Record, frozen=True):
     """One seat of a closed job."""
@@ -67,6 +70,9 @@ class Order:
 
     payer: AccountId
     """Whose money is held for the reward."""
+
+    is_input_given: bool = False
+    """Whether the payer gives part of the input outside of the state, where it may turn out unusable."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

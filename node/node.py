@@ -53,11 +53,12 @@ from node.opening import fetch_database, open_database
 from node.pool.core import Limits
 from node.pool.service import PoolService
 from node.pool.verdicts import Verdicts
+from node.rpc.blobs import blob_routes
 from node.rpc.dispatch import Dispatcher, Method
 from node.rpc.methods import About, Methods
 from node.rpc.server import HttpServer, PortInUse, rpc_route
 from node.rpc.sessions import SessionMethods
-from node.rpc.upload import upload_route
+from node.sealing.keys import SealingKeys
 from node.session_keys import SessionKeys, begin_known_key
 from node.snapshot.join import Progress as Joining
 from node.snapshot.service import SnapshotService
@@ -169,6 +170,7 @@ class Node:
         self._keys = config.directory / KEYSTORE_DIRECTORY
         self._faults = _faults(config)
         self._sessions = self._open_session_keys()
+        self._sealing = None if self._sessions is None else SealingKeys(self._keys)
         self._session = None if self._sessions is None else self._sessions.newest()
         """The session key that vouches for this node."""
 
@@ -247,7 +249,7 @@ class Node:
     def _make_servers(self, observer: Observer) -> list[HttpServer]:
         """RPC first, then metrics. Raises PortInUse."""
         config = self._config
-        routes = [rpc_route(Dispatcher(self._methods(observer))), upload_route(self._blobs)]
+        routes = [rpc_route(Dispatcher(self._methods(observer))), *blob_routes(self._blobs)]
         servers = [self._bind(routes, config.rpc_port, "--rpc-port")]
         if config.prometheus_port is not None:
             metrics = [metrics_route(observer.reading)]
@@ -297,6 +299,7 @@ class Node:
                 worker=WorkerPool(),
                 blobs=self._blobs,
                 journal=attestation.Journal(self._config.directory / ATTESTATION_DIRECTORY),
+                secrets={} if self._sealing is None else self._sealing.secrets,
             )
         parts = Parts(
             chain=self._chain,
@@ -406,9 +409,9 @@ class Node:
 
     def _key_methods(self) -> Mapping[str, Method]:
         """Those about the session keys, on a validator."""
-        if self._sessions is None:
+        if self._sessions is None or self._sealing is None:
             return {}
-        return SessionMethods(self._sessions, self._chain.database.genesis_hash).table()
+        return SessionMethods(self._sessions, self._sealing, self._chain.database.genesis_hash).table()
 
     def _clock_ms(self) -> TimestampMs:
         """What this node takes for the time."""

@@ -10,7 +10,7 @@ from typing import Annotated, Final
 import msgspec
 
 from primitives.certificate import Verifier
-from primitives.codec import Record
+from primitives.codec import Codec, Record
 from primitives.hashing import blake2b_256, domain
 from primitives.signing import SigningKey, verify
 from primitives.types import BlockHash, Bytes32, Hash, PublicKey, Signature
@@ -18,7 +18,22 @@ from primitives.types import BlockHash, Bytes32, Hash, PublicKey, Signature
 RESULT_BYTES_MAX: Final = 4096
 """Longest result of a job: it lives in the state."""
 
+OUTPUT_BYTES_MAX: Final = 1024 * 1024
+"""Longest output of a run: one that is no result itself is named by its content hash."""
+
 Result = Annotated[bytes, msgspec.Meta(max_length=RESULT_BYTES_MAX)]
+
+
+class StoredOutput(Record, frozen=True):
+    """The result of a run whose output is too long for the state: who revealed it gives it as a blob."""
+
+    blob: Hash
+    """Content hash of the output."""
+
+    size_bytes: Annotated[int, msgspec.Meta(ge=1, le=OUTPUT_BYTES_MAX)]
+
+
+STORED_OUTPUT: Final = Codec[StoredOutput](StoredOutput)
 
 
 class JobPhase(IntEnum):
@@ -47,6 +62,9 @@ class Abstain(Record, frozen=True):
 
     job: Hash
     validator: PublicKey
+    cannot_open: bool
+    """Whether the fault is the payer's: what was to be given of the input is not to be had, or not usable."""
+
     signature: Signature
 
 
@@ -91,10 +109,10 @@ def sign_commit(key: SigningKey, genesis: BlockHash, job: Hash, commitment: Hash
     return Commit(job, key.public_key, commitment, key.sign(said))
 
 
-def sign_abstain(key: SigningKey, genesis: BlockHash, job: Hash) -> Abstain:
+def sign_abstain(key: SigningKey, genesis: BlockHash, job: Hash, *, cannot_open: bool = False) -> Abstain:
     """The abstention of the validator whose session key this is."""
-    said = _signed(genesis, job, JobPhase.COMMIT, key.public_key, b"")
-    return Abstain(job, key.public_key, key.sign(said))
+    said = _signed(genesis, job, JobPhase.COMMIT, key.public_key, bytes([cannot_open]))
+    return Abstain(job, key.public_key, cannot_open, key.sign(said))
 
 
 def sign_reveal(key: SigningKey, genesis: BlockHash, job: Hash, digest: Hash, salt: bytes) -> Reveal:
@@ -114,11 +132,11 @@ def _said(message: JobMessage) -> bytes:
         case Commit():
             return message.commitment
         case Abstain():
-            return b""
+            return bytes([message.cannot_open])
         case Reveal():
             return message.digest + message.salt
 
 
 def _signed(genesis: BlockHash, job: Hash, phase: JobPhase, validator: PublicKey, said: bytes) -> bytes:
-    """The signed bytes. What is said is 0, 32 or 64 bytes long, so that no message can pass for another."""
+    """The signed bytes. What is said is 1, 32 or 64 bytes long, so that no message can pass for another."""
     return _MESSAGE_DOMAIN + genesis + job + bytes([phase]) + validator + said

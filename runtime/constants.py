@@ -5,7 +5,7 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
-from pallets import balances, fees, gas, inference, jobs, models, offences, session
+from pallets import balances, fees, gas, inference, jobs, models, offences, sealing, session
 from primitives.block import BODY_BYTES_MAX
 from primitives.types import Balance, SpecVersion
 
@@ -82,6 +82,8 @@ INFERENCE: Final = inference.Config(records_max=100_000)
 
 SESSION: Final = session.Config(spec_version=SPEC_VERSION, key_deposit=Balance(TOKEN), history_epochs=144)
 """A day of epochs of the wide network, at most 10 kB each."""
+
+SEALING: Final = sealing.Config(key_deposit=Balance(TOKEN))
 
 OFFENCES: Final = offences.Config(reports_max=16, records_max=10_000)
 """About 5 MB of records. Every member of a committee can be reported once for each kind and epoch, which only

@@ -12,6 +12,7 @@ from runtime.constants import (
     JOBS,
     MODELS,
     OFFENCES,
+    SEALING,
     SESSION,
     SPEC_NAME,
     SPEC_VERSION,
@@ -28,6 +29,7 @@ _CONFIGS: dict[str, object] = {
     "inference": INFERENCE,
     "session": SESSION,
     "offences": OFFENCES,
+    "sealing": SEALING,
 }
 
 

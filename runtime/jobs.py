@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from frame.jobs import JobKind
+from pallets.inference import InputForm, RequestInput
 from pallets.jobs import Job, Jobs
 from primitives.extrinsic import Call
 from primitives.job_message import Abstain, Commit, JobMessage, JobPhase, Reveal
@@ -32,6 +33,19 @@ class ProveTask:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class GivenInput:
+    """Where an input is that is not in the state."""
+
+    blob: Hash
+    size_bytes: int
+    commitment: Hash | None
+    """Of a sealed input, `primitives.sealing.input_commitment`; None if everybody can read it."""
+
+    is_output_sealed: bool
+    """Whether the output is for the requester alone."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class InferTask:
     """Run a proven model."""
 
@@ -39,8 +53,14 @@ class InferTask:
     certificate: bytes
     """Canonical exactness certificate."""
 
-    input: bytes
-    """Canonical tensors, which fit the certificate."""
+    input: bytes | None
+    """Canonical tensors, which fit the certificate; None if they are in a blob."""
+
+    given: GivenInput | None
+    """The blob that the requester gives, of which nothing is known but what it fixed."""
+
+
+Task = ProveTask | InferTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -48,7 +68,7 @@ class OpenJob:
     """A job that waits for messages."""
 
     id: Hash
-    task: ProveTask | InferTask
+    task: Task
     phase: JobPhase
     opened: BlockNumber
     closes: BlockNumber
@@ -76,13 +96,27 @@ def open_jobs(pallets: Pallets) -> tuple[OpenJob, ...]:
     )
 
 
-def _task(pallets: Pallets, id_: Hash, job: Job) -> ProveTask | InferTask:
+def _task(pallets: Pallets, id_: Hash, job: Job) -> Task:
     blob = job.inputs[0]
     if job.kind is JobKind.PROVE:
         model = pallets.models.models.get(pallets.models.proving.get(id_))
         return ProveTask(blob=blob, size_bytes=model.size_bytes)
     request = pallets.inference.requests.get(id_)
-    return InferTask(blob=blob, certificate=pallets.models.certificate(request.model), input=request.input)
+    certificate = pallets.models.certificate(request.model)
+    return InferTask(
+        blob=blob, certificate=certificate, input=request.input.data, given=_given(request.input)
+    )
+
+
+def _given(input_: RequestInput) -> GivenInput | None:
+    if input_.blob is None:
+        return None
+    return GivenInput(
+        blob=input_.blob,
+        size_bytes=input_.size_bytes,
+        commitment=input_.hash if input_.form is InputForm.SEALED else None,
+        is_output_sealed=input_.is_output_sealed,
+    )
 
 
 def _seats(pallets: Pallets, job: Hash) -> tuple[Seat, ...]:

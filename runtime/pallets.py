@@ -22,6 +22,8 @@ from pallets.models import Models
 from pallets.models import Needs as ModelsNeeds
 from pallets.offences import Needs as OffencesNeeds
 from pallets.offences import Offences
+from pallets.sealing import Needs as SealingNeeds
+from pallets.sealing import Sealing
 from pallets.session import Needs as SessionNeeds
 from pallets.session import Session
 from pallets.sudo import Needs as SudoNeeds
@@ -43,6 +45,7 @@ from runtime.constants import (
     JOBS,
     MODELS,
     OFFENCES,
+    SEALING,
     SESSION,
 )
 
@@ -59,6 +62,7 @@ PALLETS: Final[dict[int, type[Pallet]]] = {
     9: Sudo,
     10: Offences,
     11: Gas,
+    12: Sealing,
 }
 """By index, which is wire format. Hooks run in this order."""
 
@@ -82,7 +86,7 @@ class Pallets:
         everyone: tuple[Pallet, ...] = (
             *(self.system, self.timestamp, self.balances, self.fees, self.session),
             *(self.jobs, self.models, self.inference, self.validators, self.sudo, self.offences),
-            *(self.gas,),
+            *(self.gas, self.sealing),
         )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
 
@@ -107,7 +111,10 @@ class Pallets:
         )
         self.jobs = Jobs(context, JOBS, jobs_needs)
         self.models = Models(context, MODELS, ModelsNeeds(currency=currency, jobs=self.jobs))
-        inference_needs = InferenceNeeds(currency=currency, jobs=self.jobs, models=self.models)
+        self.sealing = Sealing(context, SEALING, SealingNeeds(currency=currency, validators=self.session))
+        inference_needs = InferenceNeeds(
+            currency=currency, jobs=self.jobs, models=self.models, sealing=self.sealing
+        )
         self.inference = Inference(context, INFERENCE, inference_needs)
         self.jobs.bind({JobKind.PROVE: self.models, JobKind.INFER: self.inference})
 

@@ -1,9 +1,11 @@
 """The result of a task, as canonical bytes: the same on every machine, or none."""
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, Protocol
 
+from frame.sealing import SealingKey
 from inference.certificate import (
     ExactnessCertificate,
     Verdict,
@@ -15,11 +17,15 @@ from inference.certificate import (
 )
 from inference.protections import Protections
 from inference.refusal import Refusal, Refused
-from inference.tensor import Tensor, TensorError
+from inference.tensor import Tensor, TensorError, integers
 from inference.unable import Unable
-from node.attestation.core import Trouble
+from node.attestation.core import Result, Stored, Trouble
+from node.sealing.box import NotForUs, Unopenable, open_input, seal_output
+from pallets.inference import is_output_long
+from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
-from runtime.jobs import InferTask, ProveTask
+from primitives.types import Bytes32, Seed
+from runtime.jobs import InferTask, ProveTask, Task
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -67,10 +73,50 @@ def unfitness(worker: Worker) -> str | None:
     return None
 
 
-def compute(worker: Worker, task: ProveTask | InferTask, model: bytes) -> bytes | Trouble:
-    """The result of `task` about the file `model`; blocks until the worker is done."""
+@dataclass(frozen=True, slots=True)
+class Material:
+    """What a task is about, fetched and opened."""
+
+    model: bytes
+    input: bytes | None = None
+    """What the requester gave outside of the state."""
+
+    salt: Bytes32 | None = None
+    """Of a private input."""
+
+
+def opened(task: InferTask, given: bytes, secrets: Mapping[SealingKey, Seed]) -> Material | Trouble:
+    """The input in what the requester gave, without a model; trouble if it is none that the model takes."""
+    assert task.given is not None
     try:
-        return _verdict(worker, task, model) if isinstance(task, ProveTask) else _outputs(worker, task, model)
+        if task.given.commitment is None:
+            found = Material(b"", given)
+        else:
+            secret = open_input(given, task.given.commitment, secrets)
+            found = Material(b"", secret.plaintext, secret.salt)
+        ensure_input(_certificate(task), found.input or b"")
+    except NotForUs:
+        LOGGER.warning("abstaining from a private job: it is not sealed to a key of this node")
+        return Trouble.UNABLE
+    except (Unopenable, CodecError, TensorError) as error:
+        LOGGER.warning("abstaining from a job, by the fault of its requester: %s", error)
+        return Trouble.UNREADABLE
+    return found
+
+
+def ensure_input(certificate: ExactnessCertificate, data: bytes) -> None:
+    """Raises CodecError or TensorError unless `data` is what the model tells apart."""
+    for port, tensor in zip(certificate.inputs, decode_inputs(certificate, data), strict=True):
+        if not all(port.low <= value <= port.high for value in integers(tensor)):
+            raise TensorError(f"{port.name} is out of its range")
+
+
+def compute(worker: Worker, task: Task, material: Material) -> Result | Trouble:
+    """The result of `task`; blocks until the worker is done."""
+    try:
+        if isinstance(task, ProveTask):
+            return _verdict(worker, task, material.model)
+        return _outputs(worker, task, material)
     except Unable as error:
         LOGGER.warning("abstaining from a job: %s", error)
         return Trouble.UNABLE
@@ -89,11 +135,13 @@ def _verdict(worker: Worker, task: ProveTask, model: bytes) -> bytes:
     return encode_verdict(worker.prove(model))
 
 
-def _outputs(worker: Worker, task: InferTask, model: bytes) -> bytes:
+def _outputs(worker: Worker, task: InferTask, material: Material) -> Result:
     """The attested outputs of a run. Raises Unable."""
-    certificate = decode_verdict(task.certificate)
-    assert isinstance(certificate, ExactnessCertificate)
-    inputs = decode_inputs(certificate, task.input)
+    certificate = _certificate(task)
+    given = task.input if task.given is None else material.input
+    assert given is not None
+    inputs = decode_inputs(certificate, given)
+    model = material.model
     try:
         outputs = worker.run(blake2b_256(model), lambda: model, inputs, certificate.gas)
         attested = encode_outputs(certificate, outputs)
@@ -101,4 +149,13 @@ def _outputs(worker: Worker, task: InferTask, model: bytes) -> bytes:
         raise Unable(f"this machine contradicts the proof of the model: {error}") from None
     if not outputs_in_range(certificate, outputs):
         raise Unable("the engine left the range that was proved")
-    return attested
+    if task.given is not None and task.given.is_output_sealed:
+        assert material.salt is not None
+        return Stored(seal_output(material.salt, attested))
+    return Stored(attested) if is_output_long(certificate) else attested
+
+
+def _certificate(task: InferTask) -> ExactnessCertificate:
+    certificate = decode_verdict(task.certificate)
+    assert isinstance(certificate, ExactnessCertificate)
+    return certificate

@@ -13,17 +13,20 @@ from hashlib import blake2b
 from typing import Final, assert_never
 
 from node.attestation.messages import Told, ToldAbstain, ToldCommit, ToldReveal
+from node.blobs.messages import blob_id, manifest_of
 from primitives.codec import Codec, Record
 from primitives.hashing import domain
 from primitives.job_message import (
+    STORED_OUTPUT,
     JobPhase,
-    Result,
+    StoredOutput,
     commitment_of,
     result_digest,
     sign_abstain,
     sign_commit,
     sign_reveal,
 )
+from primitives.job_message import Result as JobResult
 from primitives.signing import SigningKey
 from primitives.types import BlockHash, BlockNumber, Bytes32, Hash, PublicKey, Seed
 from runtime.jobs import OpenJob, Seat
@@ -41,8 +44,14 @@ class Word(Record, frozen=True):
     """What this validator has to say about a job."""
 
     job: Hash
-    result: Result | None
+    result: JobResult | None
     """None: it abstains."""
+
+    is_stored: bool = False
+    """Whether the result names an output that is kept beside the word."""
+
+    cannot_open: bool = False
+    """Whether it abstains because of what the payer gave."""
 
 
 WORD: Final = Codec[Word](Word)
@@ -54,8 +63,29 @@ class Trouble(Enum):
     UNAVAILABLE = auto()
     """Nobody gives the model file now."""
 
+    WITHHELD = auto()
+    """Nobody gives what the payer was to give now."""
+
     UNABLE = auto()
     """The worker failed, or took too long."""
+
+    UNREADABLE = auto()
+    """What the payer gave is no input of the model, or not the one that was fixed."""
+
+
+_PASSING: Final = (Trouble.UNAVAILABLE, Trouble.WITHHELD)
+_PAYERS: Final = (Trouble.WITHHELD, Trouble.UNREADABLE)
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """An output that is told by its hash."""
+
+    output: bytes
+
+
+Result = bytes | Stored
+"""What a computation found."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +101,7 @@ class Computed:
     """What became of a computation."""
 
     job: Hash
-    outcome: bytes | Trouble
+    outcome: Result | Trouble
 
 
 Input = Finalized | Computed
@@ -86,9 +116,17 @@ class Compute:
 
 @dataclass(frozen=True, slots=True)
 class Persist:
-    """Keep a word durably, before anything that follows."""
+    """Keep a word durably, with the output that its result names, before anything that follows."""
 
     word: Word
+    output: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Publish:
+    """Give the output that was kept beside a word to whoever asks for it, before anything that follows."""
+
+    job: Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +143,7 @@ class Forget:
     job: Hash
 
 
-Action = Compute | Persist | Tell | Forget
+Action = Compute | Persist | Publish | Tell | Forget
 
 
 class AttestationCore:
@@ -145,18 +183,19 @@ class AttestationCore:
         tells = [tell for job in self._jobs.values() for tell in self._tell(job)]
         return [*(Forget(job) for job in closed), *tells, *self._compute()]
 
-    def _on_computed(self, id_: Hash, outcome: bytes | Trouble) -> list[Action]:
+    def _on_computed(self, id_: Hash, outcome: Result | Trouble) -> list[Action]:
         assert id_ == self._working
         self._working = None
         job = self._jobs.get(id_)
         if job is None or job.phase is not JobPhase.COMMIT:
             return self._compute()
-        if outcome is Trouble.UNAVAILABLE and 2 * self._height < job.opened + job.closes:
+        if outcome in _PASSING and 2 * self._height < job.opened + job.closes:
             self._retry_at[id_] = self._height + RETRY_BLOCKS
             return self._compute()
-        word = Word(id_, None if isinstance(outcome, Trouble) else outcome)
+        word = word_of(id_, outcome)
         self._words[id_] = word
-        return [Persist(word), *self._tell(job), *self._compute()]
+        output = outcome.output if isinstance(outcome, Stored) else None
+        return [Persist(word, output), *self._tell(job), *self._compute()]
 
     def _compute(self) -> list[Action]:
         """The next job to work on, if there is one and no other is worked on."""
@@ -183,7 +222,8 @@ class AttestationCore:
         if told is None:
             return []
         self._quiet_until[job.id, job.phase] = self._height + REPEAT_BLOCKS
-        return [Tell(told)]
+        is_due = isinstance(told, ToldReveal) and self._words[job.id].is_stored
+        return [*([Publish(job.id)] if is_due else []), Tell(told)]
 
     def _message(self, job: OpenJob) -> Told | None:
         """What the chain still lacks of this validator's word on a job."""
@@ -195,7 +235,8 @@ class AttestationCore:
         key = SigningKey(seed)
         if word.result is None:
             is_due = job.phase is JobPhase.COMMIT and not seat.has_spoken
-            return ToldAbstain(sign_abstain(key, self._genesis, job.id)) if is_due else None
+            said = sign_abstain(key, self._genesis, job.id, cannot_open=word.cannot_open)
+            return ToldAbstain(said) if is_due else None
         digest, salt = result_digest(word.result), self._salt(seed, job.id)
         commitment = commitment_of(self._genesis, job.id, seat.key, digest, salt)
         if job.phase is JobPhase.COMMIT:
@@ -212,3 +253,13 @@ class AttestationCore:
 
     def _seat(self, job: OpenJob) -> Seat | None:
         return next((seat for seat in job.seats if seat.key in self._seeds), None)
+
+
+def word_of(job: Hash, outcome: Result | Trouble) -> Word:
+    """What to say for good about a job that came to `outcome`."""
+    if isinstance(outcome, Trouble):
+        return Word(job, None, cannot_open=outcome in _PAYERS)
+    if isinstance(outcome, Stored):
+        named = StoredOutput(Hash(blob_id(manifest_of(outcome.output))), len(outcome.output))
+        return Word(job, STORED_OUTPUT.encode(named), is_stored=True)
+    return Word(job, outcome)

@@ -9,6 +9,7 @@ from primitives.codec import CodecError
 from primitives.types import Hash
 
 _SUFFIX: Final = ".word"
+_OUTPUT: Final = ".output"
 
 
 class JournalError(Exception):
@@ -25,27 +26,41 @@ class Journal:
         """Every word that is kept. Raises JournalError if one is damaged."""
         return [_read(path) for path in sorted(self._directory.glob(f"*{_SUFFIX}"))]
 
-    def write(self, word: Word) -> None:
-        """Keep a word, durably on return. Raises JournalError."""
-        path = self._path(word.job)
+    def write(self, word: Word, output: bytes | None = None) -> None:
+        """Keep a word and the output that it names, durably on return. Raises JournalError."""
+        if output is not None:
+            self._write(self._path(word.job).with_suffix(_OUTPUT), output)
+        self._write(self._path(word.job), WORD.encode(word))
+
+    def output(self, job: Hash) -> bytes:
+        """The output that is kept beside a word. Raises JournalError."""
+        path = self._path(job).with_suffix(_OUTPUT)
+        try:
+            return path.read_bytes()
+        except OSError as error:
+            raise JournalError(f"cannot read {path}: {error.strerror}") from None
+
+    def remove(self, job: Hash) -> None:
+        """Forget a word, and its output. Raises JournalError."""
+        path = self._path(job)
+        try:
+            path.unlink(missing_ok=True)
+            path.with_suffix(_OUTPUT).unlink(missing_ok=True)
+        except OSError as error:
+            raise JournalError(f"cannot remove {path}: {error.strerror}") from None
+
+    def _write(self, path: Path, data: bytes) -> None:
         draft = path.with_suffix(".draft")
         try:
             self._directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             with draft.open("wb") as file:
-                file.write(WORD.encode(word))
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             draft.replace(path)
             self._sync()
         except OSError as error:
             raise JournalError(f"cannot write {path}: {error.strerror}") from None
-
-    def remove(self, job: Hash) -> None:
-        """Forget a word. Raises JournalError."""
-        try:
-            self._path(job).unlink(missing_ok=True)
-        except OSError as error:
-            raise JournalError(f"cannot remove {self._path(job)}: {error.strerror}") from None
 
     def _path(self, job: Hash) -> Path:
         return self._directory / f"{job.hex()}{_SUFFIX}"

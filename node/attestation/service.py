@@ -6,13 +6,14 @@ does the work of its seat.
 
 import logging
 from collections.abc import AsyncIterable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final, Protocol, TypeVar
 
 import trio
 
+from frame.sealing import SealingKey
 from frame.state import StateView
-from node.attestation.computation import Worker, compute, unfitness, wrong_length
+from node.attestation.computation import Material, Worker, compute, opened, unfitness, wrong_length
 from node.attestation.core import (
     Action,
     AttestationCore,
@@ -22,6 +23,8 @@ from node.attestation.core import (
     Forget,
     Input,
     Persist,
+    Publish,
+    Result,
     Tell,
     Trouble,
 )
@@ -38,8 +41,8 @@ from primitives.certificate import Verifier
 from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.job_message import phase_of
-from primitives.types import BlockHash, BlockNumber, PublicKey, Seed
-from runtime.jobs import InferTask, OpenJob, ProveTask
+from primitives.types import BlockHash, BlockNumber, Hash, PublicKey, Seed
+from runtime.jobs import GivenInput, InferTask, OpenJob, ProveTask, Task
 
 T = TypeVar("T")
 
@@ -91,6 +94,10 @@ class Blobs(Protocol):
         """Raises BlobTooLong, or another BlobError."""
         ...
 
+    async def put(self, data: bytes, /) -> BlobId:
+        """Keep a blob as long as there is room, and give it to whoever asks. Raises BlobError."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parts:
@@ -118,6 +125,8 @@ class Seating:
 
     blobs: Blobs
     journal: Journal
+    secrets: Mapping[SealingKey, Seed]
+    """Of the sealing keys; may grow."""
 
 
 class AttestationService:
@@ -230,8 +239,10 @@ class AttestationService:
         match action:
             case Compute(job):
                 nursery.start_soon(self._compute, job, self._seating)
-            case Persist(word):
-                await trio.to_thread.run_sync(self._seating.journal.write, word)
+            case Persist(word, output):
+                await trio.to_thread.run_sync(self._seating.journal.write, word, output)
+            case Publish(job_id):
+                await self._publish(job_id, self._seating)
             case Forget(job_id):
                 await trio.to_thread.run_sync(self._seating.journal.remove, job_id)
             case Tell(told):
@@ -245,7 +256,7 @@ class AttestationService:
     async def _compute(self, job: OpenJob, seating: Seating) -> None:
         await self._inputs.send(Computed(job.id, await self._outcome(job, seating)))
 
-    async def _outcome(self, job: OpenJob, seating: Seating) -> bytes | Trouble:
+    async def _outcome(self, job: OpenJob, seating: Seating) -> Result | Trouble:
         task = job.task
         try:
             model = await _file(seating.blobs, task)
@@ -255,7 +266,31 @@ class AttestationService:
         except BlobError as error:
             LOGGER.warning("cannot work on job %s yet: %s", job.id.hex()[:12], error)
             return Trouble.UNAVAILABLE
-        return await self._in_worker(compute, seating.worker, task, model)
+        material: Material | Trouble = Material(model)
+        if isinstance(task, InferTask) and task.given is not None:
+            material = await self._given(task, task.given, seating)
+        if isinstance(material, Trouble):
+            return material
+        return await self._in_worker(compute, seating.worker, task, replace(material, model=model))
+
+    async def _given(self, task: InferTask, given: GivenInput, seating: Seating) -> Material | Trouble:
+        """The input that the requester gives as a blob."""
+        try:
+            data = await seating.blobs.get(BlobId(given.blob), pinned=False, bytes_max=given.size_bytes)
+        except BlobTooLong:
+            return Trouble.UNREADABLE
+        except BlobError as error:
+            LOGGER.warning("cannot get the input of a job yet: %s", error)
+            return Trouble.WITHHELD
+        return await trio.to_thread.run_sync(opened, task, data, seating.secrets)
+
+    async def _publish(self, job: Hash, seating: Seating) -> None:
+        """Give away the output that a word names; who cannot still reveals its name. Raises JournalError."""
+        output = await trio.to_thread.run_sync(seating.journal.output, job)
+        try:
+            await seating.blobs.put(output)
+        except BlobError as error:
+            LOGGER.error("cannot give away the output of job %s: %s", job.hex()[:12], error)
 
     async def _in_worker(self, action: Callable[..., T], *arguments: object) -> T:
         """Something that blocks until the worker is done; ending the worker ends it."""
@@ -264,7 +299,7 @@ class AttestationService:
         )
 
 
-async def _file(blobs: Blobs, task: ProveTask | InferTask) -> bytes:
+async def _file(blobs: Blobs, task: Task) -> bytes:
     """The model file of a task: kept for ever once it is proven, and never longer than was paid for.
 
     Raises BlobTooLong, or another BlobError.

@@ -106,6 +106,10 @@ class RpcClient:
         except _NO_JSON as error:
             raise BadAnswer(f"what answers at {self.url} is no node ({error}): check the address") from None
 
+    def download(self, blob: str) -> bytes:
+        """The blob with an id, `0x` and hexadecimal, as the node gives it, unchecked. Raises ClientError."""
+        return self._exchange(f"/blobs/{blob}", "application/octet-stream", b"")
+
     def close(self) -> None:
         """Hang up; a later call connects again."""
         self._connection.close()

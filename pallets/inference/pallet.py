@@ -1,44 +1,66 @@
 """Inference: requests to run a model, and the record of what validators attested.
 
 The record of a request is the entry of `records` under the request's identity, which is that of its job: the
-storage key `Inference.records.key_of(job)`, so that a light client can prove it. Inputs are public.
+storage key `Inference.records.key_of(job)`, so that a light client can prove it.
+
+An input comes with its request, or as a blob that the request names, and then everybody can read it; or as a
+blob that is sealed to the validators of the moment: private means that every member of the panel can read it,
+and nobody else. An output longer than the state keeps is a blob too, which those who revealed it give.
 """
 
 from dataclasses import dataclass
 from math import prod
-from typing import Annotated, Final
-
-import msgspec
+from typing import Final
 
 from frame.call import call, view
 from frame.context import Context
 from frame.currency import Currency
-from frame.error import DispatchError, ensure
-from frame.event import Event
-from frame.jobs import Attestations, Closed, Conduct, JobKind, Jobs, Order
-from frame.models import Models
+from frame.error import ensure
+from frame.jobs import Closed, Conduct, JobKind, Jobs, Order
+from frame.models import Models, Offer
 from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
+from frame.sealing import SealingKeys
 from frame.storage import StorageMap, StorageValue
 from frame.weight import Weight
-from inference.certificate import ExactnessCertificate, decode_inputs, decode_outputs, decode_verdict
+from inference.certificate import (
+    GAS_PER_BYTE,
+    ExactnessCertificate,
+    decode_inputs,
+    decode_outputs,
+    decode_verdict,
+)
 from inference.encoding import greatest
-from inference.graph import PORTS_MAX
 from inference.tensor import ITEM_BYTES, TensorError, integers
 from pallets.inference import weights
-from primitives.codec import CodecError, Record
+from pallets.inference.types import (
+    Answered,
+    BadInput,
+    FeeAboveMaximum,
+    InferenceRecord,
+    Input,
+    InputForm,
+    InputOutOfRange,
+    ModelNotUsable,
+    NotSealedForPanel,
+    OutputTooLong,
+    Quote,
+    Request,
+    Requested,
+    RequestInput,
+    StoredBytes,
+    TooFewReaders,
+)
+from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
-from primitives.job_message import RESULT_BYTES_MAX, Result
-from primitives.types import U32, U63, U63_MAX, AccountId, Balance, BlockNumber, Hash, Stake
+from primitives.job_message import OUTPUT_BYTES_MAX, RESULT_BYTES_MAX
+from primitives.sealing import panel_digest
+from primitives.types import U32, U63, U63_MAX, AccountId, Balance, Hash, Stake
 
 PRICE: Final = "inference.price"
-INPUT_BYTES_MAX: Final = 4096
-"""Longest input: it lives in the state until the request is answered."""
 
-TENSOR_FRAME_BYTES: Final = 64
-"""More than type, shape and lengths of one tensor take beside its elements."""
-
-Input = Annotated[bytes, msgspec.Meta(min_length=1, max_length=INPUT_BYTES_MAX)]
+TENSOR_FRAME_BYTES: Final = 96
+"""More than type, shape and lengths of one tensor, and sealing, take beside its elements."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,105 +78,7 @@ class Needs:
     currency: Currency
     jobs: Jobs
     models: Models
-
-
-class Request(Record, frozen=True):
-    """A request that is not answered yet."""
-
-    requester: AccountId
-    model: Hash
-    owner: AccountId
-    """Of the model, who gets the price."""
-
-    price: Balance
-    """Held from the requester, besides the reward of the job."""
-
-    input: Input
-    """Canonical tensors: `inference.certificate.encode_inputs`."""
-
-
-class InferenceRecord(Record, frozen=True):
-    """A request at its end."""
-
-    requester: AccountId
-    model: Hash
-    exact_hash: Hash
-    """BLAKE2b-256 of the canonical model."""
-
-    input_hash: Hash
-    """BLAKE2b-256 of the canonical input."""
-
-    output: Result | None
-    """The attested tensors, `inference.certificate.decode_outputs`; None if there was no quorum."""
-
-    digest: Hash | None
-    """What the attestations are for: `primitives.job_message.result_digest` of the output."""
-
-    classes: Annotated[tuple[U32, ...], msgspec.Meta(max_length=PORTS_MAX)]
-    """For each attested tensor the index of its greatest element, the lowest of equals."""
-
-    attestations: Attestations
-    agreed_stake: Stake
-    panel_stake: Stake
-    fee: Balance
-    """What the requester paid, apart from the extrinsic."""
-
-    opened: BlockNumber
-    closed: BlockNumber
-
-
-class Quote(Record, frozen=True):
-    """What a request costs, apart from the extrinsic."""
-
-    gas: U63
-    reward: Balance
-    """For validators and treasury."""
-
-    price: Balance
-    """For the owner of the model."""
-
-    total: Balance
-
-
-class Requested(Event, frozen=True):
-    """A model is to be run."""
-
-    job: Hash
-    """Identity of the request and of its record."""
-
-    model: Hash
-    requester: AccountId
-    fee: Balance
-
-
-class Answered(Event, frozen=True):
-    """A record is final with its block."""
-
-    job: Hash
-    model: Hash
-    requester: AccountId
-    digest: Hash | None
-    """None if there was no quorum."""
-
-
-class ModelNotUsable(DispatchError):
-    """The model does not exist, is not proven, or is suspended."""
-
-
-class BadInput(DispatchError):
-    """The bytes are not the canonical tensors of the types and shapes that the model takes."""
-
-
-class InputOutOfRange(DispatchError):
-    """An integer lies outside the range that the model tells apart."""
-
-
-class OutputTooLong(DispatchError):
-    """The outputs of the model do not fit into the state."""
-
-
-class FeeAboveMaximum(DispatchError):
-    """The request costs more than the requester wants to pay."""
+    sealing: SealingKeys
 
 
 def _request_weight(model: Hash, input: Input, max_fee: Balance) -> Weight:
@@ -166,7 +90,15 @@ class Inference(Pallet):
 
     NAME = "inference"
     EVENTS = (Requested, Answered)
-    ERRORS = (ModelNotUsable, BadInput, InputOutOfRange, OutputTooLong, FeeAboveMaximum)
+    ERRORS = (
+        ModelNotUsable,
+        BadInput,
+        InputOutOfRange,
+        OutputTooLong,
+        FeeAboveMaximum,
+        NotSealedForPanel,
+        TooFewReaders,
+    )
 
     requests = StorageMap[Hash, Request](Hash, Request)
     """By open job."""
@@ -195,31 +127,79 @@ class Inference(Pallet):
         `max_fee`: most to pay, apart from the extrinsic.
         """
         requester = ensure_signed(origin)
-        offer = self._needs.models.offer(model)
-        if offer is None:
-            raise ModelNotUsable
-        certificate = self._certificate(model)
+        offer, certificate = self._usable(model)
         _ensure_input(certificate, input)
-        ensure(_output_bytes_max(certificate) <= RESULT_BYTES_MAX, OutputTooLong)
-        fee = self._needs.jobs.quote(certificate.gas) + offer.price
-        ensure(fee <= max_fee, FeeAboveMaximum)
-        self._needs.currency.hold(PRICE, requester, offer.price)
-        inputs = (offer.blob, blake2b_256(input))
-        order = Order(kind=JobKind.INFER, inputs=inputs, gas=certificate.gas, payer=requester)
-        job = self._needs.jobs.open(order)
-        self.requests.put(job, Request(requester, model, offer.owner, offer.price, input))
-        self.deposit(Requested(job, model, requester, Balance(fee)))
+        given = RequestInput(InputForm.INLINE, blake2b_256(input), input, None, 0, is_output_sealed=False)
+        self._open(requester, model, offer, given, max_fee)
+
+    @call(index=1, weight=weights.REQUEST)
+    def request_stored(
+        self, origin: Origin, model: Hash, blob: Hash, size_bytes: StoredBytes, max_fee: Balance
+    ) -> None:
+        """Have every validator run a model on an input that is too long for the state. Origin: Signed.
+
+        If more than a third of the stake cannot fetch the blob, or finds no input of the model in it, nothing
+        is refunded but the price of the model.
+
+        `model`: identity of a proven model.
+        `blob`: content hash of its inputs as canonical tensors, which some node must be able to give;
+        everybody can read them.
+        `size_bytes`: length of the blob.
+        `max_fee`: most to pay, apart from the extrinsic.
+        """
+        requester = ensure_signed(origin)
+        offer, _ = self._usable(model)
+        given = RequestInput(InputForm.STORED, blob, None, blob, size_bytes, is_output_sealed=False)
+        self._open(requester, model, offer, given, max_fee)
+
+    @call(index=2, weight=weights.REQUEST_PRIVATE)
+    def request_private(
+        self,
+        origin: Origin,
+        model: Hash,
+        commitment: Hash,
+        blob: Hash,
+        size_bytes: StoredBytes,
+        panel: Hash,
+        is_output_sealed: bool,
+        max_fee: Balance,
+    ) -> None:
+        """Have every validator run a model on an input that nobody else can read. Origin: Signed.
+
+        Private means readable by every validator of the running epoch that has a sealing key, for ever. If
+        more than a third of the stake cannot open what is sealed, or finds something else in it, nothing is
+        refunded but the price of the model.
+
+        `model`: identity of a proven model.
+        `commitment`: `primitives.sealing.input_commitment` of salt and input.
+        `blob`: content hash of the sealed input, which some node must be able to give.
+        `size_bytes`: length of the blob.
+        `panel`: `primitives.sealing.panel_digest` of the keys that it is sealed to; refused if they changed.
+        `is_output_sealed`: whether the answer is for the requester alone, or public.
+        `max_fee`: most to pay, apart from the extrinsic.
+        """
+        requester = ensure_signed(origin)
+        offer, _ = self._usable(model)
+        readers = self._needs.sealing.readers()
+        ensure(panel == panel_digest([reader.key for reader in readers]), NotSealedForPanel)
+        able = sum(reader.stake for reader in readers if reader.key is not None)
+        ensure(3 * able > 2 * sum(reader.stake for reader in readers), TooFewReaders)
+        given = RequestInput(
+            InputForm.SEALED, commitment, None, blob, size_bytes, is_output_sealed=is_output_sealed
+        )
+        self._open(requester, model, offer, given, max_fee)
 
     @view
-    def quote(self, model: Hash) -> Quote | None:
+    def quote(self, model: Hash, stored_bytes: StoredBytes) -> Quote | None:
         """What a request costs, or nothing if the model cannot be used.
 
         `model`: its identity.
+        `stored_bytes`: length of the blob that holds the input; 0 if it comes with the request.
         """
         offer = self._needs.models.offer(model)
         if offer is None:
             return None
-        gas = self._certificate(model).gas
+        gas = _gas(self._certificate(model), stored_bytes)
         reward = self._needs.jobs.quote(gas)
         total = min(reward + offer.price, U63_MAX)  # beyond that, nobody has as much
         return Quote(gas, reward, offer.price, Balance(total))
@@ -267,17 +247,50 @@ class Inference(Pallet):
             assert record.agreed_stake == sum(seat.stake for seat in agreed)
             assert (record.output is None) == (3 * record.agreed_stake <= 2 * record.panel_stake)
 
+    def _usable(self, model: Hash) -> tuple[Offer, ExactnessCertificate]:
+        """Raises ModelNotUsable or OutputTooLong."""
+        offer = self._needs.models.offer(model)
+        if offer is None:
+            raise ModelNotUsable
+        certificate = self._certificate(model)
+        ensure(_output_bytes_max(certificate) <= OUTPUT_BYTES_MAX, OutputTooLong)
+        return offer, certificate
+
+    def _open(
+        self, requester: AccountId, model: Hash, offer: Offer, given: RequestInput, max_fee: Balance
+    ) -> None:
+        """Hold what a request costs and open its job. Raises FeeAboveMaximum, or as Jobs.open does."""
+        gas = _gas(self._certificate(model), given.size_bytes)
+        fee = self._needs.jobs.quote(gas) + offer.price
+        ensure(fee <= max_fee, FeeAboveMaximum)
+        self._needs.currency.hold(PRICE, requester, offer.price)
+        order = Order(
+            kind=JobKind.INFER,
+            inputs=(offer.blob, given.hash),
+            gas=gas,
+            payer=requester,
+            is_input_given=given.form is not InputForm.INLINE,
+        )
+        job = self._needs.jobs.open(order)
+        self.requests.put(job, Request(requester, model, offer.owner, offer.price, given))
+        self.deposit(Requested(job, model, requester, Balance(fee)))
+
     def _record(self, request: Request, closed: Closed) -> InferenceRecord:
-        certificate = self._certificate(request.model)
+        certificate, given = self._certificate(request.model), request.input
         agreed = [seat for seat in closed.attestations if seat.conduct is Conduct.AGREED]
+        is_stored = given.is_output_sealed or is_output_long(certificate)
+        has_classes = closed.result is not None and not is_stored
         return InferenceRecord(
             requester=request.requester,
             model=request.model,
             exact_hash=Hash(certificate.model_hash),
-            input_hash=blake2b_256(request.input),
+            input_form=given.form,
+            input_hash=given.hash,
+            is_output_sealed=given.is_output_sealed,
             output=closed.result,
+            is_output_stored=is_stored,
             digest=closed.digest,
-            classes=() if closed.result is None else _classes(certificate, closed.result),
+            classes=_classes(certificate, closed.result or b"") if has_classes else (),
             attestations=closed.attestations,
             agreed_stake=Stake(sum(seat.stake for seat in agreed)),
             panel_stake=Stake(sum(seat.stake for seat in closed.attestations)),
@@ -301,6 +314,17 @@ class Inference(Pallet):
         if oldest >= 0:
             self.records.remove(self.sequence.get(oldest))
             self.sequence.remove(oldest)
+
+
+def is_output_long(certificate: ExactnessCertificate) -> bool:
+    """Whether outputs of the model are named by their hash, because they do not fit into the state."""
+    return _output_bytes_max(certificate) > RESULT_BYTES_MAX
+
+
+def _gas(certificate: ExactnessCertificate, stored_bytes: int) -> int:
+    """Of a run, with the blobs that travel for it."""
+    long_bytes = _output_bytes_max(certificate) if is_output_long(certificate) else 0
+    return min(certificate.gas + GAS_PER_BYTE * (stored_bytes + long_bytes), U63_MAX)
 
 
 def _ensure_input(certificate: ExactnessCertificate, data: bytes) -> None:

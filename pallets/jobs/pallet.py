@@ -8,10 +8,11 @@ is a quorum.
 
 The reward is held from the payer. Of a quorum, the seats that agreed get their part of it by stake, and the
 rest, with the parts of those who did not, goes to the treasury. Without one, whoever revealed is paid for the
-work, and the rest is refunded.
+work, and the rest is refunded; unless more than a third of the stake could not open an input that the payer
+was to give: then the payer pays it all, and who said so is paid as well.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Final
 
@@ -25,13 +26,14 @@ from frame.currency import Currency
 from frame.error import ensure
 from frame.gas import GasPrice
 from frame.identity import ChainIdentity
-from frame.jobs import Attestation, Closed, Conduct, JobKind, OnJobClosed, Order
+from frame.jobs import Closed, JobKind, OnJobClosed, Order
 from frame.origin import Origin, ensure_none
 from frame.pallet import Pallet
 from frame.storage import StorageDoubleMap, StorageMap, StorageValue
 from frame.validators import ActingValidators, Validator
 from frame.weight import Weight
 from pallets.jobs import weights
+from pallets.jobs.outcome import Shares, agreed, attest, share
 from pallets.jobs.types import (
     Abstained,
     AlreadySaid,
@@ -43,6 +45,7 @@ from pallets.jobs.types import (
     NoSeat,
     NoSuchJob,
     NothingCommitted,
+    NothingToOpen,
     Opened,
     Revealed,
     TooManyJobs,
@@ -68,7 +71,6 @@ from primitives.job_message import (
     verify_job_message,
 )
 from primitives.types import (
-    PARTS_PER_BILLION,
     U16,
     U32,
     U63,
@@ -146,6 +148,7 @@ class Jobs(Pallet):
         WrongPhase,
         NoSeat,
         AlreadySaid,
+        NothingToOpen,
         NothingCommitted,
         BadSignature,
         WrongReveal,
@@ -195,7 +198,7 @@ class Jobs(Pallet):
         job, index, seat = self._expected(message.job, message.validator, JobPhase.COMMIT)
         ensure(self.words.find(message.job, index) is None, AlreadySaid)
         self._admit(message, 0)
-        self.words.put(message.job, index, Word(message.commitment, None))
+        self.words.put(message.job, index, Word(message.commitment, None, cannot_open=False))
         self.jobs.put(message.job, replace(job, commits=job.commits + 1))
         self.deposit(Committed(message.job, seat.account))
 
@@ -208,8 +211,9 @@ class Jobs(Pallet):
         ensure_none(origin)
         job, index, seat = self._expected(message.job, message.validator, JobPhase.COMMIT)
         ensure(self.words.find(message.job, index) is None, AlreadySaid)
+        ensure(job.is_input_given or not message.cannot_open, NothingToOpen)
         self._admit(message, 0)
-        self.words.put(message.job, index, Word(None, None))
+        self.words.put(message.job, index, Word(None, None, cannot_open=message.cannot_open))
         self.jobs.put(message.job, replace(job, abstentions=job.abstentions + 1))
         self.deposit(Abstained(message.job, seat.account))
 
@@ -235,7 +239,7 @@ class Jobs(Pallet):
         self._admit(message, len(result or b""))
         if result is not None:
             self.results.put(message.job, message.digest, result)
-        self.words.put(message.job, index, Word(word.commitment, message.digest))
+        self.words.put(message.job, index, Word(word.commitment, message.digest, cannot_open=False))
         self.jobs.put(message.job, replace(job, reveals=job.reveals + 1))
         self.deposit(Revealed(message.job, seat.account, message.digest))
 
@@ -278,6 +282,7 @@ class Jobs(Pallet):
             gas=order.gas,
             payer=order.payer,
             reward=reward,
+            is_input_given=order.is_input_given,
             seats=len(panel),
             opened=height,
             phase=JobPhase.COMMIT,
@@ -376,14 +381,11 @@ class Jobs(Pallet):
     def _close(self, id_: Hash, job: Job, *, is_cancelled: bool = False) -> None:
         """Count, pay, forget, tell; of a job that is cancelled, nobody is paid."""
         panel, words = self.panels.get(id_), dict(self.words.under(id_))
-        digest = None if is_cancelled else _agreed(panel, words)
+        digest = None if is_cancelled else agreed(panel, words)
         result = None if digest is None else self.results.get(id_, digest)
-        attestations = tuple(
-            Attestation(seat.account, seat.key, seat.stake, _conduct(words.get(AuthorityIndex(at)), digest))
-            for at, seat in enumerate(panel)
-        )
+        attestations = attest(panel, words, digest)
         earners = () if is_cancelled else attestations
-        paid = self._pay(job, earners, has_quorum=digest is not None)
+        paid = self._pay(job, share(job.reward, earners, self.config.treasury_share, digest is not None))
         self._forget(id_, job, words)
         self.deposit(JobClosed(id_, digest))
         self._hooks[job.kind].on_job_closed(
@@ -398,22 +400,16 @@ class Jobs(Pallet):
             )
         )
 
-    def _pay(self, job: Job, attestations: Sequence[Attestation], *, has_quorum: bool) -> Balance:
-        """Share out the reward; what was not refunded."""
-        currency, left = self._needs.currency, job.reward
-        total = sum(seat.stake for seat in attestations)
-        part = job.reward - job.reward * self.config.treasury_share // PARTS_PER_BILLION
-        earner = Conduct.AGREED if has_quorum else Conduct.DISSENTED
-        for seat in attestations:
-            share = Balance(part * seat.stake // total) if seat.conduct is earner else Balance(0)
-            if share:
-                currency.move_held(REWARD, job.payer, seat.validator, share)
-                left = Balance(left - share)
-        if has_quorum:
-            currency.move_held(REWARD, job.payer, self.config.treasury, left)
-            return job.reward
-        currency.release(REWARD, job.payer, left)
-        return Balance(job.reward - left)
+    def _pay(self, job: Job, shares: Shares) -> Balance:
+        """Give out the reward; what was not refunded."""
+        currency = self._needs.currency
+        for account, amount in shares.earned:
+            currency.move_held(REWARD, job.payer, account, amount)
+        if shares.treasury:
+            currency.move_held(REWARD, job.payer, self.config.treasury, shares.treasury)
+        if shares.refund:
+            currency.release(REWARD, job.payer, shares.refund)
+        return Balance(job.reward - shares.refund)
 
     def _forget(self, id_: Hash, job: Job, words: Mapping[AuthorityIndex, Word]) -> None:
         """Leave nothing of a closed job behind."""
@@ -424,26 +420,6 @@ class Jobs(Pallet):
         self.panels.remove(id_)
         self.jobs.remove(id_)
         self.open_gas.put(self.open_gas.get() - job.gas)
-
-
-def _agreed(panel: Sequence[Validator], words: Mapping[AuthorityIndex, Word]) -> Hash | None:
-    """The digest that more than two thirds of the stake revealed."""
-    stakes: dict[Hash, int] = {}
-    for index, word in words.items():
-        if word.digest is not None:
-            stakes[word.digest] = stakes.get(word.digest, 0) + panel[index].stake
-    total = sum(seat.stake for seat in panel)
-    return next((digest for digest, stake in stakes.items() if 3 * stake > 2 * total), None)
-
-
-def _conduct(word: Word | None, agreed: Hash | None) -> Conduct:
-    if word is None:
-        return Conduct.SILENT
-    if word.commitment is None:
-        return Conduct.ABSTAINED
-    if word.digest is None:
-        return Conduct.UNREVEALED
-    return Conduct.AGREED if word.digest == agreed else Conduct.DISSENTED
 
 
 _JOB: Final = Codec[Job](Job)

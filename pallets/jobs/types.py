@@ -27,6 +27,9 @@ class Job(Record, frozen=True):
     reward: Balance
     """Held from the payer."""
 
+    is_input_given: bool
+    """Whether the payer gives part of the input outside of the state."""
+
     seats: U16
     opened: BlockNumber
     phase: JobPhase
@@ -46,6 +49,9 @@ class Word(Record, frozen=True):
 
     digest: Hash | None
     """Of the result that it revealed."""
+
+    cannot_open: bool
+    """Whether it abstained because the input is not usable."""
 
 
 class Opened(Event, frozen=True):
@@ -118,6 +124,10 @@ class NoSeat(DispatchError):
 
 class AlreadySaid(DispatchError):
     """The seat has spoken in this phase."""
+
+
+class NothingToOpen(DispatchError):
+    """The whole input of the job is in the state, so that everybody can open it."""
 
 
 class NothingCommitted(DispatchError):

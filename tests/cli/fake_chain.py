@@ -1,23 +1,24 @@
 """A node in a dictionary behind real HTTP: the real runtime decides, and every block is final at once."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import msgspec
 
 from frame.error import InvalidTransaction
 from frame.metadata import decode_value, encode_fields
-from inference.certificate import (
-    ExactnessCertificate,
-    decode_inputs,
-    decode_verdict,
-    encode_outputs,
-    encode_verdict,
-)
+from inference.certificate import Verdict
+from inference.engines.interface import run
 from inference.engines.reference import NumpyEngine
+from inference.protections import Protections
 from inference.prover import verdict
+from inference.tensor import Tensor
+from node.attestation.computation import Material, compute, opened
+from node.attestation.core import Result, Stored, Trouble, Word, word_of
 from node.blobs.messages import blob_id, manifest_of
+from node.sealing.box import public_key_of
 from primitives.block import Block, block_hash
 from primitives.codec import CodecError
 from primitives.extrinsic import CALL, EXTRINSIC, Call, Extrinsic, decode_extrinsic, extrinsic_hash
@@ -30,16 +31,23 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.outcome import BlockOutcome, EventRecord, Outcome
-from primitives.types import AccountId
-from runtime.jobs import InferTask, ProveTask
+from primitives.types import AccountId, Seed
+from runtime.jobs import InferTask, OpenJob, Task
 from tests.cli.fake_rpc import FakeNode, Refusal
 from tests.runtime.chain import ALICE, GENESIS_HASH, Chain, call
 
 JOBS = 5
+SEALING_SEED = Seed(b"\x5e" * 32)
+"""Secret of the sealing key that Alice's node has."""
 
 
 class FakeChain(FakeNode):
-    """Takes extrinsics; one in the pool is put into a block when its status is asked for a second time."""
+    """Takes extrinsics; one in the pool is put into a block when its status is asked for a second time.
+
+    It is also the worker of its only validator: node.attestation.computation.Worker.
+    """
+
+    calls_max = 1
 
     def __init__(self) -> None:
         self.chain = Chain()
@@ -48,6 +56,7 @@ class FakeChain(FakeNode):
         self.blobs: dict[bytes, bytes] = {}
         self.verdict = verdict
         self.abstains = False
+        self.secrets = {public_key_of(SEALING_SEED): SEALING_SEED}
         self.places: dict[str, tuple[int, int]] = {}
         self.grow()
         super().__init__(
@@ -66,6 +75,7 @@ class FakeChain(FakeNode):
                 "state_call": self.view,
                 "author_submitExtrinsic": self.submit,
                 "author_extrinsicStatus": self.status_of,
+                "author_sealingKey": lambda: hexed(next(iter(self.secrets))),
                 "payment_queryInfo": lambda text: self.view("fees.quote", [text]),
                 "light_readProof": lambda keys: hexed(b"proof"),
             }
@@ -85,29 +95,60 @@ class FakeChain(FakeNode):
 
     def attest(self) -> None:
         """Alice, who is the only validator, does her part of every open job in a block."""
-        state, messages = self.chain.state, []
-        for job in self.chain.runtime.open_jobs(state):
-            if self.abstains:
-                messages.append(call(JOBS, 1, sign_abstain(ALICE, GENESIS_HASH, job.id)))
+        messages = []
+        for job in self.chain.runtime.open_jobs(self.chain.state):
+            word, salt = self.word_on(job), bytes(32)
+            if word.result is None:
+                said = sign_abstain(ALICE, GENESIS_HASH, job.id, cannot_open=word.cannot_open)
+                messages.append(call(JOBS, 1, said))
                 continue
-            result = self.result_of(job.task)
-            digest, salt = result_digest(result), bytes(32)
+            digest = result_digest(word.result)
             if job.phase is JobPhase.COMMIT:
                 commitment = commitment_of(GENESIS_HASH, job.id, ALICE.public_key, digest, salt)
                 messages.append(call(JOBS, 0, sign_commit(ALICE, GENESIS_HASH, job.id, commitment)))
             else:
                 reveal = sign_reveal(ALICE, GENESIS_HASH, job.id, digest, salt)
-                messages.append(call(JOBS, 2, reveal, result))
+                messages.append(call(JOBS, 2, reveal, word.result))
         self.grow(inherents=messages)
 
-    def result_of(self, task: ProveTask | InferTask) -> bytes:
-        data = self.blobs[task.blob]
-        if isinstance(task, ProveTask):
-            return encode_verdict(self.verdict(data))
-        certificate = decode_verdict(task.certificate)
-        assert isinstance(certificate, ExactnessCertificate)
-        outputs = NumpyEngine().load(data).run(decode_inputs(certificate, task.input))
-        return encode_outputs(certificate, outputs)
+    def give(self, blob: str) -> bytes:
+        found = self.blobs.get(unhexed(blob))
+        return super().give(blob) if found is None else found
+
+    def word_on(self, job: OpenJob) -> Word:
+        """What Alice has to say, by the rules of a real validator."""
+        outcome = self.outcome_of(job.task)
+        if isinstance(outcome, Stored):
+            self.store(outcome.output)
+        return word_of(job.id, outcome)
+
+    def outcome_of(self, task: Task) -> Result | Trouble:
+        if self.abstains:
+            return Trouble.UNABLE
+        material: Material | Trouble = Material(b"")
+        if isinstance(task, InferTask) and task.given is not None:
+            given = self.blobs.get(task.given.blob)
+            material = Trouble.WITHHELD if given is None else opened(task, given, self.secrets)
+        if isinstance(material, Trouble):
+            return material
+        return compute(self, task, replace(material, model=self.blobs[task.blob]))
+
+    def prove(self, model: bytes) -> Verdict:
+        return self.verdict(model)
+
+    def run(
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], gas: int
+    ) -> tuple[Tensor, ...]:
+        return run(NumpyEngine(), fetch(), inputs)
+
+    def self_test(self) -> None:
+        """It is fit."""
+
+    def protections(self) -> Protections:
+        return Protections(memory=True, network=True, privileges=True, files=True, calls=True)
+
+    def close(self) -> None:
+        """There is nothing to close."""
 
     def version(self) -> dict[str, Any]:
         return {

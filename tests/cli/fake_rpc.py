@@ -31,6 +31,11 @@ class FakeNode:
         self.status = 507
         return b"the blob store is full; remove something, or raise its limit"
 
+    def give(self, blob: str) -> bytes:
+        """What is downloaded; this node has nothing."""
+        self.status = 404
+        return b"no connected peer gives it"
+
     def answer(self, request: Any) -> bytes:
         if self.raw is not None:
             return self.raw(request)
@@ -64,7 +69,12 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
 
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
-            body = node.store(data) if self.path == "/blobs" else node.answer(json.loads(data))
+            if self.path == "/blobs":
+                body = node.store(data)
+            elif self.path.startswith("/blobs/"):
+                body = node.give(self.path.removeprefix("/blobs/"))
+            else:
+                body = node.answer(json.loads(data))
             self.send_response(node.status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()

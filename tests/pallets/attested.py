@@ -134,6 +134,12 @@ class Attested(World):
         for seat in seats:
             self.pallets.jobs.abstain(Nobody(), sign_abstain(KEYS[seat], GENESIS, job))
 
+    def cannot_open(self, job: Hash, *seats: int) -> None:
+        """Have some seats say that they cannot open the input."""
+        for seat in seats:
+            message = sign_abstain(KEYS[seat], GENESIS, job, cannot_open=True)
+            self.pallets.jobs.abstain(Nobody(), message)
+
     def reveal(self, job: Hash, results: dict[int, bytes]) -> None:
         """Have some seats reveal, each its result."""
         for seat, result in results.items():

@@ -1,6 +1,6 @@
 """Inference: what a request costs, what is refused, and what the record says."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 
 import pytest
@@ -9,32 +9,44 @@ from msgspec.structs import replace
 from frame.error import DispatchError
 from frame.jobs import Conduct
 from frame.origin import BadOrigin, Nobody, Root, Signed
-from inference.certificate import encode_inputs, encode_outputs, encode_verdict
+from frame.sealing import SealingKey
+from inference.certificate import GAS_PER_BYTE, encode_inputs, encode_outputs, encode_verdict
 from inference.tensor import from_integers
 from pallets.balances.pallet import InsufficientBalance
-from pallets.inference.pallet import (
-    PRICE as HELD_PRICE,
-)
-from pallets.inference.pallet import (
+from pallets.inference.pallet import PRICE as HELD_PRICE
+from pallets.inference.pallet import Config, Inference
+from pallets.inference.types import (
     BadInput,
-    Config,
     FeeAboveMaximum,
-    Inference,
     InferenceRecord,
+    InputForm,
     InputOutOfRange,
     ModelNotUsable,
+    NotSealedForPanel,
     OutputTooLong,
     Quote,
+    RequestInput,
+    TooFewReaders,
 )
 from pallets.jobs.pallet import REWARD
+from pallets.jobs.types import BadSignature, NothingToOpen
 from primitives.codec import Codec
 from primitives.hashing import blake2b_256
-from primitives.job_message import result_digest
+from primitives.job_message import (
+    OUTPUT_BYTES_MAX,
+    STORED_OUTPUT,
+    StoredOutput,
+    result_digest,
+    sign_abstain,
+)
+from primitives.sealing import panel_digest
 from primitives.types import U63_MAX, Balance, Hash, Stake
 from runtime.constants import TOKEN
 from tests.pallets.attested import (
     CERTIFICATE,
+    GENESIS,
     INPUT,
+    KEYS,
     MODEL,
     PRICE,
     SEATS,
@@ -76,13 +88,15 @@ def receipt(world: Attested, job: Hash) -> InferenceRecord:
 
 
 def test_a_request_holds_price_and_reward_and_opens_a_job(world: Attested) -> None:
-    quote = world.pallets.inference.quote(MODEL)
+    quote = world.pallets.inference.quote(MODEL, 0)
     assert quote == Quote(CERTIFICATE.gas, Balance(100_000), PRICE, Balance(PRICE + 100_000))
     free = world.free(BOB)
     job = world.request(BOB)
     pending = world.pallets.inference.pending(job)
     assert pending is not None
-    assert (pending.requester, pending.model, pending.owner, pending.input) == (BOB, MODEL, ALICE, INPUT)
+    assert (pending.requester, pending.model, pending.owner) == (BOB, MODEL, ALICE)
+    given = RequestInput(InputForm.INLINE, blake2b_256(INPUT), INPUT, None, 0, is_output_sealed=False)
+    assert pending.input == given
     balances = world.pallets.balances
     assert (balances.held(HELD_PRICE, BOB), balances.held(REWARD, BOB)) == (PRICE, quote.reward)
     assert free - world.free(BOB) == quote.total
@@ -94,7 +108,7 @@ def test_a_price_beyond_all_money_is_quoted_and_refused(world: Attested) -> None
     price = Balance(U63_MAX)
     model = world.pallets.models.models.get(MODEL)
     world.pallets.models.models.put(MODEL, replace(model, price=price))
-    assert world.pallets.inference.quote(MODEL) == Quote(CERTIFICATE.gas, Balance(100_000), price, price)
+    assert world.pallets.inference.quote(MODEL, 0) == Quote(CERTIFICATE.gas, Balance(100_000), price, price)
     refused(
         world,
         FeeAboveMaximum,
@@ -117,8 +131,11 @@ def test_an_answer_is_recorded_with_its_attestations_and_paid(world: Attested) -
         requester=BOB,
         model=MODEL,
         exact_hash=Hash(CERTIFICATE.model_hash),
+        input_form=InputForm.INLINE,
         input_hash=blake2b_256(INPUT),
+        is_output_sealed=False,
         output=OUTPUT,
+        is_output_stored=False,
         digest=result_digest(OUTPUT),
         classes=(1,),
         agreed_stake=Stake(3),
@@ -184,7 +201,7 @@ def test_a_model_that_is_not_proven_cannot_be_used() -> None:
     inference = world.pallets.inference
     world.events()
     refused(world, ModelNotUsable, lambda: inference.request(Signed(BOB), MODEL, INPUT, ENOUGH))
-    assert inference.quote(MODEL) is None
+    assert inference.quote(MODEL, 0) is None
     unknown = Hash(bytes(32))
     refused(world, ModelNotUsable, lambda: inference.request(Signed(BOB), unknown, INPUT, ENOUGH))
 
@@ -228,13 +245,143 @@ def test_a_requester_without_money_is_refused(world: Attested) -> None:
     refused(world, InsufficientBalance, lambda: inference.request(Signed(DAVE), MODEL, INPUT, ENOUGH))
 
 
-def test_a_model_with_long_outputs_cannot_be_requested() -> None:
+def with_outputs_of(elements: int) -> Attested:
+    """A world with a model whose first output has so many integers."""
     world = Attested()
-    long = replace(CERTIFICATE, outputs=(replace(CERTIFICATE.outputs[0], shape=(1, 1024)),))
+    long = replace(CERTIFICATE, outputs=(replace(CERTIFICATE.outputs[0], shape=(1, elements)),))
     world.attest(world.register(), dict.fromkeys(EVERYBODY, encode_verdict(long)))
     world.events()
+    return world
+
+
+def test_a_model_with_outputs_longer_than_any_cannot_be_requested() -> None:
+    world = with_outputs_of(OUTPUT_BYTES_MAX // 4)
     inference = world.pallets.inference
     refused(world, OutputTooLong, lambda: inference.request(Signed(BOB), MODEL, INPUT, ENOUGH))
+
+
+def test_a_long_output_is_on_record_by_its_hash_and_costs_more() -> None:
+    world = with_outputs_of(2_000)
+    quote = world.pallets.inference.quote(MODEL, 0)
+    assert quote is not None
+    assert quote.gas > CERTIFICATE.gas + 8_000 * GAS_PER_BYTE
+    named = STORED_OUTPUT.encode(StoredOutput(Hash(b"\x0b" * 32), 8_030))
+    job = world.request(BOB)
+    world.attest(job, dict.fromkeys(EVERYBODY, named))
+    record = receipt(world, job)
+    assert (record.output, record.is_output_stored, record.classes) == (named, True, ())
+    world.check_state()
+
+
+BLOB = Hash(b"\x0b" * 32)
+
+
+def request_stored(world: Attested, size_bytes: int = 5_000) -> Hash:
+    """Ask for an inference on an input that is a blob; its job."""
+    world.pallets.inference.request_stored(Signed(BOB), MODEL, BLOB, size_bytes, ENOUGH)
+    [(job, _)] = world.pallets.inference.requests.items()
+    return job
+
+
+def test_an_input_can_be_a_blob_which_costs_by_its_length(world: Attested) -> None:
+    inline, stored = world.pallets.inference.quote(MODEL, 0), world.pallets.inference.quote(MODEL, 5_000)
+    assert inline is not None
+    assert stored is not None
+    assert stored.gas - inline.gas == 5_000 * GAS_PER_BYTE
+    job = request_stored(world)
+    request = world.pallets.inference.pending(job)
+    assert request is not None
+    assert request.input == RequestInput(InputForm.STORED, BLOB, None, BLOB, 5_000, is_output_sealed=False)
+    world.attest(job, dict.fromkeys(EVERYBODY, OUTPUT))
+    record = receipt(world, job)
+    assert (record.input_form, record.input_hash, record.classes) == (InputForm.STORED, BLOB, (1,))
+
+
+def test_when_more_than_a_third_cannot_open_the_input_the_requester_pays(world: Attested) -> None:
+    job = request_stored(world)
+    reward, before = world.pallets.balances.held(REWARD, BOB), world.free(BOB)
+    earned = [world.free(seat) for seat in SEATS]
+    world.commit(job, {0: OUTPUT})
+    world.abstain(job, 1)
+    world.cannot_open(job, 2, 3)
+    world.end_block()
+    world.reveal(job, {0: OUTPUT})
+    world.pass_blocks_until(lambda: world.phase(job) is None)
+    record = receipt(world, job)
+    assert [seat.conduct for seat in record.attestations] == [
+        Conduct.DISSENTED,
+        Conduct.ABSTAINED,
+        Conduct.CANNOT_OPEN,
+        Conduct.CANNOT_OPEN,
+    ]
+    part = (reward - reward // 5) // 4
+    paid = [world.free(seat) - had for seat, had in zip(SEATS, earned, strict=True)]
+    assert paid == [part, 0, part, part]
+    assert (record.fee, world.free(BOB)) == (reward, before + PRICE)
+
+
+def test_when_few_cannot_open_the_input_the_rest_is_refunded(world: Attested) -> None:
+    job = request_stored(world)
+    world.abstain(job, 0, 1, 2)
+    world.cannot_open(job, 3)
+    world.finalize()
+    assert receipt(world, job).fee == 0
+
+
+def test_an_input_in_the_state_is_open_to_all(world: Attested) -> None:
+    job = world.request(BOB)
+    message = sign_abstain(KEYS[0], GENESIS, job, cannot_open=True)
+    world.events()
+    refused(world, NothingToOpen, lambda: world.pallets.jobs.abstain(Nobody(), message))
+    stored = request_stored_beside(world)
+    forged = replace(sign_abstain(KEYS[0], GENESIS, stored), cannot_open=True)
+    refused(world, BadSignature, lambda: world.pallets.jobs.abstain(Nobody(), forged))
+
+
+def request_stored_beside(world: Attested) -> Hash:
+    """Its job, beside those there are."""
+    before = {job for job, _ in world.pallets.inference.requests.items()}
+    world.pallets.inference.request_stored(Signed(BOB), MODEL, BLOB, 5_000, ENOUGH)
+    [job] = {job for job, _ in world.pallets.inference.requests.items()} - before
+    world.events()
+    return job
+
+
+READER_KEYS = [SealingKey(bytes([0x70 + seat]) * 32) for seat in EVERYBODY]
+COMMITMENT = Hash(b"\x0c" * 32)
+
+
+def ask_privately(world: Attested, keys: Sequence[bytes | None], is_output_sealed: bool = True) -> None:
+    """Ask for an inference on an input that is sealed to these keys."""
+    world.pallets.inference.request_private(
+        Signed(BOB), MODEL, COMMITMENT, BLOB, 700, panel_digest(keys), is_output_sealed, ENOUGH
+    )
+
+
+def test_a_private_request_fixes_its_input_and_hides_its_output(world: Attested) -> None:
+    for seat in EVERYBODY:
+        world.pallets.balances.move(ALICE, SEATS[seat], ENOUGH)
+        world.pallets.sealing.set_key(Signed(SEATS[seat]), READER_KEYS[seat])
+    ask_privately(world, READER_KEYS)
+    [(job, request)] = world.pallets.inference.requests.items()
+    assert request.input == RequestInput(InputForm.SEALED, COMMITMENT, None, BLOB, 700, is_output_sealed=True)
+    named = STORED_OUTPUT.encode(StoredOutput(BLOB, 60))
+    world.attest(job, dict.fromkeys(EVERYBODY, named))
+    record = receipt(world, job)
+    assert (record.input_form, record.input_hash) == (InputForm.SEALED, COMMITMENT)
+    assert (record.is_output_sealed, record.is_output_stored, record.classes) == (True, True, ())
+
+
+def test_a_private_request_is_for_the_panel_of_now(world: Attested) -> None:
+    for seat in (0, 1, 2):
+        world.pallets.balances.move(ALICE, SEATS[seat], ENOUGH)
+        world.pallets.sealing.set_key(Signed(SEATS[seat]), READER_KEYS[seat])
+    world.events()
+    refused(world, NotSealedForPanel, lambda: ask_privately(world, READER_KEYS))
+    ask_privately(world, [*READER_KEYS[:3], None])
+    world.pallets.sealing.remove_key(Signed(SEATS[2]))
+    world.events()
+    refused(world, TooFewReaders, lambda: ask_privately(world, [*READER_KEYS[:2], None, None]))
 
 
 @pytest.mark.parametrize("origin", [Root(), Nobody()])

@@ -10,8 +10,10 @@ from frame.error import DispatchError
 from frame.origin import Nobody, Root, Signed
 from inference.certificate import encode_inputs, encode_outputs
 from inference.tensor import from_integers
+from pallets.inference.types import STORED_BYTES_MAX
 from pallets.models.pallet import model_id
-from primitives.job_message import result_digest, sign_abstain
+from primitives.job_message import STORED_OUTPUT, StoredOutput, result_digest, sign_abstain
+from primitives.sealing import panel_digest
 from primitives.types import AccountId, Balance, Hash
 from runtime.constants import TOKEN
 from tests.pallets.attested import (
@@ -28,15 +30,17 @@ from tests.pallets.attested import (
     features,
     reveal_of,
 )
+from tests.pallets.attested import SEATS as PANEL
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 
 WHO = st.sampled_from([ALICE, ALICE, BOB, BOB, CHARLIE, DAVE])
 OWNERS = st.sampled_from([ALICE, BOB])
 SEATS = st.integers(0, 3)
+NAMED = STORED_OUTPUT.encode(StoredOutput(BLOB, 60))
 OUTPUT = encode_outputs(
     CERTIFICATE, [from_integers("int32", (1, 2), [-7, 40]), from_integers("int64", (1,), [1])]
 )
-RESULTS = st.sampled_from([VERDICT, VERDICT, OUTPUT, OUTPUT, REFUSAL, b"nonsense", b""])
+RESULTS = st.sampled_from([VERDICT, VERDICT, OUTPUT, OUTPUT, NAMED, REFUSAL, b"nonsense", b""])
 PRICES = st.sampled_from([0, TOKEN]).map(Balance)
 FEES = st.sampled_from([0, 10 * TOKEN, 10 * TOKEN, 10 * TOKEN]).map(Balance)
 INPUTS = st.sampled_from(
@@ -46,11 +50,13 @@ WHICH = st.integers(0, 7)
 
 
 class Sequences(RuleBasedStateMachine):
-    """Every call and inherent of gas, jobs, models and inference, over four validators of unequal stake."""
+    """Every call and inherent of what opens and does jobs, over four validators of unequal stake."""
 
     def __init__(self) -> None:
         super().__init__()
         self.world = Attested((5, 4, 3, 2))
+        for seat in PANEL:
+            self.world.pallets.balances.move(ALICE, seat, Balance(2 * TOKEN))
         self.world.prove()
 
     def attempt(self, method: Any, *arguments: Any) -> None:
@@ -87,13 +93,35 @@ class Sequences(RuleBasedStateMachine):
         model = model_id(owner, BLOB)
         self.attempt(self.world.pallets.inference.request, Signed(who), model, data, max_fee)
 
+    @rule(who=WHO, owner=OWNERS, size_bytes=st.sampled_from([0, 5_000, STORED_BYTES_MAX]), max_fee=FEES)
+    def request_stored(self, who: AccountId, owner: AccountId, size_bytes: int, max_fee: Balance) -> None:
+        arguments = (model_id(owner, BLOB), BLOB, size_bytes, max_fee)
+        self.attempt(self.world.pallets.inference.request_stored, Signed(who), *arguments)
+
+    @rule(who=WHO, owner=OWNERS, is_right=st.booleans(), is_sealed=st.booleans(), max_fee=FEES)
+    def request_private(
+        self, who: AccountId, owner: AccountId, is_right: bool, is_sealed: bool, max_fee: Balance
+    ) -> None:
+        keys = [reader.key for reader in self.world.pallets.sealing.readers()]
+        panel = panel_digest(keys) if is_right else BLOB
+        arguments = (model_id(owner, BLOB), BLOB, BLOB, 300, panel, is_sealed, max_fee)
+        self.attempt(self.world.pallets.inference.request_private, Signed(who), *arguments)
+
+    @rule(who=st.sampled_from([*PANEL, ALICE]), key=st.sampled_from([b"\x01" * 32, b"\x02" * 32]))
+    def set_sealing_key(self, who: AccountId, key: bytes) -> None:
+        self.attempt(self.world.pallets.sealing.set_key, Signed(who), key)
+
+    @rule(who=st.sampled_from([*PANEL, ALICE]))
+    def remove_sealing_key(self, who: AccountId) -> None:
+        self.attempt(self.world.pallets.sealing.remove_key, Signed(who))
+
     @rule(which=WHICH, seat=SEATS, result=RESULTS)
     def commit(self, which: int, seat: int, result: bytes) -> None:
         self.attempt(self.world.pallets.jobs.commit, Nobody(), commit_of(seat, self.job(which), result))
 
-    @rule(which=WHICH, seat=SEATS)
-    def abstain(self, which: int, seat: int) -> None:
-        message = sign_abstain(KEYS[seat], GENESIS, self.job(which))
+    @rule(which=WHICH, seat=SEATS, cannot_open=st.booleans())
+    def abstain(self, which: int, seat: int, cannot_open: bool) -> None:
+        message = sign_abstain(KEYS[seat], GENESIS, self.job(which), cannot_open=cannot_open)
         self.attempt(self.world.pallets.jobs.abstain, Nobody(), message)
 
     @rule(which=WHICH, seat=SEATS, result=RESULTS, brings=st.booleans())

@@ -46,7 +46,7 @@ def test_what_is_said_is_signed() -> None:
 
 def test_the_signature_of_one_message_is_none_of_another() -> None:
     for message in MESSAGES:
-        forged = Abstain(JOB, KEY.public_key, message.signature)
+        forged = Abstain(JOB, KEY.public_key, False, message.signature)
         assert verify_job_message(GENESIS, forged) == isinstance(message, Abstain)
 
 

@@ -120,7 +120,7 @@ def _record(source: Source) -> bytes:
 
 
 def _abstention(source: Source) -> bytes:
-    said = Abstain(Hash(source.noise(32)), PublicKey(source.noise(32)), Signature(source.noise(64)))
+    said = Abstain(Hash(source.noise(32)), PublicKey(source.noise(32)), False, Signature(source.noise(64)))
     return jobs.encode_told(jobs.ToldAbstain(said))
 
 

@@ -3,7 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 
-from node.attestation.core import Action, AttestationCore, Compute, Computed, Finalized, Tell, Trouble
+from node.attestation.core import Action, AttestationCore, Compute, Computed, Finalized, Result, Tell, Trouble
 from node.attestation.messages import Told
 from primitives.job_message import JobPhase
 from primitives.signing import SigningKey
@@ -66,7 +66,7 @@ def computes(actions: Sequence[Action]) -> list[Hash]:
     return [action.job.id for action in actions if isinstance(action, Compute)]
 
 
-def worked(core: AttestationCore, job: OpenJob, outcome: bytes | Trouble = b"42") -> list[Action]:
+def worked(core: AttestationCore, job: OpenJob, outcome: Result | Trouble = b"42") -> list[Action]:
     """Let a core see a job for the first time, and finish it."""
     assert computes(core.handle(finalized(11, job))) == [job.id]
     return core.handle(Computed(job.id, outcome))

@@ -1,23 +1,37 @@
 """Results of tasks: verdicts, outputs, and what is no result at all."""
 
-import pytest
+import dataclasses
 
-from inference.certificate import VERDICT_BYTES_MAX, decode_verdict, encode_outputs, encode_verdict
+import pytest
+from msgspec.structs import replace
+
+from inference.certificate import (
+    VERDICT_BYTES_MAX,
+    decode_verdict,
+    encode_inputs,
+    encode_outputs,
+    encode_verdict,
+)
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, from_integers
 from inference.unable import Unable
-from node.attestation.computation import compute, unfitness
-from node.attestation.core import Trouble
+from node.attestation.computation import Material, compute, opened, unfitness
+from node.attestation.core import Stored, Trouble, word_of
+from node.blobs.messages import blob_id, manifest_of
+from node.sealing.box import open_output, public_key_of, seal_input
 from primitives.hashing import blake2b_256
-from primitives.job_message import RESULT_BYTES_MAX
-from runtime.jobs import InferTask, ProveTask
+from primitives.job_message import RESULT_BYTES_MAX, STORED_OUTPUT, StoredOutput
+from primitives.types import Hash, Seed
+from runtime.jobs import GivenInput, InferTask, ProveTask
 from tests.node.attestation.jobs import BLOB
 from tests.node.attestation.worker import FakeWorker
 from tests.pallets.attested import CERTIFICATE, INPUT, VERDICT, features
 
 MODEL = b"abc"
+SEALING_SEED = Seed(b"\x5e" * 32)
+SEALING_KEY = public_key_of(SEALING_SEED)
 PROVE = ProveTask(blob=BLOB, size_bytes=3)
-INFER = InferTask(blob=BLOB, certificate=VERDICT, input=INPUT)
+INFER = InferTask(blob=BLOB, certificate=VERDICT, input=INPUT, given=None)
 
 
 def outputs(low: int = -7, high: int = 40) -> tuple[Tensor, ...]:
@@ -33,16 +47,16 @@ def worker() -> FakeWorker:
 
 
 def test_a_certificate_is_a_verdict(worker: FakeWorker) -> None:
-    assert compute(worker, PROVE, MODEL) == VERDICT
+    assert compute(worker, PROVE, Material(MODEL)) == VERDICT
 
 
 def test_a_refusal_is_a_verdict_too(worker: FakeWorker) -> None:
     worker.verdict = Refusal(node="node 3", reason="it may overflow")
-    assert compute(worker, PROVE, MODEL) == encode_verdict(worker.verdict)
+    assert compute(worker, PROVE, Material(MODEL)) == encode_verdict(worker.verdict)
 
 
 def test_a_file_of_another_length_is_refused_unread(worker: FakeWorker) -> None:
-    result = compute(worker, PROVE, MODEL + b"d")
+    result = compute(worker, PROVE, Material(MODEL + b"d"))
     assert isinstance(result, bytes)
     assert decode_verdict(result) == Refusal(node="model", reason="the file has 4 bytes, not 3")
     assert worker.asked == []
@@ -53,26 +67,87 @@ def test_every_verdict_fits_the_state() -> None:
 
 
 def test_a_run_gives_the_attested_outputs(worker: FakeWorker) -> None:
-    assert compute(worker, INFER, MODEL) == encode_outputs(CERTIFICATE, outputs())
+    assert compute(worker, INFER, Material(MODEL)) == encode_outputs(CERTIFICATE, outputs())
     assert worker.asked == [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),), CERTIFICATE.gas)]
 
 
 @pytest.mark.parametrize("task", [PROVE, INFER])
 def test_trouble_of_the_machine_is_no_result(worker: FakeWorker, task: ProveTask | InferTask) -> None:
     worker.trouble = Unable("it hung")
-    assert compute(worker, task, MODEL) is Trouble.UNABLE
+    assert compute(worker, task, Material(MODEL)) is Trouble.UNABLE
 
 
 def test_an_engine_that_contradicts_the_proof_is_no_result(worker: FakeWorker) -> None:
     worker.outputs = outputs(high=5001)
-    assert compute(worker, INFER, MODEL) is Trouble.UNABLE
+    assert compute(worker, INFER, Material(MODEL)) is Trouble.UNABLE
     worker.outputs = outputs()[:1]
-    assert compute(worker, INFER, MODEL) is Trouble.UNABLE
+    assert compute(worker, INFER, Material(MODEL)) is Trouble.UNABLE
     worker.trouble = Refused("model", "cannot be proved")
-    assert compute(worker, INFER, MODEL) is Trouble.UNABLE
+    assert compute(worker, INFER, Material(MODEL)) is Trouble.UNABLE
 
 
 def test_an_engine_that_fails_its_self_test_is_not_fit(worker: FakeWorker) -> None:
     assert unfitness(worker) is None
     worker.is_broken = True
     assert unfitness(worker) is not None
+
+
+def given(commitment: Hash | None, is_output_sealed: bool = False) -> InferTask:
+    """A task whose input the requester gives."""
+    where = GivenInput(blob=BLOB, size_bytes=900, commitment=commitment, is_output_sealed=is_output_sealed)
+    return InferTask(blob=BLOB, certificate=VERDICT, input=None, given=where)
+
+
+def test_an_input_that_is_a_blob_is_run_like_any_other(worker: FakeWorker) -> None:
+    material = opened(given(None), INPUT, {})
+    assert material == Material(b"", INPUT)
+    assert isinstance(material, Material)
+    result = compute(worker, given(None), dataclasses.replace(material, model=MODEL))
+    assert result == encode_outputs(CERTIFICATE, outputs())
+
+
+def test_a_private_input_is_opened_and_its_answer_sealed(worker: FakeWorker) -> None:
+    sealed = seal_input(INPUT, [SEALING_KEY])
+    task = given(sealed.commitment, is_output_sealed=True)
+    material = opened(task, sealed.data, {SEALING_KEY: SEALING_SEED})
+    assert isinstance(material, Material)
+    found = compute(worker, task, dataclasses.replace(material, model=MODEL))
+    assert isinstance(found, Stored)
+    assert open_output(sealed.salt, found.output) == encode_outputs(CERTIFICATE, outputs())
+    assert worker.asked == [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),), CERTIFICATE.gas)]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"nonsense", INPUT[:-1], encode_inputs(CERTIFICATE, [features(0, 0, 101)])],
+    ids=["nonsense", "cut", "out of range"],
+)
+def test_what_is_no_input_of_the_model_is_the_fault_of_the_requester(data: bytes) -> None:
+    assert opened(given(None), data, {}) is Trouble.UNREADABLE
+    sealed = seal_input(data, [SEALING_KEY])
+    assert opened(given(sealed.commitment), sealed.data, {SEALING_KEY: SEALING_SEED}) is Trouble.UNREADABLE
+
+
+def test_a_sealed_input_that_is_another_is_the_fault_of_the_requester() -> None:
+    sealed = seal_input(INPUT, [SEALING_KEY])
+    task = given(Hash(bytes(32)))
+    assert opened(task, sealed.data, {SEALING_KEY: SEALING_SEED}) is Trouble.UNREADABLE
+
+
+def test_who_has_no_key_to_it_abstains_and_blames_nobody() -> None:
+    sealed = seal_input(INPUT, [SEALING_KEY])
+    assert opened(given(sealed.commitment), sealed.data, {}) is Trouble.UNABLE
+
+
+def test_a_long_output_is_told_by_its_hash(worker: FakeWorker) -> None:
+    port = replace(CERTIFICATE.outputs[0], shape=(1, 2_000))
+    long = replace(CERTIFICATE, outputs=(port, CERTIFICATE.outputs[1]))
+    worker.outputs = (from_integers("int32", (1, 2_000), list(range(2_000))), outputs()[1])
+    task = InferTask(blob=BLOB, certificate=encode_verdict(long), input=INPUT, given=None)
+    found = compute(worker, task, Material(MODEL))
+    assert found == Stored(encode_outputs(long, worker.outputs))
+    word = word_of(BLOB, found)
+    assert word.is_stored
+    assert word.result is not None
+    named = STORED_OUTPUT.decode(word.result)
+    assert named == StoredOutput(Hash(blob_id(manifest_of(found.output))), len(found.output))

@@ -15,6 +15,8 @@ from node.attestation.core import (
     Computed,
     Forget,
     Persist,
+    Publish,
+    Stored,
     Tell,
     Trouble,
     Word,
@@ -107,6 +109,46 @@ def test_jobs_are_worked_on_one_at_a_time_the_first_named_first(core: Attestatio
     assert computes(core.handle(finalized(11, *jobs))) == [jobs[0].id]
     assert computes(core.handle(finalized(12, *jobs))) == []
     assert computes(core.handle(Computed(jobs[0].id, RESULT))) == [jobs[1].id]
+
+
+def test_an_output_that_is_a_blob_is_kept_with_its_name_and_given_before_its_name_is_told(
+    core: AttestationCore,
+) -> None:
+    persist, commit = worked(core, job_of(), Stored(b"long"))
+    assert isinstance(persist, Persist)
+    assert (persist.output, persist.word.is_stored) == (b"long", True)
+    assert isinstance(commit, Tell)
+    assert isinstance(commit.told, ToldCommit)
+    closed = revealing(job_of(), commit.told.message.commitment)
+    publish, reveal = core.handle(finalized(13, closed))
+    assert publish == Publish(job_of().id)
+    assert isinstance(reveal, Tell)
+    assert isinstance(reveal.told, ToldReveal)
+    assert reveal.told.result == persist.word.result
+    again = AttestationCore(seeds_of(SEEDS[0]), GENESIS, [persist.word])
+    assert again.handle(finalized(14, closed)) == [publish, reveal]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "cannot_open"),
+    [(Trouble.UNREADABLE, True), (Trouble.UNABLE, False)],
+)
+def test_an_abstention_says_whose_fault_it_is(
+    core: AttestationCore, trouble: Trouble, cannot_open: bool
+) -> None:
+    (told,) = tells(worked(core, job_of(), trouble))
+    assert isinstance(told, ToldAbstain)
+    assert told.message.cannot_open == cannot_open
+    assert verify_job_message(GENESIS, told.message)
+
+
+def test_an_input_that_nobody_gives_is_in_the_end_the_fault_of_the_payer(core: AttestationCore) -> None:
+    job = job_of(opened=10, closes=20)
+    assert worked(core, job, Trouble.WITHHELD) == []
+    assert computes(core.handle(finalized(15, job))) == [job.id]
+    (told,) = tells(core.handle(Computed(job.id, Trouble.WITHHELD)))
+    assert isinstance(told, ToldAbstain)
+    assert told.message.cannot_open
 
 
 def test_a_file_that_nobody_gives_is_asked_for_until_half_the_time_has_passed(core: AttestationCore) -> None:

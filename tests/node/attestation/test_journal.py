@@ -48,3 +48,14 @@ def test_a_directory_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(JournalError, match="cannot write"):
         Journal(tmp_path / "file").write(ONE)
+
+
+def test_an_output_is_kept_beside_its_word_and_goes_with_it(tmp_path: Path) -> None:
+    journal = Journal(tmp_path)
+    journal.write(ONE, b"output")
+    assert Journal(tmp_path).output(ONE.job) == b"output"
+    assert journal.read() == [ONE]
+    journal.remove(ONE.job)
+    assert list(tmp_path.iterdir()) == []
+    with pytest.raises(JournalError, match="cannot read"):
+        journal.output(ONE.job)

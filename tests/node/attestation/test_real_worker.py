@@ -11,7 +11,7 @@ from inference.engines.reference import NumpyEngine
 from inference.pool import WorkerPool
 from inference.prover import prove
 from inference.tensor import from_integers
-from node.attestation.computation import compute, unfitness
+from node.attestation.computation import Material, compute, unfitness
 from pallets.models.pallet import ModelState
 from primitives.types import Balance, Hash
 from runtime.constants import TOKEN
@@ -33,7 +33,7 @@ def worker() -> Iterator[WorkerPool]:
 def attest(world: Attested, worker: WorkerPool) -> Hash:
     """Have every seat answer the open job with what the worker finds; the job."""
     (job,) = open_jobs(world.pallets)
-    result = compute(worker, job.task, FILE)
+    result = compute(worker, job.task, Material(FILE))
     assert isinstance(result, bytes)
     world.attest(job.id, dict.fromkeys(range(4), result))
     return job.id

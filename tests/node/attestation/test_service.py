@@ -19,7 +19,7 @@ from node.attestation.core import AttestationCore, Word
 from node.attestation.journal import Journal, JournalError
 from node.attestation.messages import Told, ToldAbstain, ToldCommit, ToldReveal, decode_told, encode_told
 from node.attestation.service import EARLY_BLOCKS, AttestationService, Parts, Seating
-from node.blobs.messages import BlobId
+from node.blobs.messages import BlobId, blob_id, manifest_of
 from node.blobs.service import BlobTooLong, BlobUnavailable
 from node.network.channel import Received
 from node.network.identity import PeerId
@@ -55,6 +55,12 @@ class FakeBlobs:
 
     is_there: bool = True
     size_bytes: int = 3
+    kept: list[bytes] = field(default_factory=list)
+
+    async def put(self, data: bytes, /) -> BlobId:
+        await trio.lowlevel.checkpoint()
+        self.kept.append(data)
+        return blob_id(manifest_of(data))
 
     async def get(self, blob: BlobId, /, *, pinned: bool, bytes_max: int) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -74,7 +80,7 @@ class FullDisk(Journal):
         super().__init__(directory)
         self.asked = Event()
 
-    def write(self, word: Word) -> None:
+    def write(self, word: Word, output: bytes | None = None) -> None:
         self.asked.set()
         raise JournalError("the disk is full")
 
@@ -102,7 +108,9 @@ class Setup:
             genesis=GENESIS,
             verifier=verify,
         )
-        seating = Seating(seeds=seeds_of(SEEDS[0]), worker=self.worker, blobs=self.blobs, journal=journal)
+        seating = Seating(
+            seeds=seeds_of(SEEDS[0]), worker=self.worker, blobs=self.blobs, journal=journal, secrets={}
+        )
         self.service = AttestationService(parts, seating if self.validates else None)
 
     @asynccontextmanager

@@ -1,0 +1,63 @@
+"""How an input gets to the panel: with its request, as a blob, or sealed."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from cli.answers import Secrets
+from cli.chain import Chain
+from cli.errors import UserError
+from frame.sealing import SealingKey
+from node.sealing.box import Sealed, seal_input
+from pallets.inference.types import INPUT_BYTES_MAX, STORED_BYTES_MAX
+from primitives.sealing import panel_digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """What to call, and what to upload first."""
+
+    call: str
+    arguments: dict[str, str]
+    blob: bytes = b""
+    sealed: Sealed | None = None
+
+    def send(self, chain: Chain) -> dict[str, str]:
+        """Keep the secret and upload the blob; the arguments of the call. Raises UserError."""
+        if self.sealed is not None:
+            Secrets(chain.keystore.directory).keep(self.sealed)
+        if not self.blob:
+            return self.arguments
+        return {**self.arguments, "blob": chain.upload(self.blob), "size_bytes": str(len(self.blob))}
+
+
+def plan(chain: Chain, inputs: bytes, private: bool, is_output_sealed: bool) -> Order:
+    """For these canonical tensors. Raises UserError."""
+    order = _private(chain, inputs, is_output_sealed) if private else _public(inputs)
+    if len(order.blob) > STORED_BYTES_MAX:
+        raise UserError(f"the input has {len(inputs)} bytes", f"at most {STORED_BYTES_MAX} are taken")
+    return order
+
+
+def _public(inputs: bytes) -> Order:
+    if len(inputs) <= INPUT_BYTES_MAX:
+        return Order(call="inference.request", arguments={"input": f"0x{inputs.hex()}"})
+    return Order(call="inference.request_stored", arguments={}, blob=inputs)
+
+
+def _private(chain: Chain, inputs: bytes, is_output_sealed: bool) -> Order:
+    """Sealed to the validators of the moment, as the node names them."""
+    readers: list[dict[str, Any]] = chain.view("sealing.readers")
+    keys = [None if one["key"] is None else SealingKey(bytes.fromhex(one["key"][2:])) for one in readers]
+    able = sum(one["stake"] for one in readers if one["key"] is not None)
+    if 3 * able <= 2 * sum(one["stake"] for one in readers):
+        raise UserError(
+            f"{sum(key is not None for key in keys)} of {len(keys)} validators take private inputs: too few",
+            "validators register a key with `consil key seal`",
+        )
+    sealed = seal_input(inputs, [key for key in keys if key is not None])
+    arguments = {
+        "commitment": f"0x{sealed.commitment.hex()}",
+        "panel": f"0x{panel_digest(keys).hex()}",
+        "is_output_sealed": "true" if is_output_sealed else "false",
+    }
+    return Order(call="inference.request_private", arguments=arguments, blob=sealed.data, sealed=sealed)

@@ -1,0 +1,1 @@
+"""Private inputs: sealing them to a panel, opening them as one of it, and the keys for that."""

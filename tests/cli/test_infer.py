@@ -1,0 +1,196 @@
+"""`consil infer` on inputs and outputs that are too long for the chain, and on private ones."""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from inference.graph import Port
+from node.sealing.box import public_key_of
+from tests.cli.conftest import Consil
+from tests.cli.fake_chain import SEALING_SEED, FakeChain
+from tests.cli.fake_rpc import serving
+from tests.cli.proving_node import ProvingNode
+from tests.inference.build import TO_FLOAT, TO_INT32, file, node
+
+Document = Callable[..., Any]
+Refusal = Callable[..., str]
+
+WIDE = 5_000
+"""Elements of an input longer than a request holds, and of an output longer than the state keeps."""
+
+
+def model_of(width: int) -> bytes:
+    """int8 x[1, width] -> y = Relu(x)."""
+    nodes = [
+        node("Cast", "x", "real", to=TO_FLOAT),
+        node("Relu", "real", "positive"),
+        node("Round", "positive", "rounded"),
+        node("Cast", "rounded", "y", to=TO_INT32),
+    ]
+    return file(nodes, [Port("x", "int8", (1, width))], [Port("y", "int32", (1, width))])
+
+
+@pytest.fixture
+def chain() -> Iterator[FakeChain]:
+    fake = FakeChain()
+    with serving(fake):
+        yield fake
+
+
+@pytest.fixture
+def register(chain: FakeChain, document: Document, tmp_path: Path) -> Callable[[int], str]:
+    """Registers a model of some width; its identity."""
+
+    def registered(width: int) -> str:
+        path = tmp_path / f"{width}.onnx"
+        path.write_bytes(model_of(width))
+        options = ("--name", f"relu {width}", "--from", "//Alice", "--rpc", chain.url, "--wait")
+        return str(document("model", "register", path, *options)["id"])
+
+    return registered
+
+
+def values(width: int) -> list[int]:
+    return [index % 200 - 100 for index in range(width)]
+
+
+def ask(chain: FakeChain, model: str, width: int, tmp_path: Path, *options: object) -> list[object]:
+    given = ["--input", json.dumps(values(width)), "--from", "//Bob", "--rpc", chain.url]
+    return ["infer", "request", model, *given, "--keystore", tmp_path / "keys", "--wait", *options]
+
+
+def rectified(width: int) -> dict[str, list[float]]:
+    return {"y": [max(0.0, float(value)) for value in values(width)]}
+
+
+def test_what_is_too_long_for_the_chain_goes_and_comes_by_its_hash(
+    chain: FakeChain, register: Callable[[int], str], document: Document, tmp_path: Path
+) -> None:
+    answer = document(*ask(chain, register(WIDE), WIDE, tmp_path))
+    assert answer["values"] == rectified(WIDE)
+    record = answer["record"]
+    assert (record["input_form"], record["is_output_stored"]) == ("stored", True)
+    assert bytes.fromhex(record["input_hash"][2:]) in chain.blobs
+    shown = document("infer", "show", answer["request"], "--rpc", chain.url)
+    assert shown == answer
+
+
+def test_an_answer_that_is_gone_or_another_is_not_believed(
+    chain: FakeChain, register: Callable[[int], str], document: Document, tmp_path: Path
+) -> None:
+    request = document(*ask(chain, register(WIDE), WIDE, tmp_path))["request"]
+    longest = max(chain.blobs, key=lambda blob: len(chain.blobs[blob]))
+    chain.blobs[longest] = b"forged"
+    shown = document("infer", "show", request, "--rpc", chain.url)
+    assert "another blob than" in shown["answer"]
+    assert "values" not in shown
+    del chain.blobs[longest]
+    shown = document("infer", "show", request, "--rpc", chain.url)
+    assert "no connected peer gives it" in shown["answer"]
+
+
+@pytest.fixture
+def proving(consil: Consil, chain: FakeChain, tmp_path: Path) -> Iterator[ProvingNode]:
+    spec = tmp_path / "chain.json"
+    consil("chainspec", "build", spec, "--id", "mine", "--validator", "//Alice")
+    consil("light", "init", "--chain", spec, "--dir", tmp_path)
+    made = ProvingNode(spec)
+    made.give = chain.give  # type: ignore[method-assign]
+    with serving(made):
+        yield made
+
+
+def verify(chain: FakeChain, proving: ProvingNode, tmp_path: Path, request: str) -> list[object]:
+    """The command that checks a record as a light client."""
+    proving.show(dict(chain.chain.state.iterate(b"")))
+    common = ["--chain", tmp_path / "chain.json", "--dir", tmp_path, "--rpc", proving.url]
+    return ["infer", "verify", request, *common, "--keystore", tmp_path / "keys"]
+
+
+def test_a_long_answer_is_verified_and_computed_again(
+    chain: FakeChain,
+    register: Callable[[int], str],
+    proving: ProvingNode,
+    document: Document,
+    refusal: Refusal,
+    tmp_path: Path,
+) -> None:
+    answer = document(*ask(chain, register(WIDE), WIDE, tmp_path))
+    run = verify(chain, proving, tmp_path, answer["request"])
+    assert document(*run)["values"] == rectified(WIDE)
+    again = [*run, "--file", tmp_path / f"{WIDE}.onnx", "--input"]
+    assert document(*again, json.dumps(values(WIDE)))["recomputed"] is True
+    assert "another input hash" in refusal(*again, json.dumps([0] * WIDE))
+
+
+def seal(chain: FakeChain, document: Document, *options: str) -> None:
+    """Alice, the only validator, registers the sealing key of her node."""
+    done = document("key", "seal", "--from", "//Alice", "--wait", "--rpc", chain.url, *options)
+    assert "failure" not in done
+
+
+def test_a_private_request_is_read_by_validators_and_answered_to_the_requester_alone(
+    chain: FakeChain,
+    register: Callable[[int], str],
+    proving: ProvingNode,
+    consil: Consil,
+    document: Document,
+    refusal: Refusal,
+    tmp_path: Path,
+) -> None:
+    seal(chain, document)
+    command = ask(chain, register(3), 3, tmp_path, "--private")
+    result = consil(*command, "--json")
+    assert result.exit_code == 0, result.stderr
+    assert "private means that every validator can read the input" in result.stderr
+    answer = json.loads(result.stdout)
+    assert answer["values"] == rectified(3)
+    record = answer["record"]
+    assert (record["input_form"], record["is_output_sealed"]) == ("sealed", True)
+    plain = bytes(value % 256 for value in values(3))
+    assert not [data for data in chain.blobs.values() if plain in data]
+    elsewhere = ("--keystore", tmp_path / "others")
+    stranger = document("infer", "show", answer["request"], "--rpc", chain.url, *elsewhere)
+    assert stranger["answer"].startswith("sealed")
+    assert "values" not in stranger
+    run = verify(chain, proving, tmp_path, answer["request"])
+    assert document(*run)["values"] == rectified(3)
+    again = ["--file", tmp_path / "3.onnx", "--input", json.dumps(values(3))]
+    assert document(*run, *again)["recomputed"] is True
+    assert "the input is private" in refusal(*run[:-2], *elsewhere, *again)
+
+
+def test_a_private_request_may_have_a_public_answer(
+    chain: FakeChain, register: Callable[[int], str], document: Document, refusal: Refusal, tmp_path: Path
+) -> None:
+    seal(chain, document)
+    model = register(3)
+    answer = document(*ask(chain, model, 3, tmp_path, "--private", "--public-answer"))
+    assert answer["record"]["output"] is not None
+    stranger = document(
+        "infer", "show", answer["request"], "--rpc", chain.url, "--keystore", tmp_path / "others"
+    )
+    assert stranger["values"] == rectified(3)
+    refusal(*ask(chain, model, 3, tmp_path, "--public-answer"), code=2)
+
+
+def test_without_sealing_keys_there_are_no_private_requests(
+    chain: FakeChain, register: Callable[[int], str], refusal: Refusal, tmp_path: Path
+) -> None:
+    line = refusal(*ask(chain, register(3), 3, tmp_path, "--private"))
+    assert "0 of 1 validators take private inputs" in line
+    assert "consil key seal" in line
+
+
+def test_a_panel_that_cannot_open_what_it_got_is_no_quorum_and_paid(
+    chain: FakeChain, register: Callable[[int], str], document: Document, consil: Consil, tmp_path: Path
+) -> None:
+    seal(chain, document)
+    model = register(3)
+    chain.secrets = {public_key_of(SEALING_SEED): type(SEALING_SEED)(bytes(32))}
+    result = consil(*ask(chain, model, 3, tmp_path, "--private"))
+    assert result.exit_code == 1
+    assert "cannot_open" in result.stdout
