@@ -23,6 +23,9 @@ FILES_MAX: Final = 100_000
 LABELS: Final = ("labels", "label", "y")
 """Names of the array or column, if there is one, that holds the classes."""
 
+_SUFFIXES: Final = (*images.SUFFIXES, ".txt")
+_SETS: Final = "give .npz, .csv, a picture, a .txt, or a folder of pictures or texts"
+
 Array = NDArray[Any]
 
 
@@ -220,7 +223,7 @@ def _number(cell: str, file: Path, line: int) -> float:
 
 def _folder(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     """Files beside one another, or in a folder for each class, in order of name."""
-    files = [file for file in _files(place) if file.suffix.lower() in (*images.SUFFIXES, ".txt")]
+    files = [file for file in _files(place) if file.suffix.lower() in _SUFFIXES]
     if len(files) > FILES_MAX:
         raise PreparationError(f"{place} has more than {FILES_MAX} files", "take a part of them")
     return _joined(place, files, inputs, card)

@@ -95,7 +95,7 @@ def test_an_oversized_input_is_refused(refusal: Refusal, exact: Path, tmp_path: 
 def test_rows_and_files_that_are_not_there_are_refused(refusal: Refusal, exact: Path) -> None:
     assert "has 171 samples, not 172" in refusal("model", "run", exact, "--samples", HELD_OUT, "--row", 172)
     assert "cannot read" in refusal("model", "run", exact, "--samples", "/no/such/file")
-    assert "line 1" in refusal("model", "run", exact, "--samples", "/dev/null")
+    assert "no set of samples" in refusal("model", "run", exact, "--samples", "/dev/null")
 
 
 def test_one_source_of_input_is_needed(refusal: Refusal, exact: Path) -> None:
