@@ -66,12 +66,14 @@ def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
         found = _archive(place, inputs)
     elif place.suffix.lower() == ".csv":
         found = _table(place, inputs, card)
-    else:
+    elif not place.exists():
+        raise PreparationError(f"cannot read {place}: there is no such file", "check the path")
+    elif place.suffix.lower() in _SUFFIXES:
         found = _joined(place, [place], inputs, card)
+    else:
+        raise PreparationError(f"{place} is no set of samples", _SETS)
     if not found.samples:
-        raise PreparationError(
-            f"{place} holds no samples", "give .npz, .csv, or a folder of pictures or texts"
-        )
+        raise PreparationError(f"{place} holds no samples", _SETS)
     return found
 
 
