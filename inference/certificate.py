@@ -67,6 +67,21 @@ class PortSpec(Record, frozen=True):
 Ports = Annotated[tuple[PortSpec, ...], msgspec.Meta(min_length=1, max_length=PORTS_MAX)]
 
 
+class Assumption(Record, frozen=True):
+    """How accurate every library's Exp, Erf, Sigmoid and Tanh of float32 numbers are taken to be."""
+
+    ulps: Annotated[int, msgspec.Meta(ge=1, le=4096)]
+    """A result is off by at most ulps * 2^-23: of itself for Exp, of 1 for the others, which lie within 1."""
+
+
+class Gap(Record, frozen=True):
+    """What a model with certified functions rests on: no slash does."""
+
+    assumption: Assumption
+    margin: U63
+    """Least distance, in 2^-32 of a step, of what any engine may compute from a boundary of rounding."""
+
+
 class ExactnessCertificate(Record, frozen=True, tag="exact"):
     """A model's outputs are the same bits on every engine that computes in IEEE arithmetic, in any order."""
 
@@ -90,6 +105,8 @@ class ExactnessCertificate(Record, frozen=True, tag="exact"):
     """Most bytes of constants and live tensors at one time, if every tensor is freed after its last use."""
     gas: U63
     """Cost of one run."""
+    gap: Gap | None = None
+    """None if the proof assumes nothing."""
 
 
 Verdict = ExactnessCertificate | Refusal

@@ -14,7 +14,9 @@ from inference import canonical
 from inference.bounds import Bounds, Cell
 from inference.certificate import (
     VERDICT_BYTES_MAX,
+    Assumption,
     ExactnessCertificate,
+    Gap,
     PortSpec,
     Verdict,
     encode_verdict,
@@ -43,9 +45,10 @@ class Proof:
     canonical: bytes
 
 
-def prove(data: bytes) -> Proof:
-    """Raises Refused, and nothing else, whatever the bytes are."""
-    return examine(data)[0]
+def prove(data: bytes, assumption: Assumption | None = None) -> Proof:
+    """Raises Refused, and nothing else, whatever the bytes are. Without an assumption, functions that differ
+    between libraries are refused."""
+    return examine(data, assumption)[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,18 +66,20 @@ class Finding:
     elements: int
 
 
-def examine(data: bytes) -> tuple[Proof, tuple[Finding, ...]]:
+def examine(data: bytes, assumption: Assumption | None = None) -> tuple[Proof, tuple[Finding, ...]]:
     """The proof, and how it came to it, node by node. Raises Refused."""
     graph = read(data, EXACT)
     _ensure_wiring(graph)
-    prover = _Prover(graph, work_on(len(data)))
+    work = work_on(len(data))
+    work.ulps = assumption.ulps if assumption else None
+    prover = _Prover(graph, work)
     return prover.prove(), tuple(prover.findings)
 
 
-def verdict(data: bytes) -> Verdict:
+def verdict(data: bytes, assumption: Assumption | None = None) -> Verdict:
     """What a validator says of the file: its certificate, or why there is none."""
     try:
-        return prove(data).certificate
+        return prove(data, assumption).certificate
     except Refused as refused:
         return refused.refusal
 
@@ -236,7 +241,13 @@ class _Prover:
             elements=self.work.elements,
             peak_bytes=peak_bytes,
             gas=run_gas(macs=self.work.macs, elements=self.work.elements, nodes=nodes, size_bytes=len(file)),
+            gap=self._gap(),
         )
+
+    def _gap(self) -> Gap | None:
+        if self.work.margin is None or self.work.ulps is None:
+            return None
+        return Gap(assumption=Assumption(ulps=self.work.ulps), margin=self.work.margin)
 
     def _bounds_digest(self) -> bytes:
         """Over inputs and node outputs in order, one line of text each."""

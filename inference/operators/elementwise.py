@@ -70,7 +70,7 @@ def _mapped(application: Application, x: Value, change: Callable[[Cell], Cell]) 
     return (Value(x.dtype, x.shape, application.fitting(bounds, x.dtype)),)
 
 
-ADD = Rule(arity=range(2, 3), attributes={}, apply=_add)
+ADD = Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_add, _add))
 SUB = Rule(arity=range(2, 3), attributes={}, apply=_subtract)
 MUL = Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_multiply, rounded.scaled))
 RELU = Rule(arity=range(1, 2), attributes={}, apply=_relu)

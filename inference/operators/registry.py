@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from inference.graph import LEARNERS, Gate
-from inference.operators import elementwise, functions, integers, linear, movement, rounded, trees
+from inference.operators import certified, elementwise, functions, integers, linear, movement, rounded, trees
 from inference.operators.rule import Rule
 
 RULES: Final[Mapping[str, Rule]] = {
@@ -27,6 +27,7 @@ RULES: Final[Mapping[str, Rule]] = {
     "Sqrt": rounded.SQRT,
     "Sub": elementwise.SUB,
     "TreeEnsembleRegressor": trees.REGRESSOR,
+    **certified.RULES,
 }
 
 _LEARNERS: Final = frozenset({"TreeEnsembleRegressor"})

@@ -18,6 +18,7 @@ from typing import Final
 
 from inference.bounds import Bounds, Cell
 from inference.ieee import OutOfRange, nearest, nearest_root
+from inference.operators import certified
 from inference.operators.broadcasting import broadcast
 from inference.operators.constants import decode, scalar
 from inference.operators.loose import Loose
@@ -37,8 +38,10 @@ def either(exact: Apply, loose: Apply) -> Apply:
     """The rule of an operator on the lattice, and its rule if an input is loose."""
 
     def apply(application: Application) -> tuple[Value, ...]:
-        off = any(value is not None and value.loose is not None for value in application.inputs)
-        return loose(application) if off else exact(application)
+        found = [value.loose for value in application.inputs if value is not None and value.loose is not None]
+        if any(each.curve is not None for each in found):
+            return certified.follow(application)
+        return loose(application) if found else exact(application)
 
     return apply
 
@@ -84,8 +87,13 @@ def scaled(application: Application) -> tuple[Value, ...]:
         for mantissa, step in zip(factors.mantissas, factors.steps, strict=True)
     }
     ends = [end * factor for end in _range(x) for factor in (min(known), max(known))]
-    followers = x.loose.followers - {"Mul"} if x.loose else _BACK
-    return _leaving(application, x.dtype, shape, ends, followers)
+    if x.loose is not None:
+        return _leaving(application, x.dtype, shape, ends, x.loose.followers - {"Mul"})
+    (value,) = _leaving(application, x.dtype, shape, ends, _BACK | certified.FUNCTIONS)
+    assert value.loose is not None
+    root = certified.root_of(application.node.inputs[at], x)
+    product = (root, known.pop()) if root and len(known) == 1 else None
+    return (replace(value, loose=replace(value.loose, product=product)),)
 
 
 def clipped(application: Application) -> tuple[Value, ...]:

@@ -70,6 +70,10 @@ class Work:
     """Elements that nodes write."""
     steps: int = 0
     """Elementary steps of the proof."""
+    ulps: int | None = None
+    """Units in the last place by which a certified function may be off; None if none is assumed."""
+    margin: int | None = None
+    """Least distance so far to a boundary of rounding; None if no certified function came to a Round."""
 
     def spend(self, steps: int) -> None:
         """Raises Refused once the proof takes too many steps."""
@@ -80,6 +84,10 @@ class Work:
     def spend_cells(self, count: int) -> None:
         """For the bounds of so many channels, which take memory as well. Raises Refused."""
         self.spend(CELL_STEPS * count)
+
+    def note_margin(self, margin: int) -> None:
+        """Keep the least."""
+        self.margin = margin if self.margin is None else min(self.margin, margin)
 
 
 def work_on(size_bytes: int) -> Work:

@@ -54,7 +54,7 @@ class FakeChain(FakeNode):
         self.blocks: list[tuple[Block, BlockOutcome]] = []
         self.pool: dict[str, Extrinsic] = {}
         self.blobs: dict[bytes, bytes] = {}
-        self.verdict = verdict
+        self.verdict: Callable[[bytes], Verdict] = verdict
         self.abstains = False
         self.secrets = {public_key_of(SEALING_SEED): SEALING_SEED}
         self.places: dict[str, tuple[int, int]] = {}
