@@ -1,8 +1,10 @@
 """How integers stand for reals while a model is lowered: grids that were planned, codes that were made."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from inference.converter.program import Integers, Reals, Shape
 
@@ -52,7 +54,7 @@ class Code:
         return bool((self.step >= 0).all())
 
 
-def channel_array(values: Reals, rank: int, axis: int) -> Reals:
+def channel_array(values: NDArray[Any], rank: int, axis: int) -> NDArray[Any]:
     """One number per index of `axis`, shaped to broadcast against a tensor of that rank."""
     shape = [1] * rank
     shape[axis] = -1

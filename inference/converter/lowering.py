@@ -32,6 +32,8 @@ class Lowering:
         self.plan = plan
         self.nodes: list[Node] = []
         self.constants: dict[str, Tensor] = {}
+        self.weight_bits: dict[str, int] = {}
+        """What the weights of each linear step got."""
         self._known: dict[tuple[str, Shape, bytes], str] = {}
         self._raw: dict[str, Code] = {}
         self._integers: dict[str, Code] = {}
@@ -59,13 +61,18 @@ class Lowering:
         """The tensor in the integers of its grid."""
         if name not in self._integers:
             code, grid = self._raw[name], self.grid(name)
-            if not self._on_grid(code, grid):
-                code = self.rescaled(code, grid, name)
+            code = self.onto(code, grid, name)
             self._integers[name] = self.rounded(self.limited(code, grid.low, grid.high))
         return self._integers[name]
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: AttributeValue) -> str:
-        """Append a node; the name of its output."""
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
+        """Append a node of the standard domain; the name of its output."""
+        return self.add_from("", operator, inputs, attributes)
+
+    def add_from(
+        self, domain: str, operator: str, inputs: tuple[str, ...], attributes: Mapping[str, AttributeValue]
+    ) -> str:
+        """Append a node of any domain; the name of its output."""
         name = f"n{len(self.nodes)}"
         self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes, domain))
         return name
@@ -134,6 +141,10 @@ class Lowering:
             high=np.rint(code.high),
         )
 
+    def onto(self, code: Code, grid: Grid, name: str) -> Code:
+        """The code in the grid's scale: as it is, if it has that scale."""
+        return code if self._on_grid(code, grid) else self.rescaled(code, grid, name)
+
     def rescaled(self, code: Code, grid: Grid, name: str) -> Code:
         """The code in the grid's scale, by a factor that is as precise as 24 bits allow; unrounded."""
         code = self.rounded(code)
@@ -186,6 +197,10 @@ class Lowering:
         last = self.nodes[-1]
         assert last.outputs == (old,)
         self.nodes[-1] = Node(last.position, last.operator, last.inputs, (new,), last.attributes, last.domain)
+
+    def codes(self) -> dict[str, Code]:
+        """What stands for each tensor of the float model, rounded where somebody needed that."""
+        return self._raw | self._integers
 
     def cast(self, name: str, dtype: str) -> str:
         """A Cast."""

@@ -1,11 +1,12 @@
 """What was decided about a program before it is lowered."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from fractions import Fraction
 
 from inference.converter.code import Grid
 from inference.converter.options import Options
-from inference.converter.program import Program, Reals, Step
+from inference.converter.program import Integers, Program, Reals, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,9 +32,16 @@ class Plan:
     grids: Mapping[str, Grid]
     steps: Mapping[str, Step]
     """By name."""
-    readers: Mapping[str, tuple[Step, ...]]
-    """The steps that read each tensor, once for each time they do."""
     unrounded: frozenset[str]
     """Results that their only reader takes as they come: of a linear step before a limit or an addition."""
-    scores: frozenset[str] = field(default_factory=frozenset)
+    scores: frozenset[str]
     """Results of linear steps that leave the model as whole sums, without rounding."""
+    rooms: Mapping[str, float]
+    """For an unrounded result that something is added to: the greatest magnitude of that, in its units."""
+    source_scales: Mapping[str, tuple[Fraction, ...]]
+    """The exact scales of each real input: one, or one for each feature."""
+    source_zeros: Mapping[str, Integers]
+    """The integers that stand for zero in them."""
+
+    def room(self, name: str) -> float:
+        return self.rooms.get(name, 0.0)

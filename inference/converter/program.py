@@ -265,3 +265,9 @@ class Program:
     sinks: tuple[Sink, ...]
     folded: bytes
     """The ONNX file of the float model after folding, every step's result a tensor of that name in it."""
+
+
+def shapes_of(program: Program) -> dict[str, Shape]:
+    """The shape of every tensor by its name: inputs first, then results of steps."""
+    shapes = {source.name: source.shape for source in program.sources}
+    return shapes | {step.name: step.shape for step in program.steps}

@@ -3,11 +3,23 @@
 from collections.abc import Mapping
 from typing import Final
 
-from inference.converter.program import Form, Map, Step
+from inference.converter import lower_combine, lower_linear, lower_maps, lower_moves
+from inference.converter.program import Combine, Convolution, Form, Map, Matrix, Move, Pool, Reduce, Step
 from inference.converter.rule import Rule
 from inference.refusal import refuse
 
-RULES: Final[Mapping[type[Step] | Form, Rule]] = {}
+RULES: Final[Mapping[type[Step] | Form, Rule]] = {
+    Combine: lower_combine.COMBINE,
+    Convolution: lower_linear.CONVOLUTION,
+    Form.AFFINE: lower_maps.AFFINE,
+    Form.CLIP: lower_maps.CLIP,
+    Form.HARD_SWISH: lower_maps.HARD_SWISH,
+    Form.LEAKY: lower_maps.LEAKY,
+    Matrix: lower_linear.MATRIX,
+    Move: lower_moves.MOVE,
+    Pool: lower_combine.POOL,
+    Reduce: lower_combine.REDUCE,
+}
 
 
 def rule_of(step: Step) -> Rule:

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from inference.converter.code import Code, Grid
-from inference.converter.program import Reals, Step
+from inference.converter.program import Reals, Shape, Step
 
 if TYPE_CHECKING:
     from inference.converter.lowering import Lowering
@@ -42,6 +42,8 @@ class Want:
     bits_max: int = BITS_MAX
     per_channel: bool = False
     """Whether a scale of its own for each channel will do."""
+    follows: bool = False
+    """Whether it will do if it does for the result as well."""
     unit: float = 0.0
     """If above zero, the scale must be this times a power of two."""
     scale: float = 0.0
@@ -60,7 +62,7 @@ def _none(step: Step) -> Sequence[int]:
     return ()
 
 
-def _underived(step: Step, grids: Mapping[str, Grid]) -> Reals | None:
+def _underived(step: Step, grids: Mapping[str, Grid], shapes: Mapping[str, Shape]) -> Reals | None:
     return None
 
 
@@ -75,6 +77,6 @@ class Rule:
     """What the grid of the result must be."""
     ties: Callable[[Any], Sequence[int]] = _none
     """Indices of the inputs that should have the grid of the result."""
-    derives: Callable[[Any, Mapping[str, Grid]], Reals | None] = _underived
-    """The scale that the result has by itself, from the grids of its inputs; its grid's scale is then this
-    times a power of two. None if any scale can be had at no cost."""
+    derives: Callable[[Any, Mapping[str, Grid], Mapping[str, Shape]], Reals | None] = _underived
+    """The scale that the result has by itself, from the grids of its inputs and the shapes of all tensors;
+    its grid's scale is then this times a power of two. None if any scale can be had at no cost."""

@@ -1,0 +1,523 @@
+"""Which integers stand for each tensor: grids that readers can share, and bits that make the least error.
+
+Per linear step the bits of the activations, those of the weights and the logarithm of the number of terms
+add up to 24. So for each group of tensors that share a grid, the number of bits is the one at which the
+predicted errors of all linear steps that read it, from rounding their inputs and from rounding their weights,
+are least.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from fractions import Fraction
+from math import ceil, floor, inf, log2
+from typing import Final
+
+import numpy as np
+
+from inference.converter.arithmetic import short_scale
+from inference.converter.code import Grid, channel_array, one
+from inference.converter.groups import Groups, Wiring, channel_axes, moved, wire
+from inference.converter.lower_linear import channel_axis, is_linear, is_padded
+from inference.converter.lower_moves import joined, moved_scale
+from inference.converter.options import Method, Options
+from inference.converter.plan import Plan, Spread
+from inference.converter.program import (
+    Combination,
+    Combine,
+    Convolution,
+    Form,
+    Integers,
+    Map,
+    Matrix,
+    Move,
+    Movement,
+    Pool,
+    Program,
+    Reals,
+    Reduce,
+    Source,
+    Step,
+)
+from inference.converter.registry import rule_of
+from inference.converter.rule import BITS_MAX, BITS_MIN, Want
+from inference.converter.sums import SUM_MAX, effective_terms, kernel_of, sum_noise
+from inference.refusal import refuse
+
+MARGIN: Final = 1.0625
+"""How far beyond what was seen, by its size, a tensor's integers reach."""
+
+INPUT_MARGIN: Final = 1.25
+"""The same for an input of a table of features, from the middle of what was seen."""
+
+SCORE_BITS: Final = 16
+"""Bits of scores that are not whole sums of a linear step."""
+
+OWN_SCALES_MAX: Final = 96
+"""Most features with scales of their own: their certificate stays below its limit, whatever the scales."""
+
+_SMALLEST: Final = 2.0**-10
+"""Least range of a channel, by the widest range of its tensor: less is noise, or a channel that is dead."""
+
+_TINY: Final = 2.0**-40
+"""Least range of any tensor."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of a program before calibration."""
+
+    wiring: Wiring
+    groups: Groups
+    axes: Mapping[str, int]
+    """The dimension of each tensor's channels."""
+
+
+def survey(program: Program) -> Survey:
+    """Raises Refused for a step that has no rule."""
+    wiring = wire(program)
+    groups = Groups(wiring)
+    return Survey(wiring, groups, channel_axes(wiring, groups))
+
+
+def allocate(
+    survey: Survey, spreads: Mapping[str, Spread], pixels: Mapping[str, Fraction], options: Options
+) -> Plan:
+    """A grid for every tensor. `pixels`: inputs that only take multiples of a number, and that number."""
+    return _Allocation(survey, spreads, pixels, options).plan()
+
+
+@dataclass(slots=True)
+class _Allocation:
+    """One allocation in progress."""
+
+    survey: Survey
+    spreads: Mapping[str, Spread]
+    pixels: Mapping[str, Fraction]
+    options: Options
+    grids: dict[str, Grid] = field(default_factory=dict)
+    scales: dict[str, tuple[Fraction, ...]] = field(default_factory=dict)
+    zeros: dict[str, Integers] = field(default_factory=dict)
+    unrounded: frozenset[str] = frozenset()
+    scores: frozenset[str] = frozenset()
+    _own: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def wiring(self) -> Wiring:
+        return self.survey.wiring
+
+    def plan(self) -> Plan:
+        program = self.wiring.program
+        self._join_parts()
+        self._own.clear()
+        members = self.survey.groups.members()
+        self.unrounded = frozenset(name for name in self.wiring.steps if self._is_unrounded(name))
+        self.scores = frozenset(first for first, names in members.items() if self._is_scores(names))
+        for names in members.values():
+            self._allot(names)
+        return Plan(
+            program=program,
+            options=self.options,
+            spreads=self.spreads,
+            grids=self.grids,
+            steps=self.wiring.steps,
+            unrounded=self.unrounded,
+            scores=self.scores,
+            rooms={name: self._room(name) for name in self.unrounded},
+            source_scales=self.scales,
+            source_zeros=self.zeros,
+        )
+
+    # Which tensors may have a scale for each channel.
+
+    def _join_parts(self) -> None:
+        """Concatenated tensors share one scale unless every reader can do with scales of their own."""
+        for step in reversed(self.wiring.program.steps):
+            if isinstance(step, Move) and step.movement is Movement.CONCAT:
+                self._own.clear()
+                (axis,) = step.arguments["axis"]
+                parts = (step.name, *step.inputs)
+                alike = all(self.survey.axes[each] == axis for each in parts)
+                if not alike or not self._has_own(step.name):
+                    for name in step.inputs:
+                        self.survey.groups.join(step.name, name)
+
+    def _has_own(self, name: str) -> bool:
+        """Whether every member of the group can have a scale for each channel."""
+        first = self.survey.groups.of(name)
+        if first not in self._own:
+            self._own[first] = False
+            self._own[first] = self._can_have_own(self.survey.groups.members()[first])
+        return self._own[first]
+
+    def _can_have_own(self, names: Sequence[str]) -> bool:
+        wiring, axes = self.wiring, self.survey.axes
+        elsewhere = moved(wiring, list(names))
+        native = [name for name in names if name not in elsewhere]
+        layouts = {
+            (axes[name], wiring.shapes[name][axes[name]] if wiring.shapes[name] else 1) for name in native
+        }
+        ranks = {len(wiring.shapes[name]) for name in native}
+        if len(layouts) > 1 or len(ranks) > 1 or not wiring.sinks.isdisjoint(names):
+            return False
+        if any(not isinstance(wiring.steps[name], Move) for name in elsewhere):
+            return False
+        return all(self._member_can(name, set(names)) for name in names)
+
+    def _member_can(self, name: str, names: set[str]) -> bool:
+        step = self.wiring.steps.get(name)
+        if step is None:
+            return self._source_can(name)
+        gives = rule_of(step).gives(step)
+        if not gives.per_channel or gives.unit or gives.scale:
+            return False
+        return all(
+            self._reader_can(name, reader, index, names) for reader, index in self.wiring.readings[name]
+        )
+
+    def _reader_can(self, name: str, reader: Step, index: int, names: set[str]) -> bool:
+        want = rule_of(reader).wants(reader, index)
+        if want.follows:
+            if reader.name in names:
+                return True
+            varies = self.survey.axes[name]
+            if isinstance(reader, Reduce) and (varies in reader.axes or not self._keeps(reader, name)):
+                return False
+            return self._has_own(reader.name)
+        if isinstance(reader, Convolution | Matrix) and name not in moved(self.wiring, sorted(names)):
+            return channel_axis(reader) == self.survey.axes[name]
+        return want.per_channel
+
+    def _keeps(self, reader: Reduce, name: str) -> bool:
+        """Whether channels are where they are looked for after the reduction."""
+        before = sum(axis < self.survey.axes[name] for axis in reader.axes)
+        return self.survey.axes[reader.name] == self.survey.axes[name] - (0 if reader.keep else before)
+
+    def _source_can(self, name: str) -> bool:
+        """A table of features whose readers fold scales: an input that only matrices read."""
+        shape = self.wiring.shapes[name]
+        readers = [reader for reader, _ in self.wiring.readings[name]]
+        return (
+            len(shape) == 2
+            and 1 < shape[1] <= OWN_SCALES_MAX
+            and all(isinstance(each, Matrix) for each in readers)
+            and name not in self.wiring.sinks
+        )
+
+    # What is read unrounded.
+
+    def _is_unrounded(self, name: str) -> bool:
+        reader = self.wiring.sole_reader(name)
+        if isinstance(reader, Map):
+            return reader.form is Form.CLIP
+        if isinstance(reader, Pool):
+            return True
+        if not isinstance(reader, Combine) or not is_linear(self.wiring.steps[name]):
+            return False
+        if reader.combination not in (Combination.ADD, Combination.SUBTRACT):
+            return False
+        other = self._other(reader, name)
+        later = self.wiring.order[name] > self.wiring.order[other]
+        return later or not (is_linear(self.wiring.steps.get(other)) and self.wiring.sole_reader(other))
+
+    @staticmethod
+    def _other(reader: Combine, name: str) -> str:
+        return reader.inputs[1] if reader.inputs[0] == name else reader.inputs[0]
+
+    def _room(self, name: str) -> float:
+        """What is added to an unrounded sum before it is rounded, at most, in its units."""
+        reader = self.wiring.sole_reader(name)
+        if not isinstance(reader, Combine):
+            return 0.0
+        other, unit = self.grids[self._other(reader, name)], self.grids[name].scale
+        return float(ceil(other.magnitude * np.max(other.scale / unit))) + 1
+
+    def _is_scores(self, names: Sequence[str]) -> bool:
+        """A linear step, then perhaps moves, then the end."""
+        wiring = self.wiring
+        if not is_linear(wiring.steps.get(names[0])):
+            return False
+        for name in names[1:]:
+            step = wiring.steps[name]
+            if not isinstance(step, Move) or step.movement is Movement.PAD:
+                return False
+        readers = [reader.name for name in names for reader, _ in wiring.readings[name]]
+        return not wiring.sinks.isdisjoint(names) and set(readers) <= set(names)
+
+    # The grids of one group.
+
+    def _allot(self, names: Sequence[str]) -> None:
+        first = names[0]
+        source = next((each for each in self.wiring.program.sources if each.name == first), None)
+        elsewhere = moved(self.wiring, list(names))
+        native = [name for name in names if name not in elsewhere]
+        own = self._has_own(first)
+        if source is not None and not source.dtype.startswith("float"):
+            low, high = self.spreads[first].low.min(), self.spreads[first].high.max()
+            scale: Reals = one(1.0)
+            ends = {name: (int(low), int(high)) for name in names}
+        elif first in self.scores:
+            scale = self._score_scale(first)
+            ends = dict.fromkeys(names, (-SUM_MAX, SUM_MAX))
+        elif source is not None:
+            scale, ends = self._source(source, names, own)
+        else:
+            scale = self._scale(names, native, own)
+            ends = {}
+            for name in names:
+                maker = self.wiring.steps[name]
+                alike = name in elsewhere and isinstance(maker, Move) and maker.inputs[0] in ends
+                ends[name] = ends[maker.inputs[0]] if alike else self._ends(name, scale, own)
+        axis = self.survey.axes[first]
+        array = (
+            channel_array(scale, len(self.wiring.shapes[first]), axis)
+            if scale.size > 1
+            else scale.reshape(())
+        )
+        for name in names:
+            step = self.wiring.steps.get(name)
+            here = array
+            if name in elsewhere and isinstance(step, Move) and array.size > 1:
+                (x,) = step.inputs
+                here = moved_scale(step, self.grids[x].scale, self.wiring.shapes[x])
+            elif isinstance(step, Move) and step.movement is Movement.CONCAT and array.size > 1:
+                here = self._joined(step)
+            self.grids[name] = Grid(here, *ends[name])
+
+    def _joined(self, step: Move) -> Reals:
+        (axis,) = step.arguments["axis"]
+        shaped = [_Shaped(self.wiring.shapes[each]) for each in step.inputs]
+        scales: Reals = joined([self.grids[each].scale for each in step.inputs], shaped, axis)
+        return scales
+
+    def _reach(self, name: str) -> tuple[Reals, Reals]:
+        """Least and greatest value of each channel that shall have an integer."""
+        spread, step = self.spreads[name], self.wiring.steps.get(name)
+        margin = MARGIN if self.options.method is Method.MINMAX else 1.0
+        low, high = np.minimum(spread.low, 0) * margin, np.maximum(spread.high, 0) * margin
+        if isinstance(step, Map) and step.form is Form.CLIP:
+            low, high = np.maximum(low, min(step.parameters[0], 0)), np.minimum(high, step.parameters[1])
+        return low, high
+
+    def _scale(self, names: Sequence[str], native: Sequence[str], own: bool) -> Reals:
+        """The scale, per channel or one, with the bits that make the least error."""
+        low, high = self._range(native, own)
+        derived = self._derived(names)
+        concat = self.wiring.steps[names[0]]
+        wants = [self._wants(name) for name in names]
+        if isinstance(concat, Move) and concat.movement is Movement.CONCAT and own:
+            return self._joined(concat).reshape(-1)
+        fixed = next((want.scale for each in wants for want in each if want.scale), 0.0)
+        if fixed:
+            return one(fixed)
+        most = min(want.bits_max for each in wants for want in each)
+        bits = self._bits(names, scale_for(low, high, BITS_MAX) * (2**BITS_MAX - 1), most)
+        scale = scale_for(low, high, bits)
+        unit = next((want.unit for each in wants for want in each if want.unit), 0.0)
+        if unit:
+            return unit * 2.0 ** np.ceil(np.log2(scale / unit) - 1e-6)
+        if derived is not None and derived.size in (1, scale.size):
+            base = derived.reshape(-1) if derived.size > 1 else derived.reshape(())
+            return base * 2.0 ** np.ceil(np.log2(scale / base) - 1e-6)
+        return short_scales(scale)
+
+    def _range(self, native: Sequence[str], own: bool) -> tuple[Reals, Reals]:
+        """What the members of a group that are rounded reach, per channel or in all."""
+        counted = [name for name in native if name not in self.unrounded] or list(native)
+        reaches = [self._reach(name) for name in counted]
+        if own:
+            return (
+                np.minimum.reduce([low for low, _ in reaches]),
+                np.maximum.reduce([high for _, high in reaches]),
+            )
+        return (
+            np.array([min(float(low.min()) for low, _ in reaches)]),
+            np.array([max(float(high.max()) for _, high in reaches)]),
+        )
+
+    def _derived(self, names: Sequence[str]) -> Reals | None:
+        """The scale that a member has by itself, if its inputs' grids are known."""
+        for name in names:
+            step = self.wiring.steps.get(name)
+            if step is not None and all(each in self.grids for each in step.inputs):
+                found = rule_of(step).derives(step, self.grids, self.wiring.shapes)
+                if found is not None:
+                    return found
+        return self._gate(names)
+
+    def _gate(self, names: Sequence[str]) -> Reals | None:
+        """For the factor of a product whose grid is known already: what its scale must be for that."""
+        for name in names:
+            for reader, index in self.wiring.readings[name]:
+                if not isinstance(reader, Combine) or reader.combination is not Combination.MULTIPLY:
+                    continue
+                other = reader.inputs[1 - index]
+                if reader.name in self.grids and other in self.grids:
+                    ratio = self.grids[reader.name].scale / self.grids[other].scale
+                    if ratio.size == 1 or np.ptp(ratio) <= 1e-9 * ratio.max():
+                        return one(float(ratio.reshape(-1)[0]))
+        return None
+
+    def _wants(self, name: str) -> list[Want]:
+        wants = [rule_of(reader).wants(reader, index) for reader, index in self.wiring.readings[name]]
+        if name in self.wiring.steps:
+            wants.append(rule_of(self.wiring.steps[name]).gives(self.wiring.steps[name]))
+        if name in self.wiring.sinks:
+            sole = not self.wiring.readings[name]
+            wants = [
+                Want(want.bits_max if not sole else SCORE_BITS, unit=want.unit, scale=want.scale)
+                for want in wants
+            ]
+        return wants
+
+    def _ends(self, name: str, scale: Reals, own: bool) -> tuple[int, int]:
+        """The least and greatest integers, the same for all channels."""
+        low, high = self._reach(name)
+        if not own:
+            low, high, scale = low.min(keepdims=True), high.max(keepdims=True), np.min(scale, keepdims=True)
+        least, greatest = float(np.min(low / scale)), float(np.max(high / scale))
+        return floor(least + 1e-6), ceil(greatest - 1e-6)
+
+    # Bits.
+
+    def _bits(self, names: Sequence[str], width: Reals, most: int) -> int:
+        """At which the predicted errors of the linear steps that read the group are least."""
+        readers = [
+            (step, name)
+            for name in names
+            for step, _ in self.wiring.readings[name]
+            if isinstance(step, Convolution | Matrix)
+        ]
+        if not readers:
+            return most
+        most = min(most, BITS_MAX)
+        if self.options.weight_bits is not None:
+            return min(self._rest(step, name, width) for step, name in readers)
+        candidates = range(min(BITS_MIN, most), most + 1)
+        errors = [sum(self._noise(step, name, width, bits) for step, name in readers) for bits in candidates]
+        return candidates[int(np.argmin(errors))]
+
+    def _rest(self, step: Convolution | Matrix, name: str, width: Reals) -> int:
+        """What the weights and the number of terms leave of 24."""
+        assert self.options.weight_bits is not None
+        kernel = kernel_of(step)
+        terms = effective_terms(kernel, self._fitting(step, width))
+        return min(max(24 - (self.options.weight_bits - 1) - ceil(log2(terms)), 2), BITS_MAX)
+
+    def _noise(self, step: Convolution | Matrix, name: str, width: Reals, bits: int) -> float:
+        spread, result = self.spreads.get(name), self.spreads[step.name]
+        square = spread.square if spread is not None else width**2 / 3
+        if square.size not in (1, self._channels(step)):
+            square = np.array([square.mean()])
+        power = np.maximum(result.square - result.mean**2, result.square * 2.0**-10)
+        power = np.maximum(power, max(float(power.max()) * 2.0**-10, _TINY**2))
+        if power.size != len(step.bias):
+            power = np.array([power.mean()])
+        return sum_noise(kernel_of(step), self._fitting(step, width), square, power, bits)
+
+    def _fitting(self, step: Convolution | Matrix, width: Reals) -> Reals:
+        return width if width.size in (1, self._channels(step)) else np.array([width.max()])
+
+    @staticmethod
+    def _channels(step: Convolution | Matrix) -> int:
+        if isinstance(step, Matrix) or step.transposed:
+            return step.weights.shape[0]
+        return step.weights.shape[1] * step.groups
+
+    # Inputs and outputs.
+
+    def _source(
+        self, source: Source, names: Sequence[str], own: bool
+    ) -> tuple[Reals, dict[str, tuple[int, int]]]:
+        """The grid of a real input, with its exact scales."""
+        spread = self.spreads[source.name]
+        low, high = spread.low, spread.high
+        unit = self.pixels.get(source.name)
+        if unit is not None:
+            scales: tuple[Fraction, ...] = (unit,)
+            zeros = np.zeros(1, dtype=np.int64)
+            ends = (-255 if low.min() < 0 else 0, 255)
+        else:
+            scales, zeros, ends = self._real(source, names, low, high, own)
+        self.scales[source.name], self.zeros[source.name] = scales, zeros
+        scale = np.array([float(each) for each in scales])
+        least, greatest = int(ends[0] - zeros.max()), int(ends[1] - zeros.min())
+        return scale, dict.fromkeys(names, (least, greatest))
+
+    def _real(
+        self, source: Source, names: Sequence[str], low: Reals, high: Reals, own: bool
+    ) -> tuple[tuple[Fraction, ...], Integers, tuple[int, int]]:
+        """Around the middle of what was seen, or around zero if zero has a meaning (as in a padded image)."""
+        if not own:
+            low, high = low.min(keepdims=True), high.max(keepdims=True)
+        readers = [reader for reader, _ in self.wiring.readings[source.name]]
+        centred = all(isinstance(each, Convolution | Matrix) and not is_padded(each) for each in readers)
+        middle = (low + high) / 2 if centred else np.zeros_like(low)
+        reach = np.maximum(high - middle, middle - low) * INPUT_MARGIN
+        reach = np.where(reach > 0, reach, np.maximum(np.abs(middle), 1.0))
+        bits = self._bits(names, 2 * reach, BITS_MAX)
+        top = 2 ** (bits - 1) - 1
+        scales = tuple(short_scale(float(each) / top) for each in reach)
+        zeros = [-round(Fraction(float(each)) / scale) for each, scale in zip(middle, scales, strict=True)]
+        for channel, (scale, zero) in enumerate(zip(scales, zeros, strict=True)):
+            if max(scale.numerator, scale.denominator, abs(zero)) >= 2**62:
+                refuse(
+                    f"feature {channel} varies too little, or is too small or large, to be encoded",
+                    source.name,
+                )
+        bottom = 0 if not centred and low.min() >= 0 else -top
+        return scales, np.array(zeros, dtype=np.int64), (bottom, top)
+
+    def _score_scale(self, name: str) -> Reals:
+        """One scale for all scores, so fine that the largest sum just fits 24 bits."""
+        step = self.wiring.steps[name]
+        assert isinstance(step, Convolution | Matrix)
+        kernel = kernel_of(step)
+        grid = self.grids[step.inputs[0]]
+        scale = (
+            grid.scale.reshape(-1)
+            if grid.scale.size in (1, self._channels(step))
+            else np.array([grid.scale.max()])
+        )
+        terms = kernel.weights.shape[1] * kernel.weights.shape[2] + 1
+        room = SUM_MAX - terms * grid.magnitude
+        if room < SUM_MAX // 2:
+            refuse(f"{terms} terms of {grid.magnitude} leave no room for weights", name)
+        shares = np.abs(kernel.weights) * kernel.of_inputs(scale) * grid.magnitude
+        reach = float((shares.sum(axis=(1, 2)) + np.abs(kernel.bias)).max())
+        return one(float(short_scale(max(reach, _TINY) / room)))
+
+
+@dataclass(frozen=True, slots=True)
+class _Shaped:
+    """Something with a shape."""
+
+    shape: tuple[int, ...]
+
+
+def short_scales(scales: Reals) -> Reals:
+    """The same, with few significant bits, and not below."""
+    mantissas, exponents = np.frexp(scales)
+    rounded: Reals = np.ldexp(np.ceil(np.ldexp(mantissas, 16)), exponents - 16)
+    return rounded
+
+
+def scale_for(low: Reals, high: Reals, bits: int) -> Reals:
+    """The scale of each channel, for integers of so many bits whose limits are the same for all channels.
+
+    The limits are those, of a few, for which the scales are finest on the whole.
+    """
+    whole = max(float((high - low).max()), _TINY)
+    low, high = np.minimum(low, 0), np.maximum(high, whole * _SMALLEST * (low == 0))
+    best, least = None, inf
+    for part in range(17):
+        below, above = (2**bits - 1) * part / 16, (2**bits - 1) * (16 - part) / 16
+        if (not below and low.any()) or (not above and high.any()):
+            continue
+        scales = np.maximum(high / above if above else 0 * high, -low / below if below else 0 * low)
+        scales = np.maximum(scales, whole * _SMALLEST / 2**bits)
+        total = float(np.log2(scales).sum())
+        if total < least - 1e-9:
+            best, least = scales, total
+    assert best is not None
+    found: Reals = best
+    return found

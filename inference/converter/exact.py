@@ -1,0 +1,139 @@
+"""From an understood model to an exact one: prepare, calibrate, allot, lower, prove, measure.
+
+Understanding and proving share nothing with what lies between: whatever the passes in the middle do, the
+model that comes out is exact, because the prover says so from its bytes alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from typing import Final
+
+import numpy as np
+
+from inference.canonical import write
+from inference.converter.allocate import Survey, allocate, survey
+from inference.converter.build import build
+from inference.converter.calibrate import Floats, View, calibrate, checked
+from inference.converter.measure import Measurement
+from inference.converter.options import WEIGHT_BITS, Method, Options, Sample, Samples, Watch
+from inference.converter.plan import Spread
+from inference.converter.prepare import prepare
+from inference.converter.program import Program, Source
+from inference.converter.report import Conversion
+from inference.engines.interface import InferenceEngine
+from inference.prover import prove
+from inference.refusal import Refused, refuse
+
+PIXELS: Final = (Fraction(1), Fraction(1, 255))
+"""Units of pictures: an input that takes only multiples of one, up to 255 of it, gets it as its scale."""
+
+_OTHER_WEIGHT_BITS: Final = (8, 9, 10, 7)
+"""What is tried, in this order, where the bits chosen for each layer do not reach the target."""
+
+
+def make_exact(
+    program: Program,
+    samples: Samples,
+    held_out: Samples,
+    options: Options,
+    engine: InferenceEngine,
+    watch: Watch,
+) -> Conversion:
+    """Raises Refused, or EngineError."""
+    if options.weight_bits is not None and options.weight_bits not in WEIGHT_BITS:
+        refuse(
+            f"weights of {options.weight_bits} bits: give {WEIGHT_BITS[0]} to {WEIGHT_BITS[-1]}", "options"
+        )
+    work = _Work.begin(program, samples, held_out, engine, watch)
+    if options.target_agreement is None:
+        return work.convert(options)
+    return work.reach(options, options.target_agreement)
+
+
+@dataclass(slots=True)
+class _Work:
+    """One conversion, perhaps with several settings."""
+
+    survey: Survey
+    views: Mapping[str, View]
+    floats: Floats
+    pixels: Mapping[str, Fraction]
+    samples: Sequence[Sample]
+    held_out: Sequence[Sample]
+    engine: InferenceEngine
+    watch: Watch
+    spreads: dict[Method, dict[str, Spread]]
+
+    @classmethod
+    def begin(
+        cls, program: Program, samples: Samples, held_out: Samples, engine: InferenceEngine, watch: Watch
+    ) -> "_Work":
+        prepared = prepare(program)
+        seen, unseen = checked(program, samples), checked(program, held_out)
+        found = survey(prepared.program)
+        views = {
+            name: replace(prepared.aliases.get(name, View(name, 0)), axis=axis)
+            for name, axis in found.axes.items()
+        }
+        floats = Floats(program, sorted({view.tensor for view in views.values()}), engine)
+        pixels = {source.name: unit for source in program.sources if (unit := _pixels(source, seen))}
+        return cls(found, views, floats, pixels, seen, unseen, engine, watch, {})
+
+    def convert(self, options: Options) -> Conversion:
+        """With the given settings."""
+        if options.method not in self.spreads:
+            self.spreads[options.method] = calibrate(
+                self.floats, self.views, self.samples, options.method, self.watch
+            )
+        plan = allocate(self.survey, self.spreads[options.method], self.pixels, options)
+        built = build(plan, self.watch)
+        self.watch("proving", 0, 1)
+        proof = prove(write(built.graph))
+        measurement = Measurement(plan, built, proof, self.views, self.engine, self.watch)
+        return Conversion(proof.canonical, proof.certificate, measurement.report(self.floats, self.held_out))
+
+    def reach(self, options: Options, target: Fraction) -> Conversion:
+        """With the first settings, in a fixed order, whose agreement meets the target."""
+        best, why = Fraction(-1), ""
+        for each in settings(options):
+            try:
+                done = self.convert(each)
+            except Refused as refused:
+                why = why or str(refused)
+                continue
+            agreement = Fraction(done.report.matched, done.report.total)
+            if agreement >= target:
+                return done
+            best = max(best, agreement)
+        if best < 0:
+            refuse(f"no setting gives an exact model: {why}")
+        refuse(
+            f"the best of the settings agrees on {float(best):.2%} of the held-out samples, not "
+            f"{float(target):.2%}: give more samples for calibration, or a lower target"
+        )
+
+
+def settings(options: Options) -> Iterator[Options]:
+    """What is tried to meet a target: as asked, other methods, then other bits for weights."""
+    methods = [options.method, *(method for method in Method if method is not options.method)]
+    bits = [options.weight_bits]
+    bits += [each for each in (None, *_OTHER_WEIGHT_BITS) if each != options.weight_bits]
+    for weight_bits in bits:
+        for method in methods:
+            yield replace(options, method=method, weight_bits=weight_bits)
+
+
+def _pixels(source: Source, samples: Sequence[Sample]) -> Fraction | None:
+    """The unit of a picture, if the input is one: of rank 3 or more, with few distinct values."""
+    if len(source.shape) < 3 or not source.dtype.startswith("float"):
+        return None
+    for unit in PIXELS:
+        if all(_multiples(np.asarray(sample[source.name], dtype=np.float64), unit) for sample in samples):
+            return unit
+    return None
+
+
+def _multiples(values: np.ndarray[tuple[int, ...], np.dtype[np.float64]], unit: Fraction) -> bool:
+    steps = values / float(unit)
+    return bool((np.abs(steps) <= 255).all() and (np.abs(steps - np.rint(steps)) < 1e-3).all())

@@ -1,0 +1,191 @@
+"""Two tensors met element by element, and tensors drawn together by maxima, minima, sums and means."""
+
+from collections.abc import Mapping
+from math import prod
+from typing import Final
+
+import numpy as np
+
+from inference.converter.code import Code, Grid
+from inference.converter.lowering import SUM_MAX, Lowering
+from inference.converter.program import Combination, Combine, Pool, Reals, Reduce, Reduction, Shape
+from inference.converter.rule import Rule, Want
+from inference.graph import AttributeValue
+
+_OPERATORS: Final = {
+    Combination.ADD: "Add",
+    Combination.SUBTRACT: "Sub",
+    Combination.MAXIMUM: "Max",
+    Combination.MINIMUM: "Min",
+}
+
+_FACTOR_BITS: Final = 10
+"""Most bits of the factors of a product, so that two of them leave room."""
+
+
+def _combine(lowering: Lowering, step: Combine) -> Code:
+    if step.combination is Combination.MULTIPLY:
+        return _multiply(lowering, step)
+    grid, sides = lowering.grid(step.name), []
+    for name in step.inputs:
+        code = lowering.raw(name) if name in lowering.plan.unrounded else lowering.integers(name)
+        sides.append(lowering.onto(code, grid, step.name))
+    left, right = sides
+    ends = {
+        Combination.ADD: (left.low + right.low, left.high + right.high),
+        Combination.SUBTRACT: (left.low - right.high, left.high - right.low),
+        Combination.MAXIMUM: (np.maximum(left.low, right.low), np.maximum(left.high, right.high)),
+        Combination.MINIMUM: (np.minimum(left.low, right.low), np.minimum(left.high, right.high)),
+    }[step.combination]
+    return lowering.made(
+        lowering.add(_OPERATORS[step.combination], left.name, right.name),
+        step,
+        fraction=np.minimum(left.step, right.step),
+        low=ends[0],
+        high=ends[1],
+    )
+
+
+def _multiply(lowering: Lowering, step: Combine) -> Code:
+    """The product of integers, times the power of two that brings it nearest to the grid's scale.
+
+    That factor goes into the smaller of the two.
+    """
+    left, right = (lowering.integers(name) for name in step.inputs)
+    product = left.scale * right.scale
+    octaves = np.rint(np.log2(product / lowering.grid(step.name).scale)).astype(np.int64)
+    corners = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
+    low, high = (np.ldexp(f(corners), octaves) for f in (_least, _greatest))
+    greatest = float(np.max(np.abs(corners)))
+    if greatest > SUM_MAX:
+        bits = int(greatest).bit_length()
+        lowering.refuse(step.name, f"the product needs {bits} bits, there are 24", "use fewer bits")
+    first, second = left.name, right.name
+    if octaves.any():
+        factor = lowering.constant(np.ldexp(1.0, octaves))
+        if _carries(left, octaves.shape) and (
+            prod(left.shape) < prod(right.shape) or not _carries(right, octaves.shape)
+        ):
+            first = lowering.add("Mul", first, factor)
+        else:
+            second = lowering.add("Mul", second, factor)
+    return lowering.made(
+        lowering.add("Mul", first, second),
+        step,
+        scale=np.ldexp(product, -octaves),
+        fraction=np.minimum(octaves, 0),
+        low=low,
+        high=high,
+    )
+
+
+def _least(corners: list[Reals]) -> Reals:
+    return np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
+
+
+def _greatest(corners: list[Reals]) -> Reals:
+    return np.maximum(np.maximum(corners[0], corners[1]), np.maximum(corners[2], corners[3]))
+
+
+def _carries(code: Code, shape: tuple[int, ...]) -> bool:
+    """Whether a factor of that shape leaves the code's shape as it is."""
+    return np.broadcast_shapes(code.shape, shape) == code.shape
+
+
+def _combine_ties(step: Combine) -> tuple[int, ...]:
+    return () if step.combination is Combination.MULTIPLY else (0, 1)
+
+
+def _combine_wants(step: Combine, index: int) -> Want:
+    if step.combination is Combination.MULTIPLY:
+        return Want(bits_max=_FACTOR_BITS, follows=True)
+    return Want(follows=True)
+
+
+def _combine_derives(step: Combine, grids: Mapping[str, Grid], shapes: Mapping[str, Shape]) -> Reals | None:
+    if step.combination is not Combination.MULTIPLY:
+        return None
+    left, right = (grids[name].scale for name in step.inputs)
+    return left * right
+
+
+def _max_pool(lowering: Lowering, step: Pool) -> Code:
+    """Before rounding, if nobody else reads the input: the greatest rounded is the rounded greatest."""
+    (name,) = step.inputs
+    x = lowering.raw(name) if name in lowering.plan.unrounded else lowering.integers(name)
+    window = step.window
+    attributes: dict[str, AttributeValue] = {
+        "dilations": window.dilations,
+        "kernel_shape": window.kernel,
+        "pads": (*window.before, *window.after),
+        "strides": window.strides,
+    }
+    return lowering.changed(x, lowering.add("MaxPool", x.name, **attributes), shape=step.shape)
+
+
+def _reduce(lowering: Lowering, step: Reduce) -> Code:
+    x = lowering.integers(step.inputs[0])
+    keep = int(step.keep)
+    if step.reduction in (Reduction.MAX, Reduction.MIN):
+        operator = "ReduceMax" if step.reduction is Reduction.MAX else "ReduceMin"
+        name = lowering.add(operator, x.name, axes=step.axes, keepdims=keep)
+        return lowering.changed(x, name, shape=step.shape)
+    count = prod(x.shape[axis] for axis in step.axes)
+    reach = float(np.maximum(-x.low, x.high).max()) * count
+    if reach > SUM_MAX:
+        bits = int(reach).bit_length()
+        lowering.refuse(step.name, f"the sum needs {bits} bits, there are 24", "use fewer bits")
+    axes = lowering.constant(np.array(step.axes, dtype=np.int64))
+    name = lowering.add("ReduceSum", x.name, axes, keepdims=keep)
+    scale = reduced(x.scale, step, x.shape) / _divisor(step, x.shape)
+    octaves = np.rint(np.log2(scale / lowering.grid(step.name).scale)).astype(np.int64)
+    if octaves.any():
+        name = lowering.add("Mul", name, lowering.constant(np.ldexp(1.0, octaves)))
+    low, high = (reduced(each, step, x.shape) * count for each in (x.low, x.high))
+    return lowering.made(
+        name,
+        step,
+        scale=np.ldexp(scale, -octaves),
+        fraction=np.minimum(octaves, 0),
+        low=np.ldexp(low, octaves),
+        high=np.ldexp(high, octaves),
+    )
+
+
+def reduced(values: Reals, step: Reduce, shape: tuple[int, ...]) -> Reals:
+    """What broadcasts against the input, against the result; it must not vary along what is reduced."""
+    if values.size == 1:
+        return values.reshape(())
+    full = values.reshape((1,) * (len(shape) - values.ndim) + values.shape)
+    return full if step.keep else full.squeeze(step.axes)
+
+
+def _reduce_ties(step: Reduce) -> tuple[int, ...]:
+    return (0,) if step.reduction in (Reduction.MAX, Reduction.MIN) else ()
+
+
+def _reduce_wants(step: Reduce, index: int) -> Want:
+    return Want(follows=step.reduction in (Reduction.MEAN, Reduction.SUM))
+
+
+def _reduce_gives(step: Reduce) -> Want:
+    return Want(per_channel=step.reduction in (Reduction.MEAN, Reduction.SUM))
+
+
+def _reduce_derives(step: Reduce, grids: Mapping[str, Grid], shapes: Mapping[str, Shape]) -> Reals | None:
+    """A mean's scale is its input's by the count."""
+    (name,) = step.inputs
+    if step.reduction in (Reduction.MAX, Reduction.MIN):
+        return None
+    return reduced(grids[name].scale, step, shapes[name]) / _divisor(step, shapes[name])
+
+
+def _divisor(step: Reduce, shape: Shape) -> int:
+    return prod(shape[axis] for axis in step.axes) if step.reduction is Reduction.MEAN else 1
+
+
+COMBINE: Final = Rule(lower=_combine, wants=_combine_wants, ties=_combine_ties, derives=_combine_derives)
+POOL: Final = Rule(lower=_max_pool, wants=lambda step, index: Want(follows=True), ties=lambda step: (0,))
+REDUCE: Final = Rule(
+    lower=_reduce, wants=_reduce_wants, gives=_reduce_gives, ties=_reduce_ties, derives=_reduce_derives
+)

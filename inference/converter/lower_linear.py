@@ -1,0 +1,153 @@
+"""Convolutions and products with constant matrices: all scales and offsets melt into their weights."""
+
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.converter.code import Code, Grid, channel_array
+from inference.converter.lowering import Lowering
+from inference.converter.program import Convolution, Matrix, Step
+from inference.converter.rule import Rule, Want
+from inference.converter.sums import FINE_MAX, Kernel, Terms, Whole, finest, kernel_of, shaped
+from inference.graph import AttributeValue
+
+_WEIGHT_BITS_MIN: Final = 4
+"""Fewest bits of weights, for the coarsest output: with less they are noise."""
+
+_WEIGHT_MAX: Final = 2**23
+
+
+def is_linear(step: Step | None) -> bool:
+    return isinstance(step, Convolution | Matrix)
+
+
+def channel_axis(step: Convolution | Matrix) -> int:
+    """The dimension of input and result along which the weights' channels run."""
+    return 1 if isinstance(step, Convolution) else len(step.shape) - 1
+
+
+def is_padded(step: Step) -> bool:
+    """Whether zeros are added around the input, so that an offset of it cannot go into the bias."""
+    return isinstance(step, Convolution) and (
+        step.transposed or any(step.window.before) or any(step.window.after)
+    )
+
+
+def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
+    """One node; its sums are not rounded yet."""
+    axis = channel_axis(step)
+    x = _readable(lowering, step, axis)
+    grid = lowering.grid(step.name)
+    if x.offset.any() and is_padded(step):
+        x = _centred(lowering, x)
+    kernel = in_units(kernel_of(step), x, grid, axis)
+    spread = lowering.plan.spreads.get(step.inputs[0])
+    mean = np.zeros(()) if spread is None else spread.mean
+    terms = Terms(
+        low=_along(x.low) * 2.0 ** -_along(x.step),
+        high=_along(x.high) * 2.0 ** -_along(x.step),
+        mean=(mean - _along(x.offset)) / _along(x.scale) * 2.0 ** -_along(x.step),
+    )
+    whole = _whole(lowering, step, kernel, terms)
+    name = _node(lowering, step, x, whole)
+    rank = len(step.shape)
+    lowering.weight_bits[step.name] = whole.bits
+    return lowering.made(
+        name,
+        step,
+        fraction=channel_array(-whole.fine, rank, axis),
+        low=channel_array(whole.low, rank, axis),
+        high=channel_array(whole.high, rank, axis),
+    )
+
+
+def _readable(lowering: Lowering, step: Convolution | Matrix, axis: int) -> Code:
+    """The input, with scales that vary along its channels only."""
+    name = step.inputs[0]
+    x = lowering.whole(name)
+    varies = [at for at, size in enumerate(np.broadcast_shapes(x.scale.shape, x.offset.shape)) if size > 1]
+    rank = len(x.shape)
+    offset = rank - max(x.scale.ndim, x.offset.ndim)
+    return x if all(at + offset == axis for at in varies) else lowering.integers(name)
+
+
+def _centred(lowering: Lowering, x: Code) -> Code:
+    """The whole part of the offset added, so that zero is (almost) what the padding stands for.
+
+    The rest, less than half a step, goes into the bias.
+    """
+    whole = np.rint(x.offset / x.scale)
+    if not whole.any():
+        return x
+    name = lowering.add("Add", x.name, lowering.constant(whole))
+    return lowering.changed(
+        x, name, offset=x.offset - whole * x.scale, low=x.low + whole, high=x.high + whole
+    )
+
+
+def in_units(kernel: Kernel, x: Code, grid: Grid, axis: int) -> Kernel:
+    """The weights for steps of `x`, with results in units of the grid."""
+    units = grid.scale.reshape(-1)
+    weights = kernel.weights * kernel.of_inputs(_along(x.scale))
+    bias = kernel.bias + (kernel.weights * kernel.of_inputs(_along(x.offset))).sum(axis=(1, 2))
+    steps = kernel.of_inputs(2.0 ** _along(x.step))
+    return Kernel(weights * steps / units[:, None, None], bias / units, kernel.sources)
+
+
+def _along(values: NDArray[Any]) -> NDArray[Any]:
+    """The numbers along the one dimension along which an array varies."""
+    return values.reshape(-1) if values.size > 1 else values.reshape(())
+
+
+def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms) -> Whole:
+    bits = lowering.plan.options.weight_bits
+    cap = _WEIGHT_MAX if bits is None else 2 ** (bits - 1)
+    fine_max = 0 if step.name in lowering.plan.scores else FINE_MAX
+    whole = finest(kernel, terms, lowering.plan.room(step.name), cap, fine_max)
+    if whole is None or whole.bits < _WEIGHT_BITS_MIN:
+        found = "none" if whole is None else f"{whole.bits - 1}"
+        lowering.refuse(
+            step.name,
+            f"24 bits leave {found} for weights, which need {_WEIGHT_BITS_MIN - 1}",
+            "give fewer bits to its input (more weight bits), or scale its weights more evenly",
+        )
+    return whole
+
+
+def _node(lowering: Lowering, step: Convolution | Matrix, x: Code, whole: Whole) -> str:
+    kernel = Kernel(whole.weights, whole.bias, kernel_of(step).sources)
+    steps = kernel.of_inputs(2.0 ** -_along(x.step))
+    weights = shaped(step, np.ldexp(whole.weights, -whole.fine[:, None, None]) * steps)
+    bias = np.ldexp(whole.bias, -whole.fine)
+    parts = [x.name, lowering.constant(weights)]
+    if isinstance(step, Convolution):
+        if bias.any():
+            parts.append(lowering.constant(bias))
+        return lowering.add("ConvTranspose" if step.transposed else "Conv", *parts, **_attributes(step))
+    if len(x.shape) == 2:
+        return lowering.add("Gemm", *parts, *([lowering.constant(bias)] if bias.any() else []))
+    name = lowering.add("MatMul", *parts)
+    return lowering.add("Add", name, lowering.constant(bias)) if bias.any() else name
+
+
+def _attributes(step: Convolution) -> dict[str, AttributeValue]:
+    window = step.window
+    attributes: dict[str, AttributeValue] = {
+        "dilations": window.dilations,
+        "group": step.groups,
+        "kernel_shape": window.kernel,
+        "pads": (*window.before, *window.after),
+        "strides": window.strides,
+    }
+    if step.transposed and any(step.output_padding):
+        attributes["output_padding"] = step.output_padding
+    return attributes
+
+
+def _wants(step: Step, index: int) -> Want:
+    return Want(per_channel=True)
+
+
+CONVOLUTION: Final = Rule(lower=_lower, wants=_wants)
+MATRIX: Final = Rule(lower=_lower, wants=_wants)
