@@ -16,8 +16,8 @@ import numpy as np
 
 from inference.converter.arithmetic import short_scale
 from inference.converter.code import Grid, channel_array, one
-from inference.converter.groups import Groups, Wiring, channel_axes, moved, wire
-from inference.converter.lower_linear import channel_axis, is_linear, is_padded
+from inference.converter.groups import Wiring, moved
+from inference.converter.lower_linear import is_padded
 from inference.converter.lower_moves import joined, moved_scale
 from inference.converter.options import Method, Options
 from inference.converter.plan import Plan, Spread
@@ -31,15 +31,12 @@ from inference.converter.program import (
     Matrix,
     Move,
     Movement,
-    Pool,
-    Program,
     Reals,
-    Reduce,
     Source,
-    Step,
 )
 from inference.converter.registry import rule_of
 from inference.converter.rule import BITS_MAX, BITS_MIN, Want
+from inference.converter.sharing import Sharing, Survey, other_input, share
 from inference.converter.sums import SUM_MAX, effective_terms, kernel_of, sum_noise
 from inference.refusal import refuse
 
@@ -52,9 +49,6 @@ INPUT_MARGIN: Final = 1.25
 SCORE_BITS: Final = 16
 """Bits of scores that are not whole sums of a linear step."""
 
-OWN_SCALES_MAX: Final = 96
-"""Most features with scales of their own: their certificate stays below its limit, whatever the scales."""
-
 _SMALLEST: Final = 2.0**-10
 """Least range of a channel, by the widest range of its tensor: less is noise, or a channel that is dead."""
 
@@ -62,28 +56,11 @@ _TINY: Final = 2.0**-40
 """Least range of any tensor."""
 
 
-@dataclass(frozen=True, slots=True)
-class Survey:
-    """What is known of a program before calibration."""
-
-    wiring: Wiring
-    groups: Groups
-    axes: Mapping[str, int]
-    """The dimension of each tensor's channels."""
-
-
-def survey(program: Program) -> Survey:
-    """Raises Refused for a step that has no rule."""
-    wiring = wire(program)
-    groups = Groups(wiring)
-    return Survey(wiring, groups, channel_axes(wiring, groups))
-
-
 def allocate(
     survey: Survey, spreads: Mapping[str, Spread], pixels: Mapping[str, Fraction], options: Options
 ) -> Plan:
     """A grid for every tensor. `pixels`: inputs that only take multiples of a number, and that number."""
-    return _Allocation(survey, spreads, pixels, options).plan()
+    return _Allocation(survey, share(survey), spreads, pixels, options).plan()
 
 
 @dataclass(slots=True)
@@ -91,15 +68,13 @@ class _Allocation:
     """One allocation in progress."""
 
     survey: Survey
+    sharing: Sharing
     spreads: Mapping[str, Spread]
     pixels: Mapping[str, Fraction]
     options: Options
     grids: dict[str, Grid] = field(default_factory=dict)
     scales: dict[str, tuple[Fraction, ...]] = field(default_factory=dict)
     zeros: dict[str, Integers] = field(default_factory=dict)
-    unrounded: frozenset[str] = frozenset()
-    scores: frozenset[str] = frozenset()
-    _own: dict[str, bool] = field(default_factory=dict)
 
     @property
     def wiring(self) -> Wiring:
@@ -107,12 +82,7 @@ class _Allocation:
 
     def plan(self) -> Plan:
         program = self.wiring.program
-        self._join_parts()
-        self._own.clear()
-        members = self.survey.groups.members()
-        self.unrounded = frozenset(name for name in self.wiring.steps if self._is_unrounded(name))
-        self.scores = frozenset(first for first, names in members.items() if self._is_scores(names))
-        for names in members.values():
+        for names in self.survey.groups.members().values():
             self._allot(names)
         return Plan(
             program=program,
@@ -120,128 +90,20 @@ class _Allocation:
             spreads=self.spreads,
             grids=self.grids,
             steps=self.wiring.steps,
-            unrounded=self.unrounded,
-            scores=self.scores,
-            rooms={name: self._room(name) for name in self.unrounded},
+            unrounded=self.sharing.unrounded,
+            scores=self.sharing.scores,
+            rooms={name: self._room(name) for name in self.sharing.unrounded},
             source_scales=self.scales,
             source_zeros=self.zeros,
         )
-
-    # Which tensors may have a scale for each channel.
-
-    def _join_parts(self) -> None:
-        """Concatenated tensors share one scale unless every reader can do with scales of their own."""
-        for step in reversed(self.wiring.program.steps):
-            if isinstance(step, Move) and step.movement is Movement.CONCAT:
-                self._own.clear()
-                (axis,) = step.arguments["axis"]
-                parts = (step.name, *step.inputs)
-                alike = all(self.survey.axes[each] == axis for each in parts)
-                if not alike or not self._has_own(step.name):
-                    for name in step.inputs:
-                        self.survey.groups.join(step.name, name)
-
-    def _has_own(self, name: str) -> bool:
-        """Whether every member of the group can have a scale for each channel."""
-        first = self.survey.groups.of(name)
-        if first not in self._own:
-            self._own[first] = False
-            self._own[first] = self._can_have_own(self.survey.groups.members()[first])
-        return self._own[first]
-
-    def _can_have_own(self, names: Sequence[str]) -> bool:
-        wiring, axes = self.wiring, self.survey.axes
-        elsewhere = moved(wiring, list(names))
-        native = [name for name in names if name not in elsewhere]
-        layouts = {
-            (axes[name], wiring.shapes[name][axes[name]] if wiring.shapes[name] else 1) for name in native
-        }
-        ranks = {len(wiring.shapes[name]) for name in native}
-        if len(layouts) > 1 or len(ranks) > 1 or not wiring.sinks.isdisjoint(names):
-            return False
-        if any(not isinstance(wiring.steps[name], Move) for name in elsewhere):
-            return False
-        return all(self._member_can(name, set(names)) for name in names)
-
-    def _member_can(self, name: str, names: set[str]) -> bool:
-        step = self.wiring.steps.get(name)
-        if step is None:
-            return self._source_can(name)
-        gives = rule_of(step).gives(step)
-        if not gives.per_channel or gives.unit or gives.scale:
-            return False
-        return all(
-            self._reader_can(name, reader, index, names) for reader, index in self.wiring.readings[name]
-        )
-
-    def _reader_can(self, name: str, reader: Step, index: int, names: set[str]) -> bool:
-        want = rule_of(reader).wants(reader, index)
-        if want.follows:
-            if reader.name in names:
-                return True
-            varies = self.survey.axes[name]
-            if isinstance(reader, Reduce) and (varies in reader.axes or not self._keeps(reader, name)):
-                return False
-            return self._has_own(reader.name)
-        if isinstance(reader, Convolution | Matrix) and name not in moved(self.wiring, sorted(names)):
-            return channel_axis(reader) == self.survey.axes[name]
-        return want.per_channel
-
-    def _keeps(self, reader: Reduce, name: str) -> bool:
-        """Whether channels are where they are looked for after the reduction."""
-        before = sum(axis < self.survey.axes[name] for axis in reader.axes)
-        return self.survey.axes[reader.name] == self.survey.axes[name] - (0 if reader.keep else before)
-
-    def _source_can(self, name: str) -> bool:
-        """A table of features whose readers fold scales: an input that only matrices read."""
-        shape = self.wiring.shapes[name]
-        readers = [reader for reader, _ in self.wiring.readings[name]]
-        return (
-            len(shape) == 2
-            and 1 < shape[1] <= OWN_SCALES_MAX
-            and all(isinstance(each, Matrix) for each in readers)
-            and name not in self.wiring.sinks
-        )
-
-    # What is read unrounded.
-
-    def _is_unrounded(self, name: str) -> bool:
-        reader = self.wiring.sole_reader(name)
-        if isinstance(reader, Map):
-            return reader.form is Form.CLIP
-        if isinstance(reader, Pool):
-            return True
-        if not isinstance(reader, Combine) or not is_linear(self.wiring.steps[name]):
-            return False
-        if reader.combination not in (Combination.ADD, Combination.SUBTRACT):
-            return False
-        other = self._other(reader, name)
-        later = self.wiring.order[name] > self.wiring.order[other]
-        return later or not (is_linear(self.wiring.steps.get(other)) and self.wiring.sole_reader(other))
-
-    @staticmethod
-    def _other(reader: Combine, name: str) -> str:
-        return reader.inputs[1] if reader.inputs[0] == name else reader.inputs[0]
 
     def _room(self, name: str) -> float:
         """What is added to an unrounded sum before it is rounded, at most, in its units."""
         reader = self.wiring.sole_reader(name)
         if not isinstance(reader, Combine):
             return 0.0
-        other, unit = self.grids[self._other(reader, name)], self.grids[name].scale
+        other, unit = self.grids[other_input(reader, name)], self.grids[name].scale
         return float(ceil(other.magnitude * np.max(other.scale / unit))) + 1
-
-    def _is_scores(self, names: Sequence[str]) -> bool:
-        """A linear step, then perhaps moves, then the end."""
-        wiring = self.wiring
-        if not is_linear(wiring.steps.get(names[0])):
-            return False
-        for name in names[1:]:
-            step = wiring.steps[name]
-            if not isinstance(step, Move) or step.movement is Movement.PAD:
-                return False
-        readers = [reader.name for name in names for reader, _ in wiring.readings[name]]
-        return not wiring.sinks.isdisjoint(names) and set(readers) <= set(names)
 
     # The grids of one group.
 
@@ -250,12 +112,12 @@ class _Allocation:
         source = next((each for each in self.wiring.program.sources if each.name == first), None)
         elsewhere = moved(self.wiring, list(names))
         native = [name for name in names if name not in elsewhere]
-        own = self._has_own(first)
+        own = self.sharing.has_own(first)
         if source is not None and not source.dtype.startswith("float"):
             low, high = self.spreads[first].low.min(), self.spreads[first].high.max()
             scale: Reals = one(1.0)
             ends = {name: (int(low), int(high)) for name in names}
-        elif first in self.scores:
+        elif first in self.sharing.scores:
             scale = self._score_scale(first)
             ends = dict.fromkeys(names, (-SUM_MAX, SUM_MAX))
         elif source is not None:
@@ -322,7 +184,7 @@ class _Allocation:
 
     def _range(self, native: Sequence[str], own: bool) -> tuple[Reals, Reals]:
         """What the members of a group that are rounded reach, per channel or in all."""
-        counted = [name for name in native if name not in self.unrounded] or list(native)
+        counted = [name for name in native if name not in self.sharing.unrounded] or list(native)
         reaches = [self._reach(name) for name in counted]
         if own:
             return (
@@ -406,7 +268,7 @@ class _Allocation:
     def _noise(self, step: Convolution | Matrix, name: str, width: Reals, bits: int) -> float:
         spread, result = self.spreads.get(name), self.spreads[step.name]
         square = spread.square if spread is not None else width**2 / 3
-        if square.size not in (1, self._channels(step)):
+        if square.size not in (1, step_channels(step)):
             square = np.array([square.mean()])
         power = np.maximum(result.square - result.mean**2, result.square * 2.0**-10)
         power = np.maximum(power, max(float(power.max()) * 2.0**-10, _TINY**2))
@@ -415,13 +277,7 @@ class _Allocation:
         return sum_noise(kernel_of(step), self._fitting(step, width), square, power, bits)
 
     def _fitting(self, step: Convolution | Matrix, width: Reals) -> Reals:
-        return width if width.size in (1, self._channels(step)) else np.array([width.max()])
-
-    @staticmethod
-    def _channels(step: Convolution | Matrix) -> int:
-        if isinstance(step, Matrix) or step.transposed:
-            return step.weights.shape[0]
-        return step.weights.shape[1] * step.groups
+        return width if width.size in (1, step_channels(step)) else np.array([width.max()])
 
     # Inputs and outputs.
 
@@ -454,8 +310,9 @@ class _Allocation:
         middle = (low + high) / 2 if centred else np.zeros_like(low)
         reach = np.maximum(high - middle, middle - low) * INPUT_MARGIN
         reach = np.where(reach > 0, reach, np.maximum(np.abs(middle), 1.0))
-        bits = self._bits(names, 2 * reach, BITS_MAX)
-        top = 2 ** (bits - 1) - 1
+        signed = bool(centred or low.min() < 0)
+        bits = self._bits(names, 2 * reach if signed else reach, BITS_MAX)
+        top = 2 ** (bits - signed) - 1
         scales = tuple(short_scale(float(each) / top) for each in reach)
         zeros = [-round(Fraction(float(each)) / scale) for each, scale in zip(middle, scales, strict=True)]
         for channel, (scale, zero) in enumerate(zip(scales, zeros, strict=True)):
@@ -464,8 +321,7 @@ class _Allocation:
                     f"feature {channel} varies too little, or is too small or large, to be encoded",
                     source.name,
                 )
-        bottom = 0 if not centred and low.min() >= 0 else -top
-        return scales, np.array(zeros, dtype=np.int64), (bottom, top)
+        return scales, np.array(zeros, dtype=np.int64), (-top if signed else 0, top)
 
     def _score_scale(self, name: str) -> Reals:
         """One scale for all scores, so fine that the largest sum just fits 24 bits."""
@@ -475,7 +331,7 @@ class _Allocation:
         grid = self.grids[step.inputs[0]]
         scale = (
             grid.scale.reshape(-1)
-            if grid.scale.size in (1, self._channels(step))
+            if grid.scale.size in (1, step_channels(step))
             else np.array([grid.scale.max()])
         )
         terms = kernel.weights.shape[1] * kernel.weights.shape[2] + 1
@@ -492,6 +348,13 @@ class _Shaped:
     """Something with a shape."""
 
     shape: tuple[int, ...]
+
+
+def step_channels(step: Convolution | Matrix) -> int:
+    """Input channels of a linear step."""
+    if isinstance(step, Matrix) or step.transposed:
+        return int(step.weights.shape[0])
+    return int(step.weights.shape[1]) * step.groups
 
 
 def short_scales(scales: Reals) -> Reals:

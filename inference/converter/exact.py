@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from inference.canonical import write
-from inference.converter.allocate import Survey, allocate, survey
+from inference.converter.allocate import allocate
 from inference.converter.build import build
 from inference.converter.calibrate import Floats, View, calibrate, checked
 from inference.converter.measure import Measurement
@@ -21,6 +21,7 @@ from inference.converter.plan import Spread
 from inference.converter.prepare import prepare
 from inference.converter.program import Program, Source
 from inference.converter.report import Conversion
+from inference.converter.sharing import Survey, survey
 from inference.engines.interface import InferenceEngine
 from inference.prover import prove
 from inference.refusal import Refused, refuse
@@ -106,12 +107,9 @@ class _Work:
             if agreement >= target:
                 return done
             best = max(best, agreement)
-        if best < 0:
-            refuse(f"no setting gives an exact model: {why}")
-        refuse(
-            f"the best of the settings agrees on {float(best):.2%} of the held-out samples, not "
-            f"{float(target):.2%}: give more samples for calibration, or a lower target"
-        )
+        reached = f"the best of the settings agrees on {float(best):.2%} of the held-out samples"
+        wanted = f"not {float(target):.2%}: give more samples for calibration, or a lower target"
+        return refuse(f"{reached}, {wanted}" if best >= 0 else f"no setting gives an exact model: {why}")
 
 
 def settings(options: Options) -> Iterator[Options]:

@@ -123,11 +123,12 @@ class Lowering:
         return Code(**(kept | {"name": name} | parts))
 
     def limited(self, code: Code, low: float, high: float) -> Code:
-        """No value below `low` or above `high`, which are multiples of the code's step."""
+        """No value below `low` or above `high`, which are whole."""
         if code.low.min() >= low and code.high.max() <= high:
             return code
         name = self.add("Clip", code.name, self.constant(one(low)), self.constant(one(high)))
-        return self.changed(code, name, low=np.clip(code.low, low, high), high=np.clip(code.high, low, high))
+        ends = (np.clip(code.low, low, high), np.clip(code.high, low, high))
+        return self.changed(code, name, step=np.minimum(code.step, 0), low=ends[0], high=ends[1])
 
     def rounded(self, code: Code) -> Code:
         """Whole numbers."""

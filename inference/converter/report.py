@@ -15,7 +15,7 @@ class LayerReport:
     bits: int
     """Bits of the integers that stand for its result."""
     weight_bits: int | None
-    """Bits of the weights, for the output that has the fewest; None for a step without weights."""
+    """Bits of the weights, for the output in the middle of all; None for a step without weights."""
     relative_error: float
     """Root mean square of the difference to the float model's result, by that of the result."""
     limited: float

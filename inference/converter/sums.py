@@ -91,9 +91,12 @@ class Whole:
 
     @property
     def bits(self) -> int:
-        """Bits, the sign included, of the largest weight of the output that has the fewest."""
-        largest = np.abs(self.weights).max(axis=(1, 2))
-        return int(largest[largest > 0].min(initial=2.0**24)).bit_length() + 1
+        """Bits, the sign included, of the largest weight, for the output in the middle of all.
+
+        Outputs that are always far beyond a limit have next to none, and need none.
+        """
+        largest = np.sort(np.abs(self.weights).max(axis=(1, 2)))
+        return int(largest[largest.size // 2]).bit_length() + 1
 
 
 def finest(kernel: Kernel, terms: Terms, room: float, cap: float, fine_max: int = FINE_MAX) -> Whole | None:

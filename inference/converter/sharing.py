@@ -1,0 +1,178 @@
+"""Which tensors can share what: one scale or one for each channel, rounding done once, whole scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from inference.converter.groups import Groups, Wiring, channel_axes, moved, wire
+from inference.converter.lower_linear import channel_axis, is_linear
+from inference.converter.program import (
+    Combination,
+    Combine,
+    Convolution,
+    Form,
+    Map,
+    Matrix,
+    Move,
+    Movement,
+    Pool,
+    Program,
+    Reduce,
+    Step,
+)
+from inference.converter.registry import rule_of
+
+OWN_SCALES_MAX: Final = 96
+"""Most features with scales of their own: their certificate stays below its limit, whatever the scales."""
+
+
+@dataclass(frozen=True, slots=True)
+class Survey:
+    """What is known of a program before calibration."""
+
+    wiring: Wiring
+    groups: Groups
+    axes: Mapping[str, int]
+    """The dimension of each tensor's channels."""
+
+
+def survey(program: Program) -> Survey:
+    """Raises Refused for a step that has no rule."""
+    wiring = wire(program)
+    groups = Groups(wiring)
+    return Survey(wiring, groups, channel_axes(wiring, groups))
+
+
+def share(survey: Survey) -> "Sharing":
+    """Decided from the wiring alone. Joins the groups of parts that must share a scale."""
+    sharing = Sharing(survey)
+    sharing.decide()
+    return sharing
+
+
+def other_input(reader: Combine, name: str) -> str:
+    """The tensor that meets another."""
+    return reader.inputs[1] if reader.inputs[0] == name else reader.inputs[0]
+
+
+@dataclass(slots=True)
+class Sharing:
+    """What the wiring of a program allows."""
+
+    survey: Survey
+    unrounded: frozenset[str] = frozenset()
+    """Results that their only reader takes as they come."""
+    scores: frozenset[str] = frozenset()
+    """First members of groups that leave the model as whole sums."""
+    _own: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def wiring(self) -> Wiring:
+        return self.survey.wiring
+
+    def decide(self) -> None:
+        self._join_parts()
+        self._own.clear()
+        self.unrounded = frozenset(name for name in self.wiring.steps if self._is_unrounded(name))
+        members = self.survey.groups.members()
+        self.scores = frozenset(first for first, names in members.items() if self._is_scores(names))
+
+    def _join_parts(self) -> None:
+        """Concatenated tensors share one scale unless every reader can do with scales of their own."""
+        for step in reversed(self.wiring.program.steps):
+            if isinstance(step, Move) and step.movement is Movement.CONCAT:
+                self._own.clear()
+                (axis,) = step.arguments["axis"]
+                parts = (step.name, *step.inputs)
+                alike = all(self.survey.axes[each] == axis for each in parts)
+                if not alike or not self.has_own(step.name):
+                    for name in step.inputs:
+                        self.survey.groups.join(step.name, name)
+
+    def has_own(self, name: str) -> bool:
+        """Whether every member of the group can have a scale for each channel."""
+        first = self.survey.groups.of(name)
+        if first not in self._own:
+            self._own[first] = False
+            self._own[first] = self._can_have_own(self.survey.groups.members()[first])
+        return self._own[first]
+
+    def _can_have_own(self, names: Sequence[str]) -> bool:
+        wiring, axes = self.wiring, self.survey.axes
+        elsewhere = moved(wiring, list(names))
+        native = [name for name in names if name not in elsewhere]
+        layouts = {
+            (axes[name], wiring.shapes[name][axes[name]] if wiring.shapes[name] else 1) for name in native
+        }
+        ranks = {len(wiring.shapes[name]) for name in native}
+        if len(layouts) > 1 or len(ranks) > 1 or not wiring.sinks.isdisjoint(names):
+            return False
+        if any(not isinstance(wiring.steps[name], Move) for name in elsewhere):
+            return False
+        return all(self._member_can(name, set(names)) for name in names)
+
+    def _member_can(self, name: str, names: set[str]) -> bool:
+        step = self.wiring.steps.get(name)
+        if step is None:
+            return self._source_can(name)
+        gives = rule_of(step).gives(step)
+        if not gives.per_channel or gives.unit or gives.scale:
+            return False
+        return all(
+            self._reader_can(name, reader, index, names) for reader, index in self.wiring.readings[name]
+        )
+
+    def _reader_can(self, name: str, reader: Step, index: int, names: set[str]) -> bool:
+        want = rule_of(reader).wants(reader, index)
+        if want.follows:
+            if reader.name in names:
+                return True
+            varies = self.survey.axes[name]
+            if isinstance(reader, Reduce) and (varies in reader.axes or not self._keeps(reader, name)):
+                return False
+            return self.has_own(reader.name)
+        if isinstance(reader, Convolution | Matrix) and name not in moved(self.wiring, sorted(names)):
+            return channel_axis(reader) == self.survey.axes[name]
+        return want.per_channel
+
+    def _keeps(self, reader: Reduce, name: str) -> bool:
+        """Whether channels are where they are looked for after the reduction."""
+        before = sum(axis < self.survey.axes[name] for axis in reader.axes)
+        return self.survey.axes[reader.name] == self.survey.axes[name] - (0 if reader.keep else before)
+
+    def _source_can(self, name: str) -> bool:
+        """A table of features whose readers fold scales: an input that only matrices read."""
+        shape = self.wiring.shapes[name]
+        readers = [reader for reader, _ in self.wiring.readings[name]]
+        return (
+            len(shape) == 2
+            and 1 < shape[1] <= OWN_SCALES_MAX
+            and all(isinstance(each, Matrix) for each in readers)
+            and name not in self.wiring.sinks
+        )
+
+    def _is_unrounded(self, name: str) -> bool:
+        reader = self.wiring.sole_reader(name)
+        if isinstance(reader, Map):
+            return reader.form is Form.CLIP
+        if isinstance(reader, Pool):
+            return True
+        if not isinstance(reader, Combine) or not is_linear(self.wiring.steps[name]):
+            return False
+        if reader.combination not in (Combination.ADD, Combination.SUBTRACT):
+            return False
+        other = other_input(reader, name)
+        later = self.wiring.order[name] > self.wiring.order[other]
+        return later or not (is_linear(self.wiring.steps.get(other)) and self.wiring.sole_reader(other))
+
+    def _is_scores(self, names: Sequence[str]) -> bool:
+        """A linear step, then perhaps moves, then the end."""
+        wiring = self.wiring
+        if not is_linear(wiring.steps.get(names[0])):
+            return False
+        for name in names[1:]:
+            step = wiring.steps[name]
+            if not isinstance(step, Move) or step.movement is Movement.PAD:
+                return False
+        readers = [reader.name for name in names for reader, _ in wiring.readings[name]]
+        return not wiring.sinks.isdisjoint(names) and set(readers) <= set(names)
