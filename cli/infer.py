@@ -11,6 +11,8 @@ import typer
 from cli.accounts import signing_key
 from cli.answers import Secrets, read_output
 from cli.chain import Chain, asking_blobs
+from cli.disputes import EPILOG as CHALLENGE
+from cli.disputes import challenge, disputed
 from cli.errors import UserError
 from cli.exact import certificate_of, outputs_document
 from cli.inputs import InputOption, RowOption, SamplesOption, read_input, tell_limited
@@ -140,7 +142,7 @@ def show(
             _ensure_open(chain, job)
             _show({"request": job, "status": "open"}, as_json)
             return
-        _show(_describe(chain, record, job), as_json)
+        _show(_describe(chain, record, job) | disputed(chain, job, record), as_json)
 
 
 @app.command(
@@ -186,6 +188,9 @@ def verify(
         recompute(proved.record, file, take, secrets)
         document["recomputed"] = True
     _show(document, as_json)
+
+
+app.command(epilog=CHALLENGE)(challenge)
 
 
 def model_certificate(chain: Chain, model: str, *, request_of: bool = False) -> ExactnessCertificate:

@@ -202,6 +202,22 @@ def receipt(
         print_fields(readable | {"attestations": "\n".join(seats)})
 
 
+@app.command(epilog=examples("consil query conduct //validator-1", "consil query conduct anna --json"))
+def conduct(
+    who: Annotated[str, typer.Argument(help=ACCOUNT_HELP)],
+    keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
+    rpc: Rpc = DEFAULT_RPC,
+    as_json: Json = False,
+) -> None:
+    """Show how often the seats of a validator came to what end in jobs."""
+    with Chain(rpc, keystore) as chain:
+        found = chain.view("disputes.conduct_of", who=f"0x{chain.account(who).hex()}")
+    if as_json:
+        print_json(found)
+    else:
+        print_fields({name.replace("_", " "): count for name, count in found.items()})
+
+
 @app.command(epilog=examples("consil query gas", "consil query gas --json"))
 def gas(rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
     """Show what the work of validators on models costs now. Root sets it with `gas.set_price`."""

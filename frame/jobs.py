@@ -80,6 +80,7 @@ class Closed:
     """A job at its end."""
 
     job: Hash
+    order: Order
     digest: Hash | None
     """Of the result that more than two thirds of the panel revealed, or None if there is none."""
 
@@ -87,11 +88,16 @@ class Closed:
     attestations: tuple[Attestation, ...]
     """One for each seat, in the order of the panel."""
 
+    revealed: tuple[tuple[Hash, Stake], ...]
+    """Every digest that was revealed, and the stake behind it."""
+
     reward: Balance
     """What of the held reward was not refunded."""
 
     opened: BlockNumber
     closed: BlockNumber
+    is_cancelled: bool
+    """Whether the chain ended it, and not its panel."""
 
 
 class Jobs(Protocol):
@@ -111,8 +117,24 @@ class Jobs(Protocol):
 
 
 class OnJobClosed(Protocol):
-    """Told when a job that the pallet opened has come to its end."""
+    """Told when a job has come to its end."""
 
     def on_job_closed(self, closed: Closed) -> None:
         """Take the result; whatever it is, this must not fail."""
+        ...
+
+
+class JobOwner(OnJobClosed, Protocol):
+    """Who opened a job, and keeps what it is about until it is settled."""
+
+    def on_job_overturned(self, closed: Closed) -> None:
+        """Take another result of a job that had closed; `closed.job` is that job."""
+        ...
+
+    def on_job_disputed(self, job: Hash) -> None:
+        """Nobody knows what the right result of the job is: let nobody rely on what it was done with."""
+        ...
+
+    def on_job_settled(self, job: Hash) -> None:
+        """The result can change no more: what the job was about need not be kept."""
         ...

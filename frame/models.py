@@ -28,3 +28,7 @@ class Models(Protocol):
     def certificate(self, model: Hash) -> bytes:
         """Canonical exactness certificate of a model that is on offer, or was."""
         ...
+
+    def suspend_disputed(self, model: Hash) -> None:
+        """Take a model out of use, because validators do not agree on what it computes."""
+        ...

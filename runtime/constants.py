@@ -5,7 +5,7 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
-from pallets import balances, fees, gas, inference, jobs, models, offences, sealing, session
+from pallets import balances, disputes, fees, gas, inference, jobs, models, offences, sealing, session
 from primitives.block import BODY_BYTES_MAX
 from primitives.types import Balance, SpecVersion
 
@@ -82,6 +82,9 @@ INFERENCE: Final = inference.Config(records_max=100_000)
 
 SESSION: Final = session.Config(spec_version=SPEC_VERSION, key_deposit=Balance(TOKEN), history_epochs=144)
 """A day of epochs of the wide network, at most 10 kB each."""
+
+DISPUTES: Final = disputes.Config(window_blocks=600, treasury=TREASURY)
+"""Five minutes of the local network. What a job was about, 4 kB at most, stays in the state so long."""
 
 SEALING: Final = sealing.Config(key_deposit=Balance(TOKEN))
 

@@ -6,6 +6,7 @@ from frame.description import describe_pallet
 from frame.metadata import Metadata
 from runtime.constants import (
     BALANCES,
+    DISPUTES,
     FEES,
     GAS,
     INFERENCE,
@@ -29,6 +30,7 @@ _CONFIGS: dict[str, object] = {
     "inference": INFERENCE,
     "session": SESSION,
     "offences": OFFENCES,
+    "disputes": DISPUTES,
     "sealing": SEALING,
 }
 

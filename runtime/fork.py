@@ -43,6 +43,7 @@ def fork_changes(state: StateView, config: ForkConfig, host: HostFunctions) -> C
     if len(config.validators) > pallets.session.seats_max():
         raise ForkRefused(f"this chain has {pallets.session.seats_max()} validator at most")
     pallets.jobs.cancel_all()
+    pallets.disputes.restart()
     pallets.offences.restart()
     try:
         pallets.session.restart(config.validators)

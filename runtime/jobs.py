@@ -97,7 +97,7 @@ def open_jobs(pallets: Pallets) -> tuple[OpenJob, ...]:
 
 
 def _task(pallets: Pallets, id_: Hash, job: Job) -> Task:
-    blob = job.inputs[0]
+    blob, id_ = job.inputs[0], pallets.disputes.origin_of(id_)
     if job.kind is JobKind.PROVE:
         model = pallets.models.models.get(pallets.models.proving.get(id_))
         return ProveTask(blob=blob, size_bytes=model.size_bytes)

@@ -11,6 +11,8 @@ from frame.origin import Origin
 from frame.pallet import Pallet
 from frame.weight import Weight
 from pallets.balances import Balances
+from pallets.disputes import Disputes
+from pallets.disputes import Needs as DisputesNeeds
 from pallets.fees import Fees
 from pallets.fees import Needs as FeesNeeds
 from pallets.gas import Gas
@@ -38,6 +40,7 @@ from primitives.outcome import Failure
 from runtime.constants import (
     BALANCES,
     CALL_DEPTH_MAX,
+    DISPUTES,
     EXTRINSIC_WEIGHT,
     FEES,
     GAS,
@@ -63,6 +66,7 @@ PALLETS: Final[dict[int, type[Pallet]]] = {
     10: Offences,
     11: Gas,
     12: Sealing,
+    13: Disputes,
 }
 """By index, which is wire format. Hooks run in this order."""
 
@@ -86,7 +90,7 @@ class Pallets:
         everyone: tuple[Pallet, ...] = (
             *(self.system, self.timestamp, self.balances, self.fees, self.session),
             *(self.jobs, self.models, self.inference, self.validators, self.sudo, self.offences),
-            *(self.gas, self.sealing),
+            *(self.gas, self.sealing, self.disputes),
         )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
 
@@ -116,7 +120,9 @@ class Pallets:
             currency=currency, jobs=self.jobs, models=self.models, sealing=self.sealing
         )
         self.inference = Inference(context, INFERENCE, inference_needs)
-        self.jobs.bind({JobKind.PROVE: self.models, JobKind.INFER: self.inference})
+        self.disputes = Disputes(context, DISPUTES, DisputesNeeds(currency=currency, jobs=self.jobs))
+        self.disputes.bind({JobKind.PROVE: self.models, JobKind.INFER: self.inference})
+        self.jobs.bind(self.disputes)
 
     def find(self, call: Call) -> tuple[CallDeclaration, Sequence[Any]]:
         """What `call` names, and its arguments. Raises InvalidTransaction if it is not well-formed."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final
 
+from msgspec.structs import replace
+
 from frame.call import call, view
 from frame.context import Context
 from frame.currency import Currency
@@ -86,7 +88,7 @@ def _request_weight(model: Hash, input: Input, max_fee: Balance) -> Weight:
 
 
 class Inference(Pallet):
-    """Implements frame.jobs.OnJobClosed."""
+    """Implements frame.jobs.JobOwner."""
 
     NAME = "inference"
     EVENTS = (Requested, Answered)
@@ -101,7 +103,7 @@ class Inference(Pallet):
     )
 
     requests = StorageMap[Hash, Request](Hash, Request)
-    """By open job."""
+    """By job, until that is settled: a result that is challenged is computed again."""
 
     records = StorageMap[Hash, InferenceRecord](Hash, InferenceRecord)
     """By job."""
@@ -210,7 +212,7 @@ class Inference(Pallet):
 
         `job`: its identity.
         """
-        return self.requests.find(job)
+        return self.requests.find(job) if self._needs.jobs.is_open(job) else None
 
     @view
     def receipt(self, job: Hash) -> InferenceRecord | None:
@@ -223,7 +225,6 @@ class Inference(Pallet):
     def on_job_closed(self, closed: Closed) -> None:
         """As in OnJobClosed."""
         request = self.requests.get(closed.job)
-        self.requests.remove(closed.job)
         if closed.result is None:
             self._needs.currency.release(PRICE, request.requester, request.price)
         else:
@@ -231,10 +232,27 @@ class Inference(Pallet):
         self._keep(closed.job, self._record(request, closed))
         self.deposit(Answered(closed.job, request.model, request.requester, closed.digest))
 
+    def on_job_overturned(self, closed: Closed) -> None:
+        """As in JobOwner: the record says what all validators found, who the price went to stays."""
+        request, old = self.requests.get(closed.job), self.records.find(closed.job)
+        if old is None:
+            return
+        record = self._record(request, closed)
+        self.records.put(closed.job, replace(record, fee=old.fee, opened=old.opened, is_overturned=True))
+        self.deposit(Answered(closed.job, request.model, request.requester, closed.digest))
+
+    def on_job_disputed(self, job: Hash) -> None:
+        """As in JobOwner: nobody may use the model."""
+        self._needs.models.suspend_disputed(self.requests.get(job).model)
+
+    def on_job_settled(self, job: Hash) -> None:
+        """As in JobOwner."""
+        self.requests.remove(job)
+
     def check_state(self) -> None:
-        """Requests and open jobs belong together; prices are held; the newest records are kept, in order."""
-        requests = dict(self.requests.items())
-        assert all(self._needs.jobs.is_open(job) for job in requests)
+        """Prices of open requests are held; the newest records are kept, in order."""
+        every = dict(self.requests.items())
+        requests = {job: request for job, request in every.items() if self._needs.jobs.is_open(job)}
         for payer in sorted({request.requester for request in requests.values()}):
             prices = sum(request.price for request in requests.values() if request.requester == payer)
             assert self._needs.currency.held(PRICE, payer) == prices
@@ -294,6 +312,7 @@ class Inference(Pallet):
             attestations=closed.attestations,
             agreed_stake=Stake(sum(seat.stake for seat in agreed)),
             panel_stake=Stake(sum(seat.stake for seat in closed.attestations)),
+            is_overturned=False,
             fee=Balance(closed.reward + (0 if closed.result is None else request.price)),
             opened=closed.opened,
             closed=closed.closed,

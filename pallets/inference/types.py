@@ -58,7 +58,7 @@ class RequestInput(Record, frozen=True):
 
 
 class Request(Record, frozen=True):
-    """A request that is not answered yet."""
+    """A request whose answer may change, or is not there yet."""
 
     requester: AccountId
     model: Hash
@@ -102,6 +102,9 @@ class InferenceRecord(Record, frozen=True):
     attestations: Attestations
     agreed_stake: Stake
     panel_stake: Stake
+    is_overturned: bool
+    """Whether another result stood here, until it was challenged."""
+
     fee: Balance
     """What the requester paid, apart from the extrinsic."""
 

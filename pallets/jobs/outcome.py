@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from frame.jobs import Attestation, Conduct
 from frame.validators import Validator
 from pallets.jobs.types import Word
-from primitives.types import PARTS_PER_BILLION, AccountId, AuthorityIndex, Balance, Hash
+from primitives.types import PARTS_PER_BILLION, AccountId, AuthorityIndex, Balance, Hash, Stake
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,14 +18,21 @@ class Shares:
     refund: Balance
 
 
-def agreed(panel: Sequence[Validator], words: Mapping[AuthorityIndex, Word]) -> Hash | None:
-    """The digest that more than two thirds of the stake revealed."""
+def revealed(
+    panel: Sequence[Validator], words: Mapping[AuthorityIndex, Word]
+) -> tuple[tuple[Hash, Stake], ...]:
+    """Every digest that was revealed, and the stake behind it, ascending by digest."""
     stakes: dict[Hash, int] = {}
     for index, word in words.items():
         if word.digest is not None:
             stakes[word.digest] = stakes.get(word.digest, 0) + panel[index].stake
+    return tuple((digest, Stake(stake)) for digest, stake in sorted(stakes.items()))
+
+
+def agreed(panel: Sequence[Validator], words: Mapping[AuthorityIndex, Word]) -> Hash | None:
+    """The digest that more than two thirds of the stake revealed."""
     total = sum(seat.stake for seat in panel)
-    return next((digest for digest, stake in stakes.items() if 3 * stake > 2 * total), None)
+    return next((digest for digest, stake in revealed(panel, words) if 3 * stake > 2 * total), None)
 
 
 def attest(

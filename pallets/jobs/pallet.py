@@ -26,14 +26,14 @@ from frame.currency import Currency
 from frame.error import ensure
 from frame.gas import GasPrice
 from frame.identity import ChainIdentity
-from frame.jobs import Closed, JobKind, OnJobClosed, Order
+from frame.jobs import Closed, OnJobClosed, Order
 from frame.origin import Origin, ensure_none
 from frame.pallet import Pallet
 from frame.storage import StorageDoubleMap, StorageMap, StorageValue
 from frame.validators import ActingValidators, Validator
 from frame.weight import Weight
 from pallets.jobs import weights
-from pallets.jobs.outcome import Shares, agreed, attest, share
+from pallets.jobs.outcome import Shares, agreed, attest, revealed, share
 from pallets.jobs.types import (
     Abstained,
     AlreadySaid,
@@ -179,14 +179,13 @@ class Jobs(Pallet):
         super().__init__(context)
         self.config = config
         self._needs = needs
-        self._hooks: Mapping[JobKind, OnJobClosed] = {}
+        self._on_closed: OnJobClosed | None = None
         self._messages = 0
         self._result_bytes = 0
 
-    def bind(self, hooks: Mapping[JobKind, OnJobClosed]) -> None:
-        """Say who is told of the end of jobs, for every kind."""
-        assert set(hooks) == set(JobKind)
-        self._hooks = hooks
+    def bind(self, on_closed: OnJobClosed) -> None:
+        """Say who is told of the end of jobs."""
+        self._on_closed = on_closed
 
     @inherent(index=0, weight=weights.MESSAGE)
     def commit(self, origin: Origin, message: Commit) -> None:
@@ -388,17 +387,27 @@ class Jobs(Pallet):
         paid = self._pay(job, share(job.reward, earners, self.config.treasury_share, digest is not None))
         self._forget(id_, job, words)
         self.deposit(JobClosed(id_, digest))
-        self._hooks[job.kind].on_job_closed(
-            Closed(
-                job=id_,
-                digest=digest,
-                result=result,
-                attestations=attestations,
-                reward=paid,
-                opened=job.opened,
-                closed=self.context.block.height,
-            )
+        order = Order(
+            kind=job.kind,
+            inputs=job.inputs,
+            gas=job.gas,
+            payer=job.payer,
+            is_input_given=job.is_input_given,
         )
+        closed = Closed(
+            job=id_,
+            order=order,
+            digest=digest,
+            result=result,
+            attestations=attestations,
+            revealed=() if is_cancelled else revealed(panel, words),
+            reward=paid,
+            opened=job.opened,
+            closed=self.context.block.height,
+            is_cancelled=is_cancelled,
+        )
+        assert self._on_closed is not None
+        self._on_closed.on_job_closed(closed)
 
     def _pay(self, job: Job, shares: Shares) -> Balance:
         """Give out the reward; what was not refunded."""

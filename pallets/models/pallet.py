@@ -74,7 +74,7 @@ class ModelState(IntEnum):
     """Its job ended without a quorum, for example because the file could not be fetched."""
 
     SUSPENDED = 4
-    """Its owner took it out of use."""
+    """It is out of use: its owner took it out, or validators do not agree on what it computes."""
 
 
 class Model(Record, frozen=True):
@@ -161,7 +161,7 @@ class ProofFailed(Event, frozen=True):
 
 
 class Suspended(Event, frozen=True):
-    """An owner took a model out of use."""
+    """A model is out of use."""
 
     model: Hash
 
@@ -193,11 +193,11 @@ class NotInUse(DispatchError):
 
 
 class StillNeeded(DispatchError):
-    """Only a model that was refused, or left unproven, can be removed."""
+    """Only a model that was refused, or left unproven, can be removed, once that cannot change any more."""
 
 
 class Models(Pallet):
-    """Implements frame.models.Models and frame.jobs.OnJobClosed."""
+    """Implements frame.models.Models and frame.jobs.JobOwner."""
 
     NAME = "models"
     EVENTS = (Registered, Proven, ModelRefused, ProofFailed, Suspended, Removed)
@@ -209,7 +209,7 @@ class Models(Pallet):
     """Of models with a verdict."""
 
     proving = StorageMap[Hash, Hash](Hash, Hash)
-    """Open job to the model that it proves."""
+    """Job to the model that it proves, until that is settled."""
 
     def __init__(self, context: Context, config: Config, needs: Needs) -> None:
         """`needs.jobs` tells this pallet of the end of its jobs."""
@@ -270,6 +270,7 @@ class Models(Pallet):
         """
         found = self._owned(origin, model)
         ensure(found.state in (ModelState.REFUSED, ModelState.UNPROVEN), StillNeeded)
+        ensure(self.proving.find(found.job) is None, StillNeeded)
         self._needs.currency.release(DEPOSIT, found.owner, found.deposit)
         self.models.remove(model)
         self.proofs.remove(model)
@@ -327,7 +328,6 @@ class Models(Pallet):
     def on_job_closed(self, closed: Closed) -> None:
         """As in OnJobClosed."""
         id_ = self.proving.get(closed.job)
-        self.proving.remove(closed.job)
         model = self.models.get(id_)
         verdict = None if closed.result is None else _verdict(closed.result)
         if closed.result is None or closed.digest is None or verdict is None:
@@ -345,13 +345,36 @@ class Models(Pallet):
             self.models.put(id_, replace(model, state=ModelState.REFUSED))
             self.deposit(ModelRefused(id_, closed.digest))
 
+    def on_job_overturned(self, closed: Closed) -> None:
+        """As in JobOwner: what all validators found now is what holds."""
+        id_ = self.proving.get(closed.job)
+        self.proofs.remove(id_)
+        self.models.put(id_, replace(self.models.get(id_), exact_hash=None, gas=0))
+        self.on_job_closed(closed)
+
+    def on_job_disputed(self, job: Hash) -> None:
+        """As in JobOwner."""
+        self.suspend_disputed(self.proving.get(job))
+
+    def on_job_settled(self, job: Hash) -> None:
+        """As in JobOwner."""
+        self.proving.remove(job)
+
+    def suspend_disputed(self, model: Hash) -> None:
+        """As in frame.models.Models."""
+        found = self.models.find(model)
+        if found is not None and found.state is ModelState.PROVEN:
+            self.models.put(model, replace(found, state=ModelState.SUSPENDED))
+            self.deposit(Suspended(model))
+
     def check_state(self) -> None:
         """Drafts and open jobs belong together, as do verdicts and proofs; deposits are held."""
         models, proofs = dict(self.models.items()), dict(self.proofs.items())
         assert len(models) == self.count.get() <= self.config.models_max
         drafts = {model.job: id_ for id_, model in models.items() if model.state is ModelState.DRAFT}
-        assert dict(self.proving.items()) == drafts
-        assert all(self._needs.jobs.is_open(job) for job in drafts)
+        proving = dict(self.proving.items())
+        assert {job: id_ for job, id_ in proving.items() if self._needs.jobs.is_open(job)} == drafts
+        assert all(models[id_].job == job for job, id_ in proving.items())
         for id_, model in models.items():
             assert id_ == model_id(model.owner, model.blob)
             is_judged = model.state not in (ModelState.DRAFT, ModelState.UNPROVEN)

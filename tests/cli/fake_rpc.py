@@ -31,10 +31,9 @@ class FakeNode:
         self.status = 507
         return b"the blob store is full; remove something, or raise its limit"
 
-    def give(self, blob: str) -> bytes:
+    def give(self, blob: str) -> bytes | None:
         """What is downloaded; this node has nothing."""
-        self.status = 404
-        return b"no connected peer gives it"
+        return None
 
     def answer(self, request: Any) -> bytes:
         if self.raw is not None:
@@ -69,13 +68,15 @@ def serving(node: FakeNode) -> Iterator[FakeNode]:
 
         def do_POST(self) -> None:
             data = self.rfile.read(int(self.headers["Content-Length"]))
-            if self.path == "/blobs":
-                body = node.store(data)
-            elif self.path.startswith("/blobs/"):
-                body = node.give(self.path.removeprefix("/blobs/"))
+            given = node.give(self.path.removeprefix("/blobs/")) if "/blobs/" in self.path else b""
+            if given is None:
+                status, body = 404, b"no connected peer gives it"
+            elif given:
+                status, body = 200, given
             else:
-                body = node.answer(json.loads(data))
-            self.send_response(node.status)
+                body = node.store(data) if self.path == "/blobs" else node.answer(json.loads(data))
+                status = node.status
+            self.send_response(status)
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
             self.wfile.write(body)

@@ -75,6 +75,7 @@ def test_what_is_too_long_for_the_chain_goes_and_comes_by_its_hash(
     assert (record["input_form"], record["is_output_stored"]) == ("stored", True)
     assert bytes.fromhex(record["input_hash"][2:]) in chain.blobs
     shown = document("infer", "show", answer["request"], "--rpc", chain.url)
+    assert "can be challenged up to block" in shown.pop("dispute")
     assert shown == answer
 
 
@@ -194,3 +195,24 @@ def test_a_panel_that_cannot_open_what_it_got_is_no_quorum_and_paid(
     result = consil(*ask(chain, model, 3, tmp_path, "--private"))
     assert result.exit_code == 1
     assert "cannot_open" in result.stdout
+
+
+def test_a_wrong_answer_is_challenged_and_changed(
+    chain: FakeChain, register: Callable[[int], str], document: Document, refusal: Refusal, tmp_path: Path
+) -> None:
+    model = register(3)
+    honest, chain.outcome_of = chain.outcome_of, lambda task: b"a lie"  # type: ignore[method-assign]
+    request = ask(chain, model, 3, tmp_path)
+    request.remove("--wait")
+    job = document(*request)["request"]
+    for _ in range(2):
+        document("infer", "show", job, "--rpc", chain.url)
+    chain.outcome_of = honest  # type: ignore[method-assign]
+    options = ("--from", "//Alice", "--rpc", chain.url)
+    assert "more than --max-bond" in refusal("infer", "challenge", job, *options, "--max-bond", "0.00000001")
+    done = document("infer", "challenge", job, *options, "--wait")
+    assert (done["status"], done["overturned"]) == ("ruled", True)
+    shown = document("infer", "show", job, "--rpc", chain.url)
+    assert (shown["values"], shown["dispute"]) == (rectified(3), "overturned: another answer stood here")
+    assert document("query", "conduct", "//Alice", "--rpc", chain.url)["overturned"] == 1
+    assert "cannot be challenged" in refusal("infer", "challenge", job, *options)

@@ -194,7 +194,9 @@ def test_a_diagnosis_is_attested_and_the_same_as_here(
     here = document("model", "run", exact, "--samples", HELD_OUT, "--row", 3)
     assert (answer["class"], answer["values"]) == (here["class"], here["values"])
     assert (answer["attestations"], answer["panel"], answer["status"]) == (1, 1, "answered")
-    assert document("infer", "show", answer["request"], "--rpc", node.url) == answer
+    found = document("infer", "show", answer["request"], "--rpc", node.url)
+    assert "can be challenged" in found.pop("dispute")
+    assert found == answer
     assert document("query", "receipt", answer["request"], "--rpc", node.url) == answer["record"]
     assert "agreed" in consil("query", "receipt", answer["request"], "--rpc", node.url).stdout
     shown = consil("infer", "watch", answer["request"], "--rpc", node.url).stdout

@@ -149,9 +149,17 @@ class Attested(World):
     def attest(self, job: Hash, results: dict[int, bytes]) -> None:
         """Let the named seats commit and reveal, and the job come to its end."""
         self.commit(job, results)
-        self.pass_blocks_until(lambda: self.phase(job) is not JobPhase.COMMIT)
+        self.close_commits(job)
         self.reveal(job, results)
         self.pass_blocks_until(lambda: self.phase(job) is None)
+
+    def close_commits(self, job: Hash) -> None:
+        """Let the commitments of a job close."""
+        self.pass_blocks_until(lambda: self.phase(job) is not JobPhase.COMMIT)
+
+    def settle(self) -> None:
+        """Let the time pass in which results can be challenged."""
+        self.pass_blocks_until(lambda: not list(self.pallets.disputes.past.items()))
 
     def prove(self, owner: AccountId = ALICE) -> Hash:
         """Register the model and have everybody find it exact; its identity."""

@@ -15,7 +15,7 @@ from pallets.models.pallet import model_id
 from primitives.job_message import STORED_OUTPUT, StoredOutput, result_digest, sign_abstain
 from primitives.sealing import panel_digest
 from primitives.types import AccountId, Balance, Hash
-from runtime.constants import TOKEN
+from runtime.constants import DISPUTES, TOKEN
 from tests.pallets.attested import (
     BLOB,
     CERTIFICATE,
@@ -47,6 +47,7 @@ INPUTS = st.sampled_from(
     [INPUT, INPUT, INPUT, INPUT, b"nonsense", encode_inputs(CERTIFICATE, [features(0, 0, 101)])]
 )
 WHICH = st.integers(0, 7)
+WINDOW = DISPUTES.window_blocks
 
 
 class Sequences(RuleBasedStateMachine):
@@ -149,7 +150,13 @@ class Sequences(RuleBasedStateMachine):
     def speak_with_another_origin(self, which: int, seat: int) -> None:
         self.attempt(self.world.pallets.jobs.commit, Root(), commit_of(seat, self.job(which)))
 
-    @rule(blocks=st.sampled_from([1, 1, 1, 2, 40, 100]))
+    @rule(who=WHO, which=WHICH, max_bond=FEES)
+    def challenge(self, who: AccountId, which: int, max_bond: Balance) -> None:
+        past = [job for job, _ in self.world.pallets.disputes.past.items()]
+        job = past[which % len(past)] if past else Hash(bytes(32))
+        self.attempt(self.world.pallets.disputes.challenge, Signed(who), job, max_bond)
+
+    @rule(blocks=st.sampled_from([1, 1, 1, 1, 1, 2, 2, 40, 40, 100, WINDOW]))
     def pass_blocks(self, blocks: int) -> None:
         for _ in range(blocks):
             self.world.end_block()

@@ -110,6 +110,9 @@ def test_disagreement_leaves_the_model_unproven(world: Attested) -> None:
 def test_a_model_that_never_came_into_use_can_be_removed_and_registered_again(world: Attested) -> None:
     for verdict in (b"", REFUSAL):
         world.attest(world.register(), dict.fromkeys(EVERYBODY, verdict))
+        with pytest.raises(StillNeeded):
+            world.pallets.models.remove(Signed(ALICE), MODEL)
+        world.settle()
         world.pallets.models.remove(Signed(ALICE), MODEL)
         assert world.pallets.models.get(MODEL) is None
         assert world.pallets.models.proof(MODEL) is None

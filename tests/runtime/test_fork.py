@@ -202,6 +202,8 @@ KNOWN: Final = {
     "session.committee": "begins again",
     "session.history": "begins again",
     "jobs.jobs": "every job is closed",
+    "disputes.past": "every job is settled",
+    "disputes.due": "every job is settled",
     "models.models": "a record of what happened",
     "models.proofs": "a record of what happened",
     "inference.records": "a record of what happened",
