@@ -58,6 +58,16 @@ def _file(graph: Graph, attributes: Attributes, names: Mapping[str, str]) -> byt
     return b"".join(model)
 
 
+def spell_node(node: Node) -> bytes:
+    """One node's message, with names and attributes as they are."""
+    return _node(node, node.attributes, {name: name for name in (*node.inputs, *node.outputs)})
+
+
+def spell_tensor(name: str, tensor: Tensor) -> bytes:
+    """One constant's message."""
+    return _tensor(name, tensor)
+
+
 def _names(graph: Graph) -> dict[str, str]:
     """New names in order of appearance; inputs and outputs of the model keep theirs."""
     kept = {port.name for port in (*graph.inputs, *graph.outputs)}

@@ -41,7 +41,7 @@ class Port:
 
     name: str
     dtype: str
-    """Empty if it is no tensor, which only a float model's outputs may be."""
+    """Empty if it is no tensor of numbers, which only a float model's may be."""
     shape: tuple[int, ...]
     """A dimension that the file leaves open is 0."""
 
@@ -90,8 +90,8 @@ class Gate:
     open_dimensions: bool
     """Whether a dimension may be left open; it is then read as 0."""
     other_types: bool
-    """Whether an output may be something else than a tensor, and a constant Boolean (read as uint8) or
-    without elements."""
+    """Whether an input or output may be something else than a tensor of numbers, and a constant Boolean
+    (read as uint8) or without elements."""
 
 
 def read(data: bytes, gate: Gate) -> Graph:
@@ -122,10 +122,8 @@ class _GraphReader:
         nodes = _at_most(NODES_MAX, graph, "node")
         constants = self._constants(_at_most(CONSTANTS_MAX, graph, "initializer"))
         return Graph(
-            inputs=tuple(self._port(part, False) for part in _at_most(PORTS_MAX, graph, "input")),
-            outputs=tuple(
-                self._port(part, self._gate.other_types) for part in _at_most(PORTS_MAX, graph, "output")
-            ),
+            inputs=tuple(self._port(part) for part in _at_most(PORTS_MAX, graph, "input")),
+            outputs=tuple(self._port(part) for part in _at_most(PORTS_MAX, graph, "output")),
             nodes=tuple(self._node(position, part) for position, part in enumerate(nodes)),
             constants=constants,
             metadata=self._metadata(model),
@@ -147,9 +145,9 @@ class _GraphReader:
                     f"{allowed[0]} to {allowed[-1]}"
                 )
             seen[domain] = entry.number("version")
-        if "" not in seen:
+        if "" not in seen and not self._gate.other_types:
             refuse("the file names no version of the standard operator set")
-        return seen[""]
+        return seen.get("", 0)
 
     def _metadata(self, model: Message) -> dict[str, str]:
         metadata: dict[str, str] = {}
@@ -209,7 +207,8 @@ class _GraphReader:
         except OverflowError:
             refuse(f"an element is outside {dtype}", name)
 
-    def _port(self, part: memoryview, other_types: bool) -> Port:
+    def _port(self, part: memoryview) -> Port:
+        other_types = self._gate.other_types
         info = self._reader.message(part, "ValueInfoProto", schema.VALUE_INFO)
         name = _name(info.part("name"))
         kind = self._reader.message(info.part("type"), "TypeProto", schema.TYPE)

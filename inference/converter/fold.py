@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 import numpy as np
 
-from inference.converter.gate import FLOAT
+from inference.converter.gate import FLOAT, HINTS
 from inference.engines.interface import Array, EngineError, from_array
 from inference.graph import CONSTANTS_MAX, MODEL_BYTES_MAX, PORTS_MAX, Graph, Port, read
 from inference.refusal import refuse
@@ -87,19 +87,34 @@ def fold(
 
     Raises Refused; EngineError if the process that folds was ended for its use of time or memory.
     """
+    return opened(_ask(prepare(data, shapes, constants)))
+
+
+def prepare(
+    data: bytes,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    constants: Mapping[str, Array] | None = None,
+) -> FoldRequest:
+    """What to ask of the process that folds, once the file has passed the gate. Raises Refused."""
     graph = read(data, FLOAT)
+    for node in graph.nodes:
+        if node.operator in HINTS:
+            refuse(HINTS[node.operator], node.place)
     bound = {name: from_array(np.asarray(value)) for name, value in (constants or {}).items()}
     ports = [port for port in graph.inputs if port.name not in graph.constants]
     _ensure_known((*(shapes or {}), *bound), ports)
     free = [port for port in ports if port.name not in bound]
-    request = FoldRequest(
+    return FoldRequest(
         model=data,
         shapes=tuple((port.name, _shape(port, (shapes or {}).get(port.name))) for port in free),
         constants=tuple(
             (port.name, _constant(port, bound[port.name])) for port in ports if port.name in bound
         ),
     )
-    reply = _ask(request)
+
+
+def opened(reply: FoldReply) -> FoldedGraph:
+    """The folded graph, once it has passed the gate too. Raises Refused."""
     if isinstance(reply, Unfolded):
         refuse(f"the model does not run: {reply.reason}"[:400])
     types = {each.name: each for each in reply.tensors}

@@ -56,7 +56,7 @@ _ELEMENTWISE: Final = frozenset(
     }
 )
 
-_LINEAR: Final = frozenset({"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"})
+_LINEAR: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "InstanceNormalization", "MatMul"})
 
 _REDUCTIONS: Final = frozenset(
     {
@@ -87,8 +87,33 @@ _LEARNERS: Final = frozenset(
     }
 )
 
+_KERNEL: Final = "kernel machines have no exact form; train trees or a network"
+_RECURRENT: Final = "recurrent layers are not supported; use convolutions or attention"
+_QUANTISED: Final = "this model is quantised already; give the float model"
+
+HINTS: Final = {
+    "DequantizeLinear": _QUANTISED,
+    "Einsum": "write the product as MatMul and Transpose",
+    "GRU": _RECURRENT,
+    "GroupNormalization": "export with operator set 17, which spells it in other operators",
+    "LSTM": _RECURRENT,
+    "NonMaxSuppression": "cut the model before it; it belongs to whoever reads the scores",
+    "QLinearConv": _QUANTISED,
+    "QuantizeLinear": _QUANTISED,
+    "RNN": _RECURRENT,
+    "SVMClassifier": _KERNEL,
+    "SVMRegressor": _KERNEL,
+    "StringNormalizer": "prepare texts before the model, and give it numbers",
+    "TfIdfVectorizer": "prepare texts before the model, and give it numbers",
+    "TopK": "cut the model before it; it belongs to whoever reads the scores",
+}
+"""Operators that models have and no exact model can, and what to do about each."""
+
 FLOAT: Final = Gate(
-    operators={"": _FOLDED | _ELEMENTWISE | _LINEAR | _REDUCTIONS | _MOVEMENTS, "ai.onnx.ml": _LEARNERS},
+    operators={
+        "": _FOLDED | _ELEMENTWISE | _LINEAR | _REDUCTIONS | _MOVEMENTS | frozenset(HINTS),
+        "ai.onnx.ml": _LEARNERS | frozenset(HINTS),
+    },
     versions=range(9, 24),
     open_dimensions=True,
     other_types=True,

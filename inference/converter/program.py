@@ -8,9 +8,13 @@ end does, the model that comes out is exact because the prover says so from its 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+MASKED: Final = -1000.0
+"""What is added to a score that a softmax is to ignore is at most this."""
 
 Reals = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -83,8 +87,8 @@ class Map(Step):
     """An elementwise function of one tensor: evaluate(x * scale + offset), then, for AFFINE, nothing
     else.
 
-    `scale` and `offset` broadcast against the input's shape without its batch (so [C, 1, 1] for one per
-    image channel). `parameters`: CLIP (low, high, infinite if open); HARD_SIGMOID (slope, shift):
+    `scale` and `offset` broadcast against the input's shape, as numpy does (so [C, 1, 1] for one per image
+    channel). `parameters`: CLIP (low, high, infinite if open); HARD_SIGMOID (slope, shift):
     min(max(slope * x + shift, 0), 1); HARD_SWISH the same, times x; LEAKY (slope below zero).
     """
 
@@ -162,8 +166,11 @@ class Norm(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Softmax(Step):
-    """exp(x - max) / sum over one axis, from the front, in the middle of a model; `mask`, if any, was added
-    before (constant, broadcast)."""
+    """exp(x - max) / sum over one axis, from the front, in the middle of a model.
+
+    `mask`, if any, is added before (constant, broadcast; hugely negative, or -inf, where a score is to be
+    ignored). A second input, if any, is 1 where a score counts and 0 where it is ignored (broadcast).
+    """
 
     axis: int
     mask: Reals | None = None

@@ -30,9 +30,13 @@ _KEPT_APART: Final = (
     "GatherSliceToSplitFusion",
     "GeluFusionL1",
     "LayerNormFusionL1",
+    "MatMulAddFusion",
     "TransposeOptimizer",
 )
 """Optimisers that make a graph harder to read for whoever recognises the same patterns afterwards."""
+
+_VERSION: Final = 17
+"""Of the standard operators, for files that use none."""
 
 _DOMAINS: Final = ("", "ai.onnx.ml")
 
@@ -43,13 +47,14 @@ def main() -> None:
     sandbox.enter(memory_bytes, _FILE_BYTES_MAX)
     replies = sandbox.keep_output()
     sandbox.allow_cpu(cpu_s)
-    reply = _answer(REQUEST.decode(sys.stdin.buffer.read()))
+    reply = answer(REQUEST.decode(sys.stdin.buffer.read()))
     left = memoryview(REPLY.encode(reply))
     while left:
         left = left[os.write(replies, left) :]
 
 
-def _answer(request: FoldRequest) -> FoldReply:
+def answer(request: FoldRequest) -> FoldReply:
+    """The folded file, or why there is none."""
     try:
         model = _optimise(_bound(request))
         return Folded(model=model.SerializeToString(deterministic=True), tensors=_tensors(model))
@@ -77,6 +82,9 @@ def _bound(request: FoldRequest) -> onnx.ModelProto:
     # What the exporter declared of shapes inside may contradict the ones given.
     del model.graph.value_info[:]
     _name_only_outputs(model, [port.name for port in model.graph.output])
+    if all(each.domain not in ("", "ai.onnx") for each in model.opset_import):
+        # A file of ai.onnx.ml alone; the optimiser would write down the newest version that it knows.
+        model.opset_import.add().version = _VERSION
     return model
 
 
