@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from threading import Thread
 from typing import BinaryIO, Final
 
-from inference import messages, sandbox, selftest
+from inference import messages, sandbox
 from inference.certificate import proof_gas
 from inference.engines.interface import EngineError, InferenceEngine
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
@@ -23,6 +23,7 @@ from inference.gas import allowance_s
 from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
+from inference.selftest import trial
 from inference.sessions import Session, Sessions
 from inference.tensor import Tensor, TensorError, from_integers
 from primitives.codec import CodecError
@@ -111,7 +112,7 @@ def serve(make_engine: Callable[[], InferenceEngine]) -> None:
     entered = sandbox.enter(memory_bytes)
     replies = sandbox.keep_output()
     engine = make_engine()
-    trouble = selftest.trouble(engine) or ""
+    trouble = trial.trouble(engine) or ""
     protections = sandbox.seal(entered)
     Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
 

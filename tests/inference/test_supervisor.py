@@ -322,7 +322,7 @@ def test_a_worker_that_hangs_at_its_start_is_ended() -> None:
 
 def test_an_engine_that_fails_the_self_test_runs_nothing() -> None:
     with misbehaving("flatter") as supervisor:
-        with pytest.raises(Unable, match="fails the self-test stress 1"):
+        with pytest.raises(Unable, match="fails the self-test 'sums of 1'"):
             supervisor.self_test()
         with pytest.raises(Unable, match="fails the self-test"):
             supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
