@@ -30,7 +30,7 @@ app = command_group()
 
 File = Annotated[Path, typer.Argument(help="An ONNX file.")]
 
-_BASE_GAS: Final = run_gas(macs=0, elements=0, nodes=0, size_bytes=0)
+_BASE_GAS: Final = run_gas(macs=0, elements=0, lookups=0, nodes=0, size_bytes=0)
 _LOSSY: Final = frozenset({"Ceil", "Floor", "Round"})
 
 
@@ -138,5 +138,11 @@ def _node(finding: Finding) -> dict[str, Any]:
         "droppedBits": max(0, -entering) if node.operator in _LOSSY else 0,
         "macs": finding.macs,
         "elements": finding.elements,
-        "gas": run_gas(macs=finding.macs, elements=finding.elements, nodes=1, size_bytes=0) - _BASE_GAS,
+        "gas": _gas(finding) - _BASE_GAS,
     }
+
+
+def _gas(finding: Finding) -> int:
+    return run_gas(
+        macs=finding.macs, elements=finding.elements, lookups=finding.lookups, nodes=1, size_bytes=0
+    )

@@ -27,6 +27,8 @@ GAS_PER_NODE: Final = 100_000
 """About 1.8 us of dispatch per node."""
 GAS_PER_ELEMENT: Final = 12
 """An element written costs about as much as twelve multiply-accumulates."""
+GAS_PER_LOOKUP: Final = 470
+"""A row of a table looked up: about 8 ns."""
 GAS_PER_BYTE: Final = 60
 """Fetching, hashing and loading one byte of the model: about 1 ns."""
 PROOF_GAS_BASE: Final = 4_000_000_000
@@ -116,9 +118,10 @@ _VERDICT: Final[Codec[Verdict]] = Codec(Verdict)
 _TENSORS: Final[Codec[tuple[Tensor, ...]]] = Codec(tuple[Tensor, ...])
 
 
-def run_gas(*, macs: int, elements: int, nodes: int, size_bytes: int) -> int:
+def run_gas(*, macs: int, elements: int, lookups: int, nodes: int, size_bytes: int) -> int:
     """Gas of one run of a model."""
-    return GAS_BASE + macs + GAS_PER_ELEMENT * elements + GAS_PER_NODE * nodes + GAS_PER_BYTE * size_bytes
+    reading = GAS_PER_ELEMENT * elements + GAS_PER_LOOKUP * lookups + GAS_PER_BYTE * size_bytes
+    return GAS_BASE + macs + GAS_PER_NODE * nodes + reading
 
 
 def proof_gas(size_bytes: int) -> int:

@@ -23,6 +23,7 @@ from inference.certificate import (
     run_gas,
 )
 from inference.graph import AttributeValue, Graph, Node, Port, ensure_size, read
+from inference.operators.integers import RANKING
 from inference.operators.registry import EXACT, RULES
 from inference.operators.rule import Application, Flow, Value, Work, complete, work_on
 from inference.refusal import Refused, refuse
@@ -64,6 +65,7 @@ class Finding:
 
     macs: int
     elements: int
+    lookups: int
 
 
 def examine(data: bytes, assumption: Assumption | None = None) -> tuple[Proof, tuple[Finding, ...]]:
@@ -158,7 +160,7 @@ class _Prover:
         computed = [value for value in inputs if value is not None and value.constant is None]
         if not computed:
             refuse("all inputs are constants: give the result as a constant", node.place)
-        macs = self.work.macs
+        macs, lookups = self.work.macs, self.work.lookups
         values = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
         if len(values) != len(node.outputs):
             refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
@@ -169,7 +171,8 @@ class _Prover:
             floating = value.dtype not in INTEGER_RANGES
             self.values[name] = replace(value, linear=linear and floating)
         elements = sum(value.elements for value in values)
-        self.findings.append(Finding(node, values, computed[0], self.work.macs - macs, elements))
+        costs = self.work.macs - macs, elements, self.work.lookups - lookups
+        self.findings.append(Finding(node, values, computed[0], *costs))
 
     def _output(self, port: Port) -> PortSpec:
         value = self.values[port.name]
@@ -202,20 +205,20 @@ class _Prover:
         return self.values[users[0].outputs[0] if limited else port.name].bounds.whole()
 
     def _attested(self) -> tuple[int, ...]:
-        """The outputs that no ArgMax derives; the scores of every ArgMax must be among them."""
+        """The outputs that no ranking derives; the scores of every ranking must be among them."""
         names = [port.name for port in self.graph.outputs]
         derived: set[str] = set()
         for node in self.graph.nodes:
-            if node.operator == "ArgMax":
+            if node.operator in RANKING:
                 if node.inputs[0] not in names:
                     refuse(
                         "the scores must be an output as well, so that an attestation covers them", node.place
                     )
-                derived.add(node.outputs[0])
+                derived.update(node.outputs)
             elif not derived.isdisjoint(node.inputs):
                 derived.update(node.outputs)
         attested = tuple(index for index, name in enumerate(names) if name not in derived)
-        assert attested, "the scores of an ArgMax are computed before any ArgMax"
+        assert attested, "scores are computed before they are ranked"
         return attested
 
     def _certificate(
@@ -240,7 +243,13 @@ class _Prover:
             macs=self.work.macs,
             elements=self.work.elements,
             peak_bytes=peak_bytes,
-            gas=run_gas(macs=self.work.macs, elements=self.work.elements, nodes=nodes, size_bytes=len(file)),
+            gas=run_gas(
+                macs=self.work.macs,
+                elements=self.work.elements,
+                lookups=self.work.lookups,
+                nodes=nodes,
+                size_bytes=len(file),
+            ),
             gap=self._gap(),
         )
 

@@ -1,13 +1,13 @@
 """Two operands of different shapes, element by element, as numpy broadcasts them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
 
-from inference.bounds import STEP_MAX, Cell, union
-from inference.operators.constants import Numbers, decode, ensure_channels
+from inference.bounds import Cell, union
+from inference.operators.constants import ensure_channels
 from inference.operators.rule import Application, Value
-from inference.tensor import ELEMENTS_MAX
+from inference.operators.weights import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +59,7 @@ def broadcast(application: Application, left: Sequence[int], right: Sequence[int
     if any(a != b and 1 not in (a, b) for a, b in sizes):
         application.refuse(f"the shapes {list(left)} and {list(right)} do not meet")
     shape = tuple(max(a, b) for a, b in sizes)
-    if prod(shape) > ELEMENTS_MAX:
-        application.refuse(f"the result {list(shape)} has more than {ELEMENTS_MAX} elements")
+    application.ensure_shape(shape)
     return shape
 
 
@@ -76,7 +75,7 @@ def _side(application: Application, index: int, dtypes: tuple[str, ...]) -> Valu
 
 def _cells(application: Application, value: Value, axis: int, shape: tuple[int, ...]) -> Sequence[Cell]:
     """One cell, or one for each index of the dimension `axis`, counted from the end: -1 is the last."""
-    if -axis > len(value.shape) or value.shape[axis] == 1:
+    if -axis > len(value.shape) or not value.shape or value.shape[axis] == 1:
         return [_whole(application, value)]
     if value.constant is not None:
         return grouped(application, value, len(value.shape) + axis)
@@ -84,7 +83,9 @@ def _cells(application: Application, value: Value, axis: int, shape: tuple[int, 
 
 
 def _whole(application: Application, value: Value) -> Cell:
-    return value.bounds.whole() if value.constant is None else _union(decode(value.constant, application))
+    if value.constant is None:
+        return value.bounds.whole()
+    return Weights(value.constant, application).cell(slice(None))
 
 
 def grouped(application: Application, value: Value, axis: int) -> list[Cell]:
@@ -92,21 +93,19 @@ def grouped(application: Application, value: Value, axis: int) -> list[Cell]:
     assert value.constant is not None
     size, inner = value.shape[axis], prod(value.shape[axis + 1 :])
     ensure_channels(size, application)
-    numbers = decode(value.constant, application)
+    weights = Weights(value.constant, application)
     application.work.spend_cells(size)
     if inner == 1:
-        return [_union(numbers.part(slice(at, None, size))) for at in range(size)]
-    block = size * inner
-    starts = range(0, value.elements, block)
+        return [weights.cell(slice(at, None, size)) for at in range(size)]
+    outer = range(0, value.elements, size * inner)
+    application.work.spend_cells(size * len(outer))
     return [
-        union(_union(numbers.part(slice(start + at * inner, start + (at + 1) * inner))) for start in starts)
+        _union(weights.cell(slice(start + at * inner, start + (at + 1) * inner)) for start in outer)
         for at in range(size)
     ]
 
 
-def _union(numbers: Numbers) -> Cell:
-    """The cell that holds all of them."""
-    distinct = set(zip(numbers.mantissas, numbers.steps, strict=True))
-    step = min((step for mantissa, step in distinct if mantissa), default=STEP_MAX)
-    scaled = [mantissa << (at - step) if mantissa else 0 for mantissa, at in distinct]
-    return Cell(step, min(scaled), max(scaled))
+def _union(cells: Iterable[Cell]) -> Cell:
+    """Of constants: zero is a multiple of every step."""
+    known = list(cells)
+    return union([cell for cell in known if cell.low or cell.high] or known[:1])

@@ -50,14 +50,13 @@ class Numbers:
 
 def decode(tensor: Tensor, application: Application) -> Numbers:
     """The elements of a constant, in order. Raises Refused for those that are not normal numbers."""
-    layout = _LAYOUTS.get(tensor.dtype)
     application.work.spend(prod(tensor.shape))
     mantissas, steps = array("q"), array("h")
     known: dict[int, tuple[int, int]] = {}
     for (bits,) in struct.iter_unpack(_CODES[tensor.dtype], tensor.data):
         pair = known.get(bits)
         if pair is None:
-            pair = _reduced(bits, 0) if layout is None else _real(bits, *layout, application)
+            pair = significand(bits, tensor.dtype, application)
             if len(known) < _REMEMBERED_MAX:
                 known[bits] = pair
         mantissas.append(pair[0])
@@ -65,8 +64,15 @@ def decode(tensor: Tensor, application: Application) -> Numbers:
     return Numbers(mantissas, steps)
 
 
-def _real(bits: int, exponent_bits: int, fraction_bits: int, application: Application) -> tuple[int, int]:
-    """Source: IEEE 754-2019, binary32 and binary64: sign, exponent, fraction."""
+def significand(bits: int, dtype: str, application: Application) -> tuple[int, int]:
+    """Mantissa and step of an element, given its bits, or its value if it is an integer. Raises Refused for
+    what is not a normal number.
+
+    Source: IEEE 754-2019, binary32 and binary64: sign, exponent, fraction.
+    """
+    if dtype not in _LAYOUTS:
+        return _reduced(bits, 0)
+    exponent_bits, fraction_bits = _LAYOUTS[dtype]
     exponent, fraction = bits >> fraction_bits & ((1 << exponent_bits) - 1), bits & ((1 << fraction_bits) - 1)
     if exponent == (1 << exponent_bits) - 1:
         application.refuse("a constant is infinite or not a number")

@@ -1,4 +1,4 @@
-"""Add, Sub, Mul, Relu, Clip and Round."""
+"""Add, Sub, Mul, Max, Min, Relu, Clip and Round."""
 
 from collections.abc import Callable
 
@@ -33,15 +33,15 @@ def _multiply(application: Application) -> tuple[Value, ...]:
     return (Value(operands.dtype, operands.shape, bounds),)
 
 
-def _binary(application: Application, combine: Combine) -> tuple[Value, ...]:
+def _binary(application: Application, combine: Combine, *dtypes: str) -> tuple[Value, ...]:
     """Both computed, or one of them a constant."""
-    operands, cells = _combined(application, combine)
+    operands, cells = _combined(application, combine, *dtypes)
     bounds = application.fitting(along(operands.axis, cells), operands.dtype)
     return (Value(operands.dtype, operands.shape, bounds),)
 
 
-def _combined(application: Application, combine: Combine) -> tuple[Pair, list[Cell]]:
-    operands = pair(application, "float32", "float64")
+def _combined(application: Application, combine: Combine, *dtypes: str) -> tuple[Pair, list[Cell]]:
+    operands = pair(application, *(dtypes or ("float32", "float64")))
     return operands, [combine(left, right) for left, right in zip(operands.left, operands.right, strict=True)]
 
 
@@ -70,9 +70,34 @@ def _mapped(application: Application, x: Value, change: Callable[[Cell], Cell]) 
     return (Value(x.dtype, x.shape, application.fitting(bounds, x.dtype)),)
 
 
-ADD = Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_add, _add))
-SUB = Rule(arity=range(2, 3), attributes={}, apply=_subtract)
-MUL = Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_multiply, rounded.scaled))
-RELU = Rule(arity=range(1, 2), attributes={}, apply=_relu)
-CLIP = Rule(arity=range(3, 4), attributes={}, apply=rounded.either(_clip, rounded.clipped))
-ROUND = Rule(arity=range(1, 2), attributes={}, apply=rounded.either(_round, rounded.rounded), flow=Flow.CUTS)
+def _maximum(application: Application) -> tuple[Value, ...]:
+    return _extreme(application, max)
+
+
+def _minimum(application: Application) -> tuple[Value, ...]:
+    return _extreme(application, min)
+
+
+def _extreme(application: Application, choose: Callable[[int, int], int]) -> tuple[Value, ...]:
+    """The greater or lesser of two: it lies between the greater or lesser of the limits."""
+
+    def combine(left: Cell, right: Cell) -> Cell:
+        step = min(left.step, right.step)
+        a, b = left.at(step), right.at(step)
+        return Cell(step, choose(a.low, b.low), choose(a.high, b.high))
+
+    return _binary(application, combine, "float32", "float64", "int32", "int64")
+
+
+RULES = {
+    "Add": Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_add, _add)),
+    "Clip": Rule(arity=range(3, 4), attributes={}, apply=rounded.either(_clip, rounded.clipped)),
+    "Max": Rule(arity=range(2, 3), attributes={}, apply=_maximum),
+    "Min": Rule(arity=range(2, 3), attributes={}, apply=_minimum),
+    "Mul": Rule(arity=range(2, 3), attributes={}, apply=rounded.either(_multiply, rounded.scaled)),
+    "Relu": Rule(arity=range(1, 2), attributes={}, apply=_relu),
+    "Round": Rule(
+        arity=range(1, 2), attributes={}, apply=rounded.either(_round, rounded.rounded), flow=Flow.CUTS
+    ),
+    "Sub": Rule(arity=range(2, 3), attributes={}, apply=_subtract),
+}

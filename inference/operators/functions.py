@@ -49,8 +49,10 @@ def _number(application: Application, name: str) -> Cell:
     return decode(tensor, application).cells()[0]
 
 
-FLOOR: Final = Rule(arity=range(1, 2), attributes={}, apply=_floor, flow=Flow.CUTS)
-CEIL: Final = Rule(arity=range(1, 2), attributes={}, apply=_ceil, flow=Flow.CUTS)
-HARD_SIGMOID: Final = Rule(
-    arity=range(1, 2), attributes={"alpha": (float, 0.2), "beta": (float, 0.5)}, apply=_hard_sigmoid
-)
+RULES: Final = {
+    "Ceil": Rule(arity=range(1, 2), attributes={}, apply=_ceil, flow=Flow.CUTS),
+    "Floor": Rule(arity=range(1, 2), attributes={}, apply=_floor, flow=Flow.CUTS),
+    "HardSigmoid": Rule(
+        arity=range(1, 2), attributes={"alpha": (float, 0.2), "beta": (float, 0.5)}, apply=_hard_sigmoid
+    ),
+}

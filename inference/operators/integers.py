@@ -1,4 +1,4 @@
-"""Cast, and ArgMax."""
+"""Cast, and the operators that rank scores: ArgMax and TopK."""
 
 from typing import Final
 
@@ -35,9 +35,39 @@ def _argmax(application: Application) -> tuple[Value, ...]:
     return (Value("int64", shape, Bounds((Cell(0, 0, x.shape[axis] - 1),))),)
 
 
-CAST = Rule(arity=range(1, 2), attributes={"to": (int, REQUIRED)}, apply=rounded.either(_cast, rounded.cast))
-ARGMAX = Rule(
-    arity=range(1, 2),
-    attributes={"axis": (int, 0), "keepdims": (int, 1), "select_last_index": (int, 0)},
-    apply=_argmax,
-)
+def _top(application: Application) -> tuple[Value, ...]:
+    """The k greatest or least, in order, and their indices; of equal ones, the lower index comes first.
+
+    Source: ONNX, TopK: "Given two equivalent values, this operator uses the indices along the axis as a
+    tiebreaker".
+    """
+    x = application.computed(0, "int32", "int64")
+    if application.integer("sorted") != 1 or application.integer("largest") not in (0, 1):
+        application.refuse("sorted must be 1, and largest 0 or 1")
+    axis = application.axis("axis", len(x.shape))
+    (count,) = application.whole_numbers(1, most=1)
+    if not 1 <= count <= x.shape[axis]:
+        application.refuse(f"there are no {count} among {x.shape[axis]}")
+    application.work.spend_cells(len(x.bounds.cells))
+    application.work.macs += x.elements * count.bit_length()
+    shape = (*x.shape[:axis], count, *x.shape[axis + 1 :])
+    bounds = x.bounds.single() if x.bounds.axis == axis else x.bounds
+    return Value(x.dtype, shape, bounds), Value("int64", shape, Bounds((Cell(0, 0, x.shape[axis] - 1),)))
+
+
+RULES = {
+    "ArgMax": Rule(
+        arity=range(1, 2),
+        attributes={"axis": (int, 0), "keepdims": (int, 1), "select_last_index": (int, 0)},
+        apply=_argmax,
+    ),
+    "Cast": Rule(
+        arity=range(1, 2), attributes={"to": (int, REQUIRED)}, apply=rounded.either(_cast, rounded.cast)
+    ),
+    "TopK": Rule(
+        arity=range(2, 3), attributes={"axis": (int, -1), "largest": (int, 1), "sorted": (int, 1)}, apply=_top
+    ),
+}
+
+RANKING = frozenset({"ArgMax", "TopK"})
+"""Operators whose outputs say which element, not how great: an attestation must cover the scores."""

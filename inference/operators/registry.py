@@ -4,30 +4,37 @@ from collections.abc import Mapping
 from typing import Final
 
 from inference.graph import LEARNERS, Gate
-from inference.operators import certified, elementwise, functions, integers, linear, movement, rounded, trees
+from inference.operators import (
+    certified,
+    convolution,
+    elementwise,
+    functions,
+    integers,
+    linear,
+    movement,
+    pooling,
+    rounded,
+    selection,
+    trees,
+)
 from inference.operators.rule import Rule
 
+_FAMILIES: Final = (
+    certified.RULES,
+    convolution.RULES,
+    elementwise.RULES,
+    functions.RULES,
+    integers.RULES,
+    linear.RULES,
+    movement.RULES,
+    pooling.RULES,
+    rounded.RULES,
+    selection.RULES,
+    trees.RULES,
+)
+
 RULES: Final[Mapping[str, Rule]] = {
-    "Add": elementwise.ADD,
-    "ArgMax": integers.ARGMAX,
-    "Cast": integers.CAST,
-    "Ceil": functions.CEIL,
-    "Clip": elementwise.CLIP,
-    "Div": rounded.DIV,
-    "Flatten": movement.FLATTEN,
-    "Floor": functions.FLOOR,
-    "Gemm": linear.GEMM,
-    "HardSigmoid": functions.HARD_SIGMOID,
-    "Identity": movement.IDENTITY,
-    "MatMul": linear.MATMUL,
-    "Mul": elementwise.MUL,
-    "Relu": elementwise.RELU,
-    "Reshape": movement.RESHAPE,
-    "Round": elementwise.ROUND,
-    "Sqrt": rounded.SQRT,
-    "Sub": elementwise.SUB,
-    "TreeEnsembleRegressor": trees.REGRESSOR,
-    **certified.RULES,
+    operator: rule for family in _FAMILIES for operator, rule in family.items()
 }
 
 _LEARNERS: Final = frozenset({"TreeEnsembleRegressor"})

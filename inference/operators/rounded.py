@@ -163,5 +163,7 @@ def _ensure_settled(application: Application, *values: Value) -> None:
         application.refuse("an engine may fold this into the weights before it: put a Round between")
 
 
-DIV: Final = Rule(arity=range(2, 3), attributes={}, apply=_divide)
-SQRT: Final = Rule(arity=range(1, 2), attributes={}, apply=_root)
+RULES: Final = {
+    "Div": Rule(arity=range(2, 3), attributes={}, apply=_divide),
+    "Sqrt": Rule(arity=range(1, 2), attributes={}, apply=_root),
+}

@@ -1,6 +1,6 @@
 """What every operator rule works with: values, attributes, the work meter, and how to refuse."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from math import prod
@@ -11,7 +11,7 @@ from inference.bounds import Bounds, unfit
 from inference.graph import AttributeValue, Node
 from inference.operators.loose import Loose
 from inference.refusal import refuse
-from inference.tensor import ITEM_BYTES, Tensor
+from inference.tensor import ELEMENTS_MAX, ITEM_BYTES, RANK_MAX, Tensor, integers
 
 STEPS_BASE: Final = 200_000
 """Elementary steps that a proof of any file may take: some 60 ms of Python."""
@@ -68,6 +68,8 @@ class Work:
     """Multiply-accumulate operations."""
     elements: int = 0
     """Elements that nodes write."""
+    lookups: int = 0
+    """Rows of tables that nodes look up."""
     steps: int = 0
     """Elementary steps of the proof."""
     ulps: int | None = None
@@ -146,6 +148,41 @@ class Application:
         values = self.attributes[name]
         assert isinstance(values, tuple)
         return tuple(value for value in values if isinstance(value, int))
+
+    def ensure_shape(self, shape: Sequence[int]) -> None:
+        """Raises Refused if an output's shape is none, or too large: before anything is done with it."""
+        if len(shape) > RANK_MAX or any(size < 1 for size in shape):
+            self.refuse(
+                f"the result's shape {list(shape)} has no elements, or more than {RANK_MAX} dimensions"
+            )
+        if prod(shape) > ELEMENTS_MAX:
+            self.refuse(f"the result {list(shape)} has more than {ELEMENTS_MAX} elements")
+
+    def text(self, name: str) -> bytes:
+        """An attribute that is a text."""
+        value = self.attributes[name]
+        assert isinstance(value, bytes)
+        return value
+
+    def whole_numbers(self, index: int, *, most: int) -> tuple[int, ...]:
+        """A constant list of 1 to `most` integers."""
+        tensor = self.constant(index, "int64")
+        if len(tensor.shape) != 1 or tensor.shape[0] > most:
+            self.refuse(f"input {index} must be a list of 1 to {most} integers")
+        return integers(tensor)
+
+    def dimension(self, axis: int, rank: int) -> int:
+        """A dimension of a tensor, counted from the front, where -1 is the last."""
+        if not -rank <= axis < rank:
+            self.refuse(f"{axis} is no dimension of a tensor of rank {rank}")
+        return axis % rank
+
+    def dimensions(self, axes: Sequence[int], rank: int) -> tuple[int, ...]:
+        """Different dimensions of a tensor, in rising order."""
+        found = sorted({self.dimension(axis, rank) for axis in axes})
+        if len(found) != len(axes):
+            self.refuse("a dimension is named twice")
+        return tuple(found)
 
     def fitting(self, bounds: Bounds, dtype: str) -> Bounds:
         """The bounds, once all their numbers are exact in `dtype`."""

@@ -189,25 +189,27 @@ def _floats(application: Application, name: str) -> Numbers:
     return decode(Tensor(dtype="float32", shape=(len(values),), data=data), application)
 
 
-REGRESSOR: Final = Rule(
-    arity=range(1, 2),
-    attributes={
-        "aggregate_function": (bytes, b"SUM"),
-        "base_values": (FLOATS, ()),
-        "n_targets": (int, REQUIRED),
-        "nodes_falsenodeids": (INTS, REQUIRED),
-        "nodes_featureids": (INTS, REQUIRED),
-        "nodes_modes": (TEXTS, REQUIRED),
-        "nodes_nodeids": (INTS, REQUIRED),
-        "nodes_treeids": (INTS, REQUIRED),
-        "nodes_truenodeids": (INTS, REQUIRED),
-        "nodes_values": (FLOATS, REQUIRED),
-        "post_transform": (bytes, b"NONE"),
-        "target_ids": (INTS, REQUIRED),
-        "target_nodeids": (INTS, REQUIRED),
-        "target_treeids": (INTS, REQUIRED),
-        "target_weights": (FLOATS, REQUIRED),
-    },
-    apply=_regressor,
-    flow=Flow.CUTS,
-)
+RULES: Final = {
+    "TreeEnsembleRegressor": Rule(
+        arity=range(1, 2),
+        attributes={
+            "aggregate_function": (bytes, b"SUM"),
+            "base_values": (FLOATS, ()),
+            "n_targets": (int, REQUIRED),
+            "nodes_falsenodeids": (INTS, REQUIRED),
+            "nodes_featureids": (INTS, REQUIRED),
+            "nodes_modes": (TEXTS, REQUIRED),
+            "nodes_nodeids": (INTS, REQUIRED),
+            "nodes_treeids": (INTS, REQUIRED),
+            "nodes_truenodeids": (INTS, REQUIRED),
+            "nodes_values": (FLOATS, REQUIRED),
+            "post_transform": (bytes, b"NONE"),
+            "target_ids": (INTS, REQUIRED),
+            "target_nodeids": (INTS, REQUIRED),
+            "target_treeids": (INTS, REQUIRED),
+            "target_weights": (FLOATS, REQUIRED),
+        },
+        apply=_regressor,
+        flow=Flow.CUTS,
+    )
+}

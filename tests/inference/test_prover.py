@@ -153,7 +153,7 @@ def test_a_small_bias_costs_bits_too() -> None:
     ("operator", "constant", "attributes", "why"),
     [
         ("MatMul", floats((2, 3), [1] * 6), {}, "2 weights meet 3 elements"),
-        ("MatMul", floats((3,), [1] * 3), {}, "must be a matrix"),
+        ("MatMul", floats((3,), [1] * 3), {}, "weights must be matrices"),
         ("Gemm", floats((3, 3), [1] * 9), {"alpha": 0.5}, "alpha and beta must be 1"),
         ("Gemm", floats((3, 3), [1] * 9), {"transA": 1}, "transA must be 0"),
         ("Gemm", floats((3, 3), [1] * 9), {"alpha": 1}, "wrong type"),

@@ -47,6 +47,8 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "Flatten": _flatten,
     "Gemm": _gemm,
     "Identity": lambda inputs, _: inputs[0],
+    "Max": lambda inputs, _: np.maximum(inputs[0], inputs[1]),
+    "Min": lambda inputs, _: np.minimum(inputs[0], inputs[1]),
     "MatMul": lambda inputs, _: inputs[0] @ inputs[1],
     "Mul": lambda inputs, _: inputs[0] * inputs[1],
     "Relu": lambda inputs, _: np.maximum(inputs[0], 0),

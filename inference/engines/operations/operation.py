@@ -18,6 +18,13 @@ ABSENT: Final = np.empty(0, np.float32)
 """No tensor of an exact model is without elements."""
 
 
+def integer_list(attributes: Attributes, name: str) -> list[int]:
+    """An attribute that is a list of integers; proofs see to its type."""
+    values = attributes[name]
+    assert isinstance(values, tuple)
+    return [value for value in values if isinstance(value, int)]
+
+
 def integer(attributes: Attributes, name: str, default: int) -> int:
     """An integer attribute; proofs see to its type."""
     value = attributes.get(name, default)

@@ -3,10 +3,16 @@
 from collections.abc import Mapping
 from typing import Final
 
-from inference.engines.operations import basic, functions, trees
+from inference.engines.operations import basic, convolution, functions, movement, trees
 from inference.engines.operations.operation import Operation
 
-_FAMILIES: Final = (basic.OPERATIONS, functions.OPERATIONS, trees.OPERATIONS)
+_FAMILIES: Final = (
+    basic.OPERATIONS,
+    convolution.OPERATIONS,
+    functions.OPERATIONS,
+    movement.OPERATIONS,
+    trees.OPERATIONS,
+)
 
 OPERATIONS: Final[Mapping[str, Operation]] = {
     operator: operation for family in _FAMILIES for operator, operation in family.items()
