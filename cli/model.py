@@ -10,6 +10,8 @@ from cli import model_exact
 from cli.accounts import signing_key
 from cli.chain import Chain
 from cli.errors import UserError
+from cli.evaluate import EPILOG as EVALUATE
+from cli.evaluate import evaluate
 from cli.exact import (
     certificate_document,
     certificate_fields,
@@ -155,6 +157,9 @@ def register(
     if wait and found["model"]["state"] != "proven":
         why = found["refusal"] or "validators did not come to a verdict"
         raise UserError(f"the model is {found['model']['state']}: {why}", "it cannot be used")
+
+
+app.command(epilog=EVALUATE)(evaluate)
 
 
 @app.command("list", epilog=examples("consil model list", "consil model list --json"))

@@ -20,6 +20,9 @@ class JobKind(IntEnum):
     INFER = 1
     """The outputs of a proven model for an input."""
 
+    EVALUATE = 2
+    """How good a proven model is on a data set."""
+
 
 class Conduct(IntEnum):
     """What became of one seat of a job."""

@@ -5,7 +5,19 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
-from pallets import balances, disputes, fees, gas, inference, jobs, models, offences, sealing, session
+from pallets import (
+    balances,
+    disputes,
+    evaluation,
+    fees,
+    gas,
+    inference,
+    jobs,
+    models,
+    offences,
+    sealing,
+    session,
+)
 from primitives.block import BODY_BYTES_MAX
 from primitives.types import Balance, SpecVersion
 
@@ -85,6 +97,8 @@ SESSION: Final = session.Config(spec_version=SPEC_VERSION, key_deposit=Balance(T
 
 DISPUTES: Final = disputes.Config(window_blocks=600, treasury=TREASURY)
 """Five minutes of the local network. What a job was about, 4 kB at most, stays in the state so long."""
+
+EVALUATION: Final = evaluation.Config(deposit=Balance(TOKEN), datasets_max=10_000, records_max=100_000)
 
 SEALING: Final = sealing.Config(key_deposit=Balance(TOKEN))
 

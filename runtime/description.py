@@ -7,6 +7,7 @@ from frame.metadata import Metadata
 from runtime.constants import (
     BALANCES,
     DISPUTES,
+    EVALUATION,
     FEES,
     GAS,
     INFERENCE,
@@ -31,6 +32,7 @@ _CONFIGS: dict[str, object] = {
     "session": SESSION,
     "offences": OFFENCES,
     "disputes": DISPUTES,
+    "evaluation": EVALUATION,
     "sealing": SEALING,
 }
 

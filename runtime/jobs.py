@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from frame.jobs import JobKind
+from inference.evaluation import Metric
 from pallets.inference import InputForm, RequestInput
 from pallets.jobs import Job, Jobs
 from primitives.extrinsic import Call
@@ -60,7 +61,25 @@ class InferTask:
     """The blob that the requester gives, of which nothing is known but what it fixed."""
 
 
-Task = ProveTask | InferTask
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvaluateTask:
+    """Measure a proven model on a data set."""
+
+    blob: Hash
+    certificate: bytes
+    """Canonical exactness certificate."""
+
+    dataset: Hash
+    """Content hash."""
+
+    size_bytes: int
+    rows: int
+    """As registered; another length or count is a verdict."""
+
+    metric: Metric
+
+
+Task = ProveTask | InferTask | EvaluateTask
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -101,6 +120,16 @@ def _task(pallets: Pallets, id_: Hash, job: Job) -> Task:
     if job.kind is JobKind.PROVE:
         model = pallets.models.models.get(pallets.models.proving.get(id_))
         return ProveTask(blob=blob, size_bytes=model.size_bytes)
+    if job.kind is JobKind.EVALUATE:
+        wanted = pallets.evaluation.requests.get(id_)
+        return EvaluateTask(
+            blob=blob,
+            certificate=pallets.models.certificate(wanted.model),
+            dataset=wanted.dataset,
+            size_bytes=wanted.size_bytes,
+            rows=wanted.rows,
+            metric=wanted.metric,
+        )
     request = pallets.inference.requests.get(id_)
     certificate = pallets.models.certificate(request.model)
     return InferTask(

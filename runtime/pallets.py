@@ -6,13 +6,15 @@ from typing import Any, Final
 from frame.call import CallDeclaration
 from frame.context import Context
 from frame.error import DispatchError, InvalidTransaction, TransactionError, ValueOutOfRange
-from frame.jobs import JobKind
+from frame.jobs import JobKind, JobOwner
 from frame.origin import Origin
 from frame.pallet import Pallet
 from frame.weight import Weight
 from pallets.balances import Balances
 from pallets.disputes import Disputes
 from pallets.disputes import Needs as DisputesNeeds
+from pallets.evaluation import Evaluations
+from pallets.evaluation import Needs as EvaluationNeeds
 from pallets.fees import Fees
 from pallets.fees import Needs as FeesNeeds
 from pallets.gas import Gas
@@ -41,6 +43,7 @@ from runtime.constants import (
     BALANCES,
     CALL_DEPTH_MAX,
     DISPUTES,
+    EVALUATION,
     EXTRINSIC_WEIGHT,
     FEES,
     GAS,
@@ -67,6 +70,7 @@ PALLETS: Final[dict[int, type[Pallet]]] = {
     11: Gas,
     12: Sealing,
     13: Disputes,
+    14: Evaluations,
 }
 """By index, which is wire format. Hooks run in this order."""
 
@@ -90,7 +94,7 @@ class Pallets:
         everyone: tuple[Pallet, ...] = (
             *(self.system, self.timestamp, self.balances, self.fees, self.session),
             *(self.jobs, self.models, self.inference, self.validators, self.sudo, self.offences),
-            *(self.gas, self.sealing, self.disputes),
+            *(self.gas, self.sealing, self.disputes, self.evaluation),
         )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
 
@@ -121,7 +125,14 @@ class Pallets:
         )
         self.inference = Inference(context, INFERENCE, inference_needs)
         self.disputes = Disputes(context, DISPUTES, DisputesNeeds(currency=currency, jobs=self.jobs))
-        self.disputes.bind({JobKind.PROVE: self.models, JobKind.INFER: self.inference})
+        evaluation_needs = EvaluationNeeds(currency=currency, jobs=self.jobs, models=self.models)
+        self.evaluation = Evaluations(context, EVALUATION, evaluation_needs)
+        owners: dict[JobKind, JobOwner] = {
+            JobKind.PROVE: self.models,
+            JobKind.INFER: self.inference,
+            JobKind.EVALUATE: self.evaluation,
+        }
+        self.disputes.bind(owners)
         self.jobs.bind(self.disputes)
 
     def find(self, call: Call) -> tuple[CallDeclaration, Sequence[Any]]:

@@ -13,8 +13,10 @@ from inference.certificate import (
     decode_verdict,
     encode_outputs,
     encode_verdict,
+    ensure_tensors,
     outputs_in_range,
 )
+from inference.evaluation import Unusable, encode_evaluation, read_dataset, score
 from inference.protections import Protections
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, TensorError, integers
@@ -25,7 +27,7 @@ from pallets.inference import is_output_long
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
 from primitives.types import Bytes32, Seed
-from runtime.jobs import InferTask, ProveTask, Task
+from runtime.jobs import EvaluateTask, InferTask, ProveTask, Task
 
 LOGGER: Final = logging.getLogger(__name__)
 
@@ -56,6 +58,12 @@ class Worker(Protocol):
         """The outputs of a run that costs `gas`. Raises Refused, Unable."""
         ...
 
+    def run_many(
+        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
+    ) -> list[tuple[Tensor, ...]]:
+        """As `run`, for many inputs; `gas` is that of one run. Raises Refused, Unable."""
+        ...
+
     def close(self) -> None:
         """End a computation that is under way."""
         ...
@@ -79,7 +87,7 @@ class Material:
 
     model: bytes
     input: bytes | None = None
-    """What the requester gave outside of the state."""
+    """What the requester gave outside of the state; or a data set."""
 
     salt: Bytes32 | None = None
     """Of a private input."""
@@ -116,10 +124,17 @@ def compute(worker: Worker, task: Task, material: Material) -> Result | Trouble:
     try:
         if isinstance(task, ProveTask):
             return _verdict(worker, task, material.model)
+        if isinstance(task, EvaluateTask):
+            return _evaluation(worker, task, material)
         return _outputs(worker, task, material)
     except Unable as error:
         LOGGER.warning("abstaining from a job: %s", error)
         return Trouble.UNABLE
+
+
+def wrong_dataset(size_bytes: int, task: EvaluateTask) -> bytes:
+    """The verdict on a data set of another length than was registered, which nobody need look into."""
+    return encode_evaluation(Unusable(0, f"it has {size_bytes} bytes, not {task.size_bytes}"))
 
 
 def wrong_length(task: ProveTask, size_bytes: int) -> bytes:
@@ -155,7 +170,27 @@ def _outputs(worker: Worker, task: InferTask, material: Material) -> Result:
     return Stored(attested) if is_output_long(certificate) else attested
 
 
-def _certificate(task: InferTask) -> ExactnessCertificate:
+def _evaluation(worker: Worker, task: EvaluateTask, material: Material) -> bytes:
+    """What the model is worth on the data set. Raises Unable."""
+    certificate, model, data = _certificate(task), material.model, material.input or b""
+    if len(data) != task.size_bytes:
+        return wrong_dataset(len(data), task)
+    rows = read_dataset(certificate, task.metric, data, task.rows)
+    if isinstance(rows, Unusable):
+        return encode_evaluation(rows)
+    file_hash = blake2b_256(model)
+    try:
+        runs = worker.run_many(file_hash, lambda: model, [row.inputs for row in rows], certificate.gas)
+        for outputs in runs:
+            ensure_tensors(certificate.outputs, outputs)
+    except (Refused, TensorError) as error:
+        raise Unable(f"this machine contradicts the proof of the model: {error}") from None
+    if not all(outputs_in_range(certificate, outputs) for outputs in runs):
+        raise Unable("the engine left the range that was proved")
+    return encode_evaluation(score(task.metric, certificate, rows, runs))
+
+
+def _certificate(task: InferTask | EvaluateTask) -> ExactnessCertificate:
     certificate = decode_verdict(task.certificate)
     assert isinstance(certificate, ExactnessCertificate)
     return certificate

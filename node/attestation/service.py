@@ -13,7 +13,15 @@ import trio
 
 from frame.sealing import SealingKey
 from frame.state import StateView
-from node.attestation.computation import Material, Worker, compute, opened, unfitness, wrong_length
+from node.attestation.computation import (
+    Material,
+    Worker,
+    compute,
+    opened,
+    unfitness,
+    wrong_dataset,
+    wrong_length,
+)
 from node.attestation.core import (
     Action,
     AttestationCore,
@@ -42,7 +50,7 @@ from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.job_message import phase_of
 from primitives.types import BlockHash, BlockNumber, Hash, PublicKey, Seed
-from runtime.jobs import GivenInput, InferTask, OpenJob, ProveTask, Task
+from runtime.jobs import EvaluateTask, GivenInput, InferTask, OpenJob, ProveTask, Task
 
 T = TypeVar("T")
 
@@ -269,6 +277,16 @@ class AttestationService:
         material: Material | Trouble = Material(model)
         if isinstance(task, InferTask) and task.given is not None:
             material = await self._given(task, task.given, seating)
+        if isinstance(task, EvaluateTask):
+            try:
+                dataset = BlobId(task.dataset)
+                data = await seating.blobs.get(dataset, pinned=False, bytes_max=task.size_bytes)
+            except BlobTooLong as error:
+                return wrong_dataset(error.size_bytes, task)
+            except BlobError as error:
+                LOGGER.warning("cannot get the data set of a job yet: %s", error)
+                return Trouble.UNAVAILABLE
+            material = Material(b"", data)
         if isinstance(material, Trouble):
             return material
         return await self._in_worker(compute, seating.worker, task, replace(material, model=model))

@@ -32,7 +32,7 @@ from primitives.job_message import (
 )
 from primitives.outcome import BlockOutcome, EventRecord, Outcome
 from primitives.types import AccountId, Seed
-from runtime.jobs import InferTask, OpenJob, Task
+from runtime.jobs import EvaluateTask, InferTask, OpenJob, Task
 from tests.cli.fake_rpc import FakeNode, Refusal
 from tests.runtime.chain import ALICE, GENESIS_HASH, Chain, call
 
@@ -128,6 +128,8 @@ class FakeChain(FakeNode):
         if isinstance(task, InferTask) and task.given is not None:
             given = self.blobs.get(task.given.blob)
             material = Trouble.WITHHELD if given is None else opened(task, given, self.secrets)
+        if isinstance(task, EvaluateTask):
+            material = Material(b"", self.blobs[task.dataset])
         if isinstance(material, Trouble):
             return material
         return compute(self, task, replace(material, model=self.blobs[task.blob]))
@@ -145,6 +147,11 @@ class FakeChain(FakeNode):
 
     def protections(self) -> Protections:
         return Protections(memory=True, network=True, privileges=True, files=True, calls=True)
+
+    def run_many(
+        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
+    ) -> list[tuple[Tensor, ...]]:
+        return [self.run(file_hash, fetch, inputs, gas) for inputs in runs]
 
     def close(self) -> None:
         """There is nothing to close."""
@@ -204,7 +211,7 @@ class FakeChain(FakeNode):
         names = [field.name for field in info.parameters]
         named = dict(zip(names, arguments, strict=True)) if isinstance(arguments, list) else arguments
         answer = self.chain.runtime.view(self.chain.state, name, encode_fields(info.parameters, named))
-        if name in ("models.get", "inference.pending", "disputes.unsettled"):
+        if name in ("models.get", "inference.pending", "evaluation.receipt", "disputes.unsettled"):
             self.attest()
         return decode_value(info.returns, answer)
 

@@ -9,6 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from frame.error import DispatchError
 from frame.origin import Nobody, Root, Signed
 from inference.certificate import encode_inputs, encode_outputs
+from inference.evaluation import Metric
 from inference.tensor import from_integers
 from pallets.inference.types import STORED_BYTES_MAX
 from pallets.models.pallet import model_id
@@ -47,6 +48,7 @@ INPUTS = st.sampled_from(
     [INPUT, INPUT, INPUT, INPUT, b"nonsense", encode_inputs(CERTIFICATE, [features(0, 0, 101)])]
 )
 WHICH = st.integers(0, 7)
+DATASETS = st.sampled_from([Hash(bytes([index]) * 32) for index in range(2)])
 WINDOW = DISPUTES.window_blocks
 
 
@@ -107,6 +109,22 @@ class Sequences(RuleBasedStateMachine):
         panel = panel_digest(keys) if is_right else BLOB
         arguments = (model_id(owner, BLOB), BLOB, BLOB, 300, panel, is_sealed, max_fee)
         self.attempt(self.world.pallets.inference.request_private, Signed(who), *arguments)
+
+    @rule(who=WHO, blob=DATASETS)
+    def register_dataset(self, who: AccountId, blob: Hash) -> None:
+        register = self.world.pallets.evaluation.register_dataset
+        self.attempt(register, Signed(who), blob, 5_000, 10, "data", BLOB)
+
+    @rule(who=WHO, blob=DATASETS)
+    def remove_dataset(self, who: AccountId, blob: Hash) -> None:
+        self.attempt(self.world.pallets.evaluation.remove_dataset, Signed(who), blob)
+
+    @rule(who=WHO, owner=OWNERS, blob=DATASETS, metric=st.sampled_from(Metric), max_fee=FEES)
+    def evaluate(
+        self, who: AccountId, owner: AccountId, blob: Hash, metric: Metric, max_fee: Balance
+    ) -> None:
+        arguments = (model_id(owner, BLOB), blob, metric, max_fee)
+        self.attempt(self.world.pallets.evaluation.evaluate, Signed(who), *arguments)
 
     @rule(who=st.sampled_from([*PANEL, ALICE]), key=st.sampled_from([b"\x01" * 32, b"\x02" * 32]))
     def set_sealing_key(self, who: AccountId, key: bytes) -> None:

@@ -204,6 +204,8 @@ KNOWN: Final = {
     "jobs.jobs": "every job is closed",
     "disputes.past": "every job is settled",
     "disputes.due": "every job is settled",
+    "evaluation.datasets": "a record of what happened",
+    "evaluation.records": "a record of what happened",
     "models.models": "a record of what happened",
     "models.proofs": "a record of what happened",
     "inference.records": "a record of what happened",

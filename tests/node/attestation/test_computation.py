@@ -12,6 +12,16 @@ from inference.certificate import (
     encode_outputs,
     encode_verdict,
 )
+from inference.evaluation import (
+    Cell,
+    Metric,
+    Row,
+    Scores,
+    Unusable,
+    decode_evaluation,
+    encode_dataset,
+    encode_evaluation,
+)
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, from_integers
 from inference.unable import Unable
@@ -22,7 +32,7 @@ from node.sealing.box import open_output, public_key_of, seal_input
 from primitives.hashing import blake2b_256
 from primitives.job_message import RESULT_BYTES_MAX, STORED_OUTPUT, StoredOutput
 from primitives.types import Hash, Seed
-from runtime.jobs import GivenInput, InferTask, ProveTask
+from runtime.jobs import EvaluateTask, GivenInput, InferTask, ProveTask
 from tests.node.attestation.jobs import BLOB
 from tests.node.attestation.worker import FakeWorker
 from tests.pallets.attested import CERTIFICATE, INPUT, VERDICT, features
@@ -151,3 +161,47 @@ def test_a_long_output_is_told_by_its_hash(worker: FakeWorker) -> None:
     assert word.result is not None
     named = STORED_OUTPUT.decode(word.result)
     assert named == StoredOutput(Hash(blob_id(manifest_of(found.output))), len(found.output))
+
+
+def rows_of(*labels: int) -> bytes:
+    return encode_dataset([Row((features(1, -2, 3),), (label,)) for label in labels])
+
+
+def measuring(data: bytes, rows: int, size_bytes: int | None = None) -> EvaluateTask:
+    return EvaluateTask(
+        blob=BLOB,
+        certificate=VERDICT,
+        dataset=BLOB,
+        size_bytes=len(data) if size_bytes is None else size_bytes,
+        rows=rows,
+        metric=Metric.CLASSIFICATION,
+    )
+
+
+def test_an_evaluation_runs_every_row(worker: FakeWorker) -> None:
+    data = rows_of(1, 1, 0)
+    found = compute(worker, measuring(data, 3), Material(MODEL, data))
+    assert found == encode_evaluation(Scores(3, 2, (Cell(1, 1, 2), Cell(0, 1, 1)), b"", b""))
+    assert worker.asked == 3 * [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),), CERTIFICATE.gas)]
+
+
+def test_a_data_set_that_is_not_as_registered_is_a_verdict_without_a_run(worker: FakeWorker) -> None:
+    data = rows_of(1, 1, 0)
+    cases = {
+        measuring(data, 4): "it has 3 rows, not 4",
+        measuring(data, 3, len(data) + 1): f"it has {len(data)} bytes, not {len(data) + 1}",
+        measuring(data, 3, len(data) - 1): f"it has {len(data)} bytes, not {len(data) - 1}",
+    }
+    for task, reason in cases.items():
+        found = compute(worker, task, Material(MODEL, data))
+        assert isinstance(found, bytes)
+        verdict = decode_evaluation(found)
+        assert isinstance(verdict, Unusable)
+        assert verdict.reason == reason
+    assert worker.asked == []
+
+
+def test_trouble_of_the_machine_is_no_evaluation(worker: FakeWorker) -> None:
+    data = rows_of(1)
+    worker.outputs = outputs(high=5001)
+    assert compute(worker, measuring(data, 1), Material(MODEL, data)) is Trouble.UNABLE

@@ -51,6 +51,11 @@ class FakeWorker:
         self._wait()
         return self.outputs
 
+    def run_many(
+        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
+    ) -> list[tuple[Tensor, ...]]:
+        return [self.run(file_hash, fetch, inputs, gas) for inputs in runs]
+
     def close(self) -> None:
         self.closed = True
         self.may_be_tested.set()

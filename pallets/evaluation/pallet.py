@@ -1,0 +1,291 @@
+"""Evaluation: how good models are on registered data sets, exactly, as validators attest.
+
+A data set is a blob, `inference.evaluation.encode_dataset`, registered by its content hash with the hash of
+its licence. Measuring a model on one is a job: every validator runs every row, and what they agree on is
+integers. Who pays is the requester, for every row; the owner of the model gets its price once.
+"""
+
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec.structs import replace
+
+from frame.call import call, view
+from frame.context import Context
+from frame.currency import Currency
+from frame.error import ensure
+from frame.jobs import Closed, Conduct, JobKind, Jobs, Order
+from frame.models import Models
+from frame.origin import Origin, ensure_signed
+from frame.pallet import Pallet
+from frame.storage import StorageMap, StorageValue
+from inference.certificate import GAS_PER_BYTE, ExactnessCertificate, decode_verdict
+from inference.evaluation import Metric
+from pallets.evaluation import weights
+from pallets.evaluation.types import (
+    AlreadyRegistered,
+    Dataset,
+    DatasetRegistered,
+    DatasetRemoved,
+    Evaluated,
+    EvaluationRecord,
+    EvaluationRequest,
+    EvaluationRequested,
+    FeeAboveMaximum,
+    ModelNotUsable,
+    Name,
+    NoSuchDataset,
+    NotOwner,
+    Rows,
+    Size,
+    TooManyDatasets,
+)
+from primitives.types import U32, U63, U63_MAX, Balance, Hash, Stake
+
+DEPOSIT: Final = "evaluation.deposit"
+PRICE: Final = "evaluation.price"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """What the runtime decides for this pallet."""
+
+    deposit: Balance
+    """Held while a data set is registered."""
+
+    datasets_max: U32
+    records_max: U32
+    """Most records; the oldest makes room for a new one, and stays provable in older states."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Needs:
+    """What this pallet needs of others."""
+
+    currency: Currency
+    jobs: Jobs
+    models: Models
+
+
+class Evaluations(Pallet):
+    """Implements frame.jobs.JobOwner."""
+
+    NAME = "evaluation"
+    EVENTS = (DatasetRegistered, DatasetRemoved, EvaluationRequested, Evaluated)
+    ERRORS = (
+        AlreadyRegistered,
+        TooManyDatasets,
+        NoSuchDataset,
+        NotOwner,
+        ModelNotUsable,
+        FeeAboveMaximum,
+    )
+
+    dataset_count = StorageValue[int](U32, default=0)
+    datasets = StorageMap[Hash, Dataset](Hash, Dataset)
+    """By content hash."""
+
+    requests = StorageMap[Hash, EvaluationRequest](Hash, EvaluationRequest)
+    """By job, until that is settled."""
+
+    records = StorageMap[Hash, EvaluationRecord](Hash, EvaluationRecord)
+    """By job."""
+
+    count = StorageValue[int](U63, default=0)
+    """Records ever made."""
+
+    sequence = StorageMap[int, Hash](U63, Hash)
+    """Jobs of the records, in the order in which they were made, counted from 0."""
+
+    def __init__(self, context: Context, config: Config, needs: Needs) -> None:
+        """`needs.jobs` tells this pallet of the end of its jobs."""
+        super().__init__(context)
+        self.config = config
+        self._needs = needs
+
+    @call(index=0, weight=weights.REGISTER)
+    def register_dataset(
+        self, origin: Origin, blob: Hash, size_bytes: Size, rows: Rows, name: Name, licence: Hash
+    ) -> None:
+        """Register a data set on which models can be measured. Origin: Signed.
+
+        `blob`: its content hash, under which some node must be able to give it.
+        `size_bytes`: its length; another one is a result like any other.
+        `rows`: how many rows it has; likewise.
+        `name`: what to call it.
+        `licence`: BLAKE2b-256 of the text of the licence under which it may be used.
+        """
+        owner = ensure_signed(origin)
+        ensure(self.datasets.find(blob) is None, AlreadyRegistered)
+        ensure(self.dataset_count.get() < self.config.datasets_max, TooManyDatasets)
+        self._needs.currency.hold(DEPOSIT, owner, self.config.deposit)
+        height = self.context.block.height
+        self.datasets.put(blob, Dataset(owner, name, size_bytes, rows, licence, self.config.deposit, height))
+        self.dataset_count.put(self.dataset_count.get() + 1)
+        self.deposit(DatasetRegistered(blob, owner))
+
+    @call(index=1, weight=weights.REMOVE)
+    def remove_dataset(self, origin: Origin, dataset: Hash) -> None:
+        """Let no more models be measured on a data set, and get the deposit back. Origin: Signed.
+
+        `dataset`: its content hash.
+        """
+        who, found = ensure_signed(origin), self.datasets.find(dataset)
+        if found is None:
+            raise NoSuchDataset
+        ensure(found.owner == who, NotOwner)
+        self._needs.currency.release(DEPOSIT, who, found.deposit)
+        self.datasets.remove(dataset)
+        self.dataset_count.put(self.dataset_count.get() - 1)
+        self.deposit(DatasetRemoved(dataset))
+
+    @call(index=2, weight=weights.EVALUATE)
+    def evaluate(self, origin: Origin, model: Hash, dataset: Hash, metric: Metric, max_fee: Balance) -> None:
+        """Have every validator measure a model on a data set, and attest the result. Origin: Signed.
+
+        `model`: identity of a proven model.
+        `dataset`: content hash of a registered data set.
+        `metric`: what to measure.
+        `max_fee`: most to pay, apart from the extrinsic.
+        """
+        requester = ensure_signed(origin)
+        offer, data = self._needs.models.offer(model), self.datasets.find(dataset)
+        if offer is None:
+            raise ModelNotUsable
+        if data is None:
+            raise NoSuchDataset
+        gas = _gas(self._certificate(model), data)
+        ensure(self._needs.jobs.quote(gas) + offer.price <= max_fee, FeeAboveMaximum)
+        self._needs.currency.hold(PRICE, requester, offer.price)
+        order = Order(kind=JobKind.EVALUATE, inputs=(offer.blob, dataset), gas=gas, payer=requester)
+        job = self._needs.jobs.open(order)
+        request = EvaluationRequest(
+            requester=requester,
+            model=model,
+            owner=offer.owner,
+            price=offer.price,
+            dataset=dataset,
+            size_bytes=data.size_bytes,
+            rows=data.rows,
+            metric=metric,
+        )
+        self.requests.put(job, request)
+        self.deposit(EvaluationRequested(job, model, dataset))
+
+    @view
+    def dataset(self, blob: Hash) -> Dataset | None:
+        """A registered data set.
+
+        `blob`: its content hash.
+        """
+        return self.datasets.find(blob)
+
+    @view
+    def quote(self, model: Hash, dataset: Hash) -> Balance | None:
+        """What an evaluation costs, apart from the extrinsic; nothing if there can be none.
+
+        `model`: its identity.
+        `dataset`: its content hash.
+        """
+        offer, data = self._needs.models.offer(model), self.datasets.find(dataset)
+        if offer is None or data is None:
+            return None
+        reward = self._needs.jobs.quote(_gas(self._certificate(model), data))
+        return Balance(min(reward + offer.price, U63_MAX))
+
+    @view
+    def receipt(self, job: Hash) -> EvaluationRecord | None:
+        """The record of an evaluation.
+
+        `job`: its identity.
+        """
+        return self.records.find(job)
+
+    @view
+    def pending(self, job: Hash) -> EvaluationRequest | None:
+        """An evaluation that has no record yet.
+
+        `job`: its identity.
+        """
+        return self.requests.find(job) if self._needs.jobs.is_open(job) else None
+
+    def on_job_closed(self, closed: Closed) -> None:
+        """As in OnJobClosed."""
+        request = self.requests.get(closed.job)
+        if closed.result is None:
+            self._needs.currency.release(PRICE, request.requester, request.price)
+        else:
+            self._needs.currency.move_held(PRICE, request.requester, request.owner, request.price)
+        self._keep(closed.job, self._record(request, closed))
+        self.deposit(Evaluated(closed.job, request.model, request.dataset, closed.digest))
+
+    def on_job_overturned(self, closed: Closed) -> None:
+        """As in JobOwner."""
+        request, old = self.requests.get(closed.job), self.records.find(closed.job)
+        if old is None:
+            return
+        record = self._record(request, closed)
+        self.records.put(closed.job, replace(record, fee=old.fee, opened=old.opened, is_overturned=True))
+        self.deposit(Evaluated(closed.job, request.model, request.dataset, closed.digest))
+
+    def on_job_disputed(self, job: Hash) -> None:
+        """As in JobOwner: nobody may use the model."""
+        self._needs.models.suspend_disputed(self.requests.get(job).model)
+
+    def on_job_settled(self, job: Hash) -> None:
+        """As in JobOwner."""
+        self.requests.remove(job)
+
+    def check_state(self) -> None:
+        """Deposits and the prices of open requests are held; the newest records are kept, in order."""
+        datasets = dict(self.datasets.items())
+        assert len(datasets) == self.dataset_count.get() <= self.config.datasets_max
+        requests = [one for job, one in self.requests.items() if self._needs.jobs.is_open(job)]
+        for who in sorted({*(one.owner for one in datasets.values()), *(one.requester for one in requests)}):
+            held = self._needs.currency.held
+            assert held(DEPOSIT, who) == sum(one.deposit for one in datasets.values() if one.owner == who)
+            assert held(PRICE, who) == sum(one.price for one in requests if one.requester == who)
+        count, sequence = self.count.get(), dict(self.sequence.items())
+        assert sorted(sequence) == list(range(max(0, count - self.config.records_max), count))
+        assert sorted(sequence.values()) == [job for job, _ in self.records.items()]
+
+    def _record(self, request: EvaluationRequest, closed: Closed) -> EvaluationRecord:
+        agreed = [seat for seat in closed.attestations if seat.conduct is Conduct.AGREED]
+        return EvaluationRecord(
+            requester=request.requester,
+            model=request.model,
+            exact_hash=Hash(self._certificate(request.model).model_hash),
+            dataset=request.dataset,
+            rows=request.rows,
+            metric=request.metric,
+            result=closed.result,
+            digest=closed.digest,
+            attestations=closed.attestations,
+            agreed_stake=Stake(sum(seat.stake for seat in agreed)),
+            panel_stake=Stake(sum(seat.stake for seat in closed.attestations)),
+            is_overturned=False,
+            fee=Balance(closed.reward + (0 if closed.result is None else request.price)),
+            opened=closed.opened,
+            closed=closed.closed,
+        )
+
+    def _certificate(self, model: Hash) -> ExactnessCertificate:
+        certificate = decode_verdict(self._needs.models.certificate(model))
+        assert isinstance(certificate, ExactnessCertificate)
+        return certificate
+
+    def _keep(self, job: Hash, record: EvaluationRecord) -> None:
+        """Store a record, in the place of the oldest if there is no room."""
+        count = self.count.get()
+        self.records.put(job, record)
+        self.sequence.put(count, job)
+        self.count.put(count + 1)
+        oldest = count - self.config.records_max
+        if oldest >= 0:
+            self.records.remove(self.sequence.get(oldest))
+            self.sequence.remove(oldest)
+
+
+def _gas(certificate: ExactnessCertificate, data: Dataset) -> int:
+    """Of one run for each row, and of reading them."""
+    return min(certificate.gas * data.rows + GAS_PER_BYTE * data.size_bytes, U63_MAX)

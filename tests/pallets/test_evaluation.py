@@ -1,0 +1,191 @@
+"""Evaluation: data sets by their hash, what measuring costs, and what the record says."""
+
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from frame.error import DispatchError
+from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
+from inference.certificate import GAS_PER_BYTE
+from inference.evaluation import Cell, Metric, Scores, encode_evaluation
+from pallets.balances.pallet import InsufficientBalance
+from pallets.evaluation.pallet import DEPOSIT, Config
+from pallets.evaluation.types import (
+    AlreadyRegistered,
+    Dataset,
+    FeeAboveMaximum,
+    ModelNotUsable,
+    NoSuchDataset,
+    NotOwner,
+    TooManyDatasets,
+)
+from pallets.models.pallet import ModelState
+from primitives.types import Balance, BlockNumber, Hash
+from runtime.constants import EVALUATION, TOKEN
+from runtime.jobs import EvaluateTask, open_jobs
+from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, VERDICT, Attested
+from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
+
+EVERYBODY = range(4)
+DATA = Hash(b"\xda" * 32)
+LICENCE = Hash(b"\x11" * 32)
+ENOUGH = Balance(2 * TOKEN)
+RESULT = encode_evaluation(Scores(100, 90, (Cell(0, 0, 90), Cell(1, 0, 10)), b"", b""))
+
+
+@pytest.fixture
+def world() -> Iterator[Attested]:
+    world = Attested()
+    world.prove()
+    world.pallets.evaluation.register_dataset(Signed(BOB), DATA, 5_000, 100, "held out", LICENCE)
+    world.events()
+    yield world
+    world.check_state()
+
+
+def refused(world: Attested, error: type[DispatchError], method: Callable[[], None]) -> None:
+    """The refusal is `error`, and leaves no trace."""
+    before = world.pallets.context.overlay.changes()
+    with pytest.raises(error):
+        method()
+    assert world.pallets.context.overlay.changes() == before
+    assert world.events() == []
+
+
+def evaluate(world: Attested, metric: Metric = Metric.CLASSIFICATION) -> Hash:
+    """Charlie has the model measured; the job."""
+    world.pallets.evaluation.evaluate(Signed(CHARLIE), MODEL, DATA, metric, ENOUGH)
+    [job] = [job.id for job in open_jobs(world.pallets)]
+    return job
+
+
+def test_a_data_set_is_registered_by_its_hash(world: Attested) -> None:
+    found = world.pallets.evaluation.dataset(DATA)
+    assert found == Dataset(
+        BOB, "held out", 5_000, 100, LICENCE, EVALUATION.deposit, BlockNumber(world.height)
+    )
+    assert world.pallets.balances.held(DEPOSIT, BOB) == EVALUATION.deposit
+
+
+def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) -> None:
+    gas = 100 * CERTIFICATE.gas + 5_000 * GAS_PER_BYTE
+    cost = world.pallets.evaluation.quote(MODEL, DATA)
+    assert cost == PRICE + world.pallets.jobs.reward(gas)
+    before = world.free(CHARLIE)
+    evaluate(world)
+    assert world.free(CHARLIE) == before - cost
+    [job] = open_jobs(world.pallets)
+    assert job.task == EvaluateTask(
+        blob=BLOB,
+        certificate=VERDICT,
+        dataset=DATA,
+        size_bytes=5_000,
+        rows=100,
+        metric=Metric.CLASSIFICATION,
+    )
+
+
+def test_what_validators_agree_on_is_on_record_and_paid(world: Attested) -> None:
+    owned = world.free(ALICE)
+    job = evaluate(world)
+    assert world.pallets.evaluation.pending(job) is not None
+    world.attest(job, dict.fromkeys(EVERYBODY, RESULT))
+    record = world.pallets.evaluation.receipt(job)
+    assert record is not None
+    assert (record.result, record.rows, record.metric) == (RESULT, 100, Metric.CLASSIFICATION)
+    assert (record.agreed_stake, record.panel_stake, record.dataset) == (4, 4, DATA)
+    assert world.free(ALICE) == owned + PRICE
+    assert world.pallets.evaluation.pending(job) is None
+    world.settle()
+    assert list(world.pallets.evaluation.requests.items()) == []
+
+
+def test_without_a_quorum_the_price_is_refunded(world: Attested) -> None:
+    owned, had = world.free(ALICE), world.free(CHARLIE)
+    job = evaluate(world)
+    world.abstain(job, *EVERYBODY)
+    world.finalize()
+    record = world.pallets.evaluation.receipt(job)
+    assert record is not None
+    assert (record.result, record.fee) == (None, 0)
+    assert (world.free(ALICE), world.free(CHARLIE)) == (owned, had)
+
+
+def test_a_result_is_challenged_like_any_other(world: Attested) -> None:
+    job = evaluate(world)
+    world.attest(job, dict.fromkeys(EVERYBODY, b"a lie"))
+    world.pallets.disputes.challenge(Signed(BOB), job, Balance(100 * TOKEN))
+    [rerun] = [each.id for each in open_jobs(world.pallets)]
+    world.attest(rerun, dict.fromkeys(EVERYBODY, RESULT))
+    record = world.pallets.evaluation.receipt(job)
+    assert record is not None
+    assert (record.result, record.is_overturned) == (RESULT, True)
+
+
+def test_a_disputed_result_suspends_the_model(world: Attested) -> None:
+    job = evaluate(world)
+    world.attest(job, dict.fromkeys(EVERYBODY, RESULT))
+    world.pallets.disputes.challenge(Signed(BOB), job, Balance(100 * TOKEN))
+    [rerun] = [each.id for each in open_jobs(world.pallets)]
+    world.attest(rerun, {0: RESULT, 1: RESULT, 2: b"one", 3: b"two"})
+    assert world.info().model.state is ModelState.SUSPENDED
+
+
+def test_the_oldest_record_makes_room(world: Attested) -> None:
+    jobs = []
+    for _ in range(3):
+        job = evaluate(world)
+        world.abstain(job, *EVERYBODY)
+        world.pallets.evaluation.config = Config(deposit=Balance(TOKEN), datasets_max=9, records_max=2)
+        world.finalize()
+        jobs.append(job)
+    assert [world.pallets.evaluation.receipt(job) is None for job in jobs] == [True, False, False]
+
+
+def test_a_data_set_is_removed_by_its_owner_and_what_is_under_way_goes_on(world: Attested) -> None:
+    job = evaluate(world)
+    evaluation = world.pallets.evaluation
+    world.events()
+    refused(world, NotOwner, lambda: evaluation.remove_dataset(Signed(ALICE), DATA))
+    evaluation.remove_dataset(Signed(BOB), DATA)
+    assert world.pallets.balances.held(DEPOSIT, BOB) == 0
+    world.events()
+    refused(world, NoSuchDataset, lambda: evaluation.remove_dataset(Signed(BOB), DATA))
+    world.attest(job, dict.fromkeys(EVERYBODY, RESULT))
+    assert world.pallets.evaluation.receipt(job) is not None
+
+
+def test_data_sets_are_distinct_bounded_and_paid_for(world: Attested) -> None:
+    evaluation, other = world.pallets.evaluation, Hash(bytes(32))
+    refused(
+        world,
+        AlreadyRegistered,
+        lambda: evaluation.register_dataset(Signed(ALICE), DATA, 1, 1, "again", LICENCE),
+    )
+    refused(
+        world,
+        InsufficientBalance,
+        lambda: evaluation.register_dataset(Signed(DAVE), other, 1, 1, "x", LICENCE),
+    )
+    evaluation.config = Config(deposit=Balance(TOKEN), datasets_max=1, records_max=2)
+    refused(
+        world,
+        TooManyDatasets,
+        lambda: evaluation.register_dataset(Signed(ALICE), other, 1, 1, "x", LICENCE),
+    )
+
+
+def test_what_cannot_be_measured_is_refused(world: Attested) -> None:
+    evaluation, nothing, metric = world.pallets.evaluation, Hash(bytes(32)), Metric.REGRESSION
+    refused(world, ModelNotUsable, lambda: evaluation.evaluate(Signed(BOB), nothing, DATA, metric, ENOUGH))
+    refused(world, NoSuchDataset, lambda: evaluation.evaluate(Signed(BOB), MODEL, nothing, metric, ENOUGH))
+    refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, Balance(5)))
+    assert evaluation.quote(nothing, DATA) is None
+
+
+@pytest.mark.parametrize("origin", [Root(), Nobody()])
+def test_every_call_is_for_accounts(world: Attested, origin: Origin) -> None:
+    evaluation = world.pallets.evaluation
+    refused(world, BadOrigin, lambda: evaluation.register_dataset(origin, BLOB, 1, 1, "x", LICENCE))
+    refused(world, BadOrigin, lambda: evaluation.remove_dataset(origin, DATA))
+    refused(world, BadOrigin, lambda: evaluation.evaluate(origin, MODEL, DATA, Metric.CLASSIFICATION, ENOUGH))
