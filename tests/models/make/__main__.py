@@ -9,7 +9,7 @@ from typing import Final
 
 from tests.models.make.record import write
 
-SCRIPTS: Final = ("tables", "text_direction", "images")
+SCRIPTS: Final = ("tables", "text_direction", "images", "masks", "lines", "attention", "keras_images")
 
 
 def main() -> None:

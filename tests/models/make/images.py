@@ -32,7 +32,11 @@ def make() -> Iterator[Made]:
     yield large.made("mobilenet_v2", "Inverted bottlenecks: depthwise convolutions, Relu6", MobileNetV2, 14)
     yield large.made("mobilenet_v3", "Hard-swish and squeeze-excite in inverted bottlenecks", MobileNetV3, 14)
     yield large.made(
-        "silu_cnn", "SiLU, leaky Relu, groups, dilation, average pooling", silu_cnn, 12, dynamo=True
+        "silu_cnn",
+        "SiLU, leaky Relu, groups, dilation, average pooling",
+        silu_cnn,
+        12,
+        export=torch_export.export_dynamo,
     )
 
 
@@ -57,7 +61,12 @@ class Digits:
         return (pixels * float(self.scale)).astype(np.float32)
 
     def made(
-        self, name: str, summary: str, build: Callable[[], nn.Module], epochs: int, *, dynamo: bool = False
+        self,
+        name: str,
+        summary: str,
+        build: Callable[[], nn.Module],
+        epochs: int,
+        export: torch_export.Export = torch_export.export,
     ) -> Made:
         """The network, trained and exported, with its data."""
         torch_export.seed(SEED)
@@ -65,7 +74,6 @@ class Digits:
         network = torch_export.fit(
             build(), [inputs], self.train_labels, epochs=epochs, vary=torch_export.shifted
         )
-        export = torch_export.export_dynamo if dynamo else torch_export.export
         return Made(
             name=name,
             task=Task.CLASSIFY,
@@ -74,7 +82,9 @@ class Digits:
             output="scores",
             samples=Data(inputs={"image": self.train}, labels=self.train_labels).take(SAMPLES),
             held_out=Data(inputs={"image": self.test}, labels=self.test_labels),
-            exporter=torch_export.DYNAMO if dynamo else torch_export.TORCHSCRIPT,
+            exporter=torch_export.DYNAMO
+            if export is torch_export.export_dynamo
+            else torch_export.TORCHSCRIPT,
             packages=("torch", "scikit-learn", "onnx"),
             data=DIGITS,
             data_licence=CC_BY,

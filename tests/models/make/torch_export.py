@@ -1,6 +1,7 @@
 """Training and the two exporters of PyTorch."""
 
 import io
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final
 
@@ -9,6 +10,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from tests.models.load import ROOT
 from tests.models.make.record import Array
 
 OPSET: Final = 17
@@ -17,6 +19,7 @@ TORCHSCRIPT: Final = "torch.onnx.export (TorchScript)"
 DYNAMO: Final = "torch.onnx.export (dynamo)"
 
 Loss = Callable[[Any, Any], Any]
+Export = Callable[[nn.Module, dict[str, Array]], bytes]
 
 
 def cross_entropy(scores: Any, labels: Any) -> Any:
@@ -66,8 +69,8 @@ def shifted(images: Any) -> Any:
     return torch.roll(images, (rows, columns), (2, 3))
 
 
-def export(network: nn.Module, inputs: dict[str, Array], *, open_batch: bool = True) -> bytes:
-    """ONNX by the exporter that traces, one sample as example."""
+def export(network: nn.Module, inputs: dict[str, Array], *, opset: int = OPSET) -> bytes:
+    """ONNX by the exporter that traces, one sample as example, the batch left open."""
     buffer = io.BytesIO()
     torch.onnx.export(
         network,
@@ -75,15 +78,18 @@ def export(network: nn.Module, inputs: dict[str, Array], *, open_batch: bool = T
         buffer,
         input_names=list(inputs),
         output_names=["scores"],
-        dynamic_axes={name: {0: "batch"} for name in (*inputs, "scores")} if open_batch else None,
-        opset_version=OPSET,
+        dynamic_axes={name: {0: "batch"} for name in (*inputs, "scores")},
+        opset_version=opset,
         dynamo=False,
     )
     return buffer.getvalue()
 
 
 def export_dynamo(network: nn.Module, inputs: dict[str, Array]) -> bytes:
-    """ONNX by the exporter that captures the graph (the default of new versions), batch 1."""
+    """ONNX by the exporter that captures the graph (the default of new versions), batch 1.
+
+    It notes where in its source each node is from; the folders of this machine are taken out of that.
+    """
     program = torch.onnx.export(
         network,
         tuple(torch.from_numpy(array[:1]) for array in inputs.values()),
@@ -93,7 +99,10 @@ def export_dynamo(network: nn.Module, inputs: dict[str, Array]) -> bytes:
         dynamo=True,
         verbose=False,
     )
-    return bytes(program.model_proto.SerializeToString())
+    model = program.model_proto
+    for note in (note for node in model.graph.node for note in node.metadata_props):
+        note.value = note.value.replace(f"{sys.prefix}/", "").replace(f"{ROOT.parents[1]}/", "")
+    return bytes(model.SerializeToString())
 
 
 def seed(number: int) -> None:
