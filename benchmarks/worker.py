@@ -1,0 +1,65 @@
+"""What the way to a worker and back costs: runs of the tumour example through one supervised worker.
+
+    python -m benchmarks.worker [RUNS]
+
+Prints one JSON line: runs per second one by one, and all in one call, over the pipe with proof, limits, self-test and
+sandbox as in a node; the same model in the same engine within this process; and which protections the worker had.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Final
+
+from inference.converter.convert import INPUT, convert
+from inference.encoding import encode
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.samples import read_samples
+from inference.supervisor import Supervisor
+from primitives.hashing import blake2b_256
+
+EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "diagnosis"
+RUNS: Final = 1_000
+ROUNDS: Final = 5
+"""The best of so many is reported: other programs only ever make it slower."""
+
+
+def main() -> None:
+    runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
+    train, held_out = (read_samples((EXAMPLE / name).read_text()) for name in ("train.csv", "held_out.csv"))
+    engine = OnnxRuntimeEngine()
+    conversion = convert((EXAMPLE / "model.onnx").read_bytes(), train.rows, held_out.rows, engine)
+    model, gas = conversion.model, conversion.certificate.gas
+    file_hash = blake2b_256(model)
+    rows = [encode(conversion.certificate, {INPUT: row}).tensors for row in held_out.rows]
+    inputs = [rows[at % len(rows)] for at in range(runs)]
+    loaded = engine.load(model)
+    with Supervisor() as worker:
+        expected = worker.run_many(file_hash, lambda: model, inputs, gas)
+        assert expected == [loaded.run(each) for each in inputs]
+        figures = {
+            "one_by_one_per_s": rate(
+                runs, lambda: [worker.run(file_hash, lambda: model, each, gas) for each in inputs]
+            ),
+            "together_per_s": rate(runs, lambda: worker.run_many(file_hash, lambda: model, inputs, gas)),
+            "in_process_per_s": rate(runs, lambda: [loaded.run(each) for each in inputs]),
+            "missing_protections": list(worker.protections().missing()),
+        }
+    print(json.dumps({"benchmark": "worker", "runs": runs, "model": "diagnosis", **figures}))
+
+
+def rate(runs: int, work: Callable[[], object]) -> int:
+    """Runs per second, of the best round."""
+    return round(max(runs / seconds(work) for _ in range(ROUNDS)))
+
+
+def seconds(work: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    work()
+    return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    main()
