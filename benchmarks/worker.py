@@ -2,8 +2,8 @@
 
     python -m benchmarks.worker [RUNS]
 
-Prints one JSON line: runs per second one by one, and all in one call, over the pipe with proof, limits, self-test and
-sandbox as in a node; the same model in the same engine within this process; and which protections the worker had.
+Prints one JSON line: runs per second one by one, and all in one call, over the pipe with limits and sandbox
+as in a node; the same model in the same engine within this process; and which protections the worker lacked.
 """
 
 import json

@@ -180,6 +180,7 @@ class Node:
         SnapshotService(database, self._network)
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
+        self._workers = None if self._sessions is None else WorkerPool()
         self._attestation = self._make_attestation()
         self._discovery = self._make_discovery()
         self._votes = VoteRecord(config.directory / VOTES_DIRECTORY)
@@ -197,6 +198,7 @@ class Node:
             votes=self._votes,
             evidence=self._evidence,
             is_voting=self._is_voting,
+            workers=self._workers,
             database=config.directory / DATABASE_DIRECTORY,
         )
         self._servers = self._make_servers(observer)
@@ -293,10 +295,10 @@ class Node:
 
     def _make_attestation(self) -> AttestationService:
         runtime, seating = self._chain.runtime, None
-        if self._sessions is not None:
+        if self._sessions is not None and self._workers is not None:
             seating = Seating(
                 seeds=self._sessions.seeds,
-                worker=WorkerPool(),
+                worker=self._workers,
                 blobs=self._blobs,
                 journal=attestation.Journal(self._config.directory / ATTESTATION_DIRECTORY),
                 secrets={} if self._sealing is None else self._sealing.secrets,

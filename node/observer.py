@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from inference.pool import WorkerPool
 from node.chain import Chain
 from node.consensus_host import ConsensusHost
 from node.evidence.service import EvidenceService
@@ -35,6 +36,9 @@ class Observer:
     votes: VoteRecord
     evidence: EvidenceService
     is_voting: Callable[[], bool]
+    workers: WorkerPool | None
+    """None on a node that does not validate."""
+
     database: Path
     """The directory of the database."""
 
@@ -112,6 +116,7 @@ class Observer:
             network=NetworkReading(
                 peers=self.network.peers(), bans=self.network.bans(), counters=self.network.counters
             ),
+            workers=None if self.workers is None else self.workers.reading(),
         )
 
 

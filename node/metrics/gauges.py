@@ -1,4 +1,4 @@
-"""Eleven gauges, read when Prometheus asks. Names are Substrate's where the meaning is the same."""
+"""A node's gauges, read when Prometheus asks. Names are Substrate's where the meaning is the same."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from inference.pool import PoolReading
 from node.metrics.network import NetworkReading, network_metrics
+from node.metrics.workers import worker_metrics
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
@@ -39,6 +41,8 @@ class Reading:
 
     database_bytes: int
     network: NetworkReading
+    workers: PoolReading | None
+    """None on a node that does not validate."""
 
 
 def metrics_route(read: Callable[[], Reading]) -> Route:
@@ -87,3 +91,5 @@ class _Gauges(Collector):
         for name, (meaning, value) in plain.items():
             yield GaugeMetricFamily(name, meaning, value=value)
         yield from network_metrics(now.network)
+        if now.workers is not None:
+            yield from worker_metrics(now.workers)

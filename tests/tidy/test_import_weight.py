@@ -30,7 +30,7 @@ PROGRAMS: Final = {
     "pallets": (LOAD_PALLETS, HEAVY),
     "cli.main": (SHOW_HELP, HEAVY),
     "node.light.verify": ("import node.light.verify", HEAVY),
-    "node.node": ("import node.node", ENGINES),
+    "node.node": ("import node.node", (*ENGINES, "numpy")),
 }
 """The module that each program needs, the program, and what it must not load."""
 

@@ -23,6 +23,7 @@ async def test_prometheus_reads_the_node_at_the_moment_of_the_scrape() -> None:
             dropped_frames=0,
             database_bytes=4096,
             network=NetworkReading(peers=(), bans=(), counters=Counters()),
+            workers=None,
         )
 
     application = Starlette(routes=[metrics_route(read)])
