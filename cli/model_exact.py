@@ -21,7 +21,6 @@ from cli.inputs import (
 )
 from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table
-from inference.certificate import run_gas
 from inference.graph import MODEL_BYTES_MAX
 from inference.prover import Finding, examine
 from inference.refusal import Refused
@@ -30,7 +29,6 @@ app = command_group()
 
 File = Annotated[Path, typer.Argument(help="An ONNX file.")]
 
-_BASE_GAS: Final = run_gas(macs=0, elements=0, lookups=0, nodes=0, size_bytes=0)
 _LOSSY: Final = frozenset({"Ceil", "Floor", "Round"})
 
 
@@ -138,11 +136,5 @@ def _node(finding: Finding) -> dict[str, Any]:
         "droppedBits": max(0, -entering) if node.operator in _LOSSY else 0,
         "macs": finding.macs,
         "elements": finding.elements,
-        "gas": _gas(finding) - _BASE_GAS,
+        "gas": finding.gas,
     }
-
-
-def _gas(finding: Finding) -> int:
-    return run_gas(
-        macs=finding.macs, elements=finding.elements, lookups=finding.lookups, nodes=1, size_bytes=0
-    )

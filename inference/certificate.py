@@ -21,16 +21,20 @@ VERDICT_BYTES_MAX: Final = 4096
 SCALES_MAX: Final = VERDICT_BYTES_MAX // 4
 """Most scales, and most zero points, of one input or output: more cannot fit."""
 
-GAS_BASE: Final = 500_000
-"""Gas of one run besides the model: about 9 us of engine and process overhead, at 17.7 ps per unit."""
-GAS_PER_NODE: Final = 100_000
-"""About 1.8 us of dispatch per node."""
-GAS_PER_ELEMENT: Final = 12
-"""An element written costs about as much as twelve multiply-accumulates."""
-GAS_PER_LOOKUP: Final = 470
-"""A row of a table looked up: about 8 ns."""
-GAS_PER_BYTE: Final = 60
-"""Fetching, hashing and loading one byte of the model: about 1 ns."""
+GAS_BASE: Final = 300_000
+"""Gas of one run besides the model. All constants of a run are in multiply-adds, fitted by `benchmarks.gas`;
+docs/exactness.md has the table."""
+GAS_PER_NODE: Final = 10_000
+"""Dispatch of a node."""
+GAS_PER_MAC: Final = 1
+GAS_PER_ELEMENT: Final = 10
+"""An element that a node writes."""
+GAS_PER_LOOKUP: Final = 320
+"""A row of a table looked up, besides its elements."""
+GAS_PER_COMPARISON: Final = 200
+"""A node that a tree passes on the way to a leaf."""
+GAS_PER_BYTE: Final = 75
+"""Hashing a byte of the model's file, as each job does; reading it from memory is a tenth of that."""
 PROOF_GAS_BASE: Final = 4_000_000_000
 """Starting a proof, and the steps that it may take however short the file is: 70 ms of Python."""
 PROOF_GAS_PER_BYTE: Final = 12_000
@@ -118,10 +122,11 @@ _VERDICT: Final[Codec[Verdict]] = Codec(Verdict)
 _TENSORS: Final[Codec[tuple[Tensor, ...]]] = Codec(tuple[Tensor, ...])
 
 
-def run_gas(*, macs: int, elements: int, lookups: int, nodes: int, size_bytes: int) -> int:
+def run_gas(*, macs: int, elements: int, lookups: int, comparisons: int, nodes: int, size_bytes: int) -> int:
     """Gas of one run of a model."""
-    reading = GAS_PER_ELEMENT * elements + GAS_PER_LOOKUP * lookups + GAS_PER_BYTE * size_bytes
-    return GAS_BASE + macs + GAS_PER_NODE * nodes + reading
+    work = GAS_PER_MAC * macs + GAS_PER_ELEMENT * elements
+    work += GAS_PER_LOOKUP * lookups + GAS_PER_COMPARISON * comparisons
+    return GAS_BASE + work + GAS_PER_NODE * nodes + GAS_PER_BYTE * size_bytes
 
 
 def proof_gas(size_bytes: int) -> int:

@@ -65,7 +65,8 @@ class Finding:
 
     macs: int
     elements: int
-    lookups: int
+    gas: int
+    """What it adds to the gas of a run, but for the bytes of its constants."""
 
 
 def examine(data: bytes, assumption: Assumption | None = None) -> tuple[Proof, tuple[Finding, ...]]:
@@ -160,7 +161,7 @@ class _Prover:
         computed = [value for value in inputs if value is not None and value.constant is None]
         if not computed:
             refuse("all inputs are constants: give the result as a constant", node.place)
-        macs, lookups = self.work.macs, self.work.lookups
+        macs, gas = self.work.macs, self._gas(nodes=0, size_bytes=0)
         values = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
         if len(values) != len(node.outputs):
             refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
@@ -171,8 +172,8 @@ class _Prover:
             floating = value.dtype not in INTEGER_RANGES
             self.values[name] = replace(value, linear=linear and floating)
         elements = sum(value.elements for value in values)
-        costs = self.work.macs - macs, elements, self.work.lookups - lookups
-        self.findings.append(Finding(node, values, computed[0], *costs))
+        gas = self._gas(nodes=1, size_bytes=0) - gas
+        self.findings.append(Finding(node, values, computed[0], self.work.macs - macs, elements, gas))
 
     def _output(self, port: Port) -> PortSpec:
         value = self.values[port.name]
@@ -243,14 +244,19 @@ class _Prover:
             macs=self.work.macs,
             elements=self.work.elements,
             peak_bytes=peak_bytes,
-            gas=run_gas(
-                macs=self.work.macs,
-                elements=self.work.elements,
-                lookups=self.work.lookups,
-                nodes=nodes,
-                size_bytes=len(file),
-            ),
+            gas=self._gas(nodes, len(file)),
             gap=self._gap(),
+        )
+
+    def _gas(self, nodes: int, size_bytes: int) -> int:
+        """Of a run of what was counted so far."""
+        return run_gas(
+            macs=self.work.macs,
+            elements=self.work.elements,
+            lookups=self.work.lookups,
+            comparisons=self.work.comparisons,
+            nodes=nodes,
+            size_bytes=size_bytes,
         )
 
     def _gap(self) -> Gap | None:

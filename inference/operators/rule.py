@@ -70,6 +70,8 @@ class Work:
     """Elements that nodes write."""
     lookups: int = 0
     """Rows of tables that nodes look up."""
+    comparisons: int = 0
+    """Nodes that trees pass from their roots to their leaves, at most."""
     steps: int = 0
     """Elementary steps of the proof."""
     ulps: int | None = None

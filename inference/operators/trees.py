@@ -62,7 +62,7 @@ def _regressor(application: Application) -> tuple[Value, ...]:
     ensure_channels(targets, application)
     application.work.spend_cells(targets)
     depth = sum(_depth(forest, span, application) for span in forest.spans())
-    application.work.elements += x.shape[0] * depth
+    application.work.comparisons += x.shape[0] * depth
     bounds = application.fitting(along(1, _sums(forest, targets, application)), "float32")
     return (Value("float32", (x.shape[0], targets), bounds),)
 

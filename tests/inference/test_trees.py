@@ -9,6 +9,7 @@ from types import MappingProxyType
 import onnx
 import pytest
 
+from inference.certificate import GAS_PER_BYTE, GAS_PER_COMPARISON
 from inference.engines.interface import InferenceEngine
 from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
 from inference.engines.reference import NumpyEngine
@@ -156,7 +157,8 @@ def test_a_forest_is_bounded_by_its_leaves_and_costs_its_depth() -> None:
     (port,) = certificate.outputs
     assert (port.low, port.high) == (-14, 13)
     one = prove(forest([STUMP], changed={"base_values": (3.0,)})).certificate
-    assert certificate.elements - one.elements == 2
+    bytes_gas = GAS_PER_BYTE * (certificate.size_bytes - one.size_bytes)
+    assert certificate.gas - one.gas == 2 * GAS_PER_COMPARISON + bytes_gas
 
 
 def test_leaves_fill_the_mantissa_and_no_more() -> None:
