@@ -4,9 +4,14 @@ library.
 
 import struct
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from inference.canonical import write
+from inference.engines.interface import from_array
 from inference.graph import AttributeValue, Graph, Node, Port
 from inference.tensor import Tensor
 
@@ -77,3 +82,29 @@ def one_node(
     ]
     constants = {"c": second} if second else {}
     return file(nodes, [Port("x", dtype, (1, 3))], [Port("y", "int32", (1, 3))], constants)
+
+
+@dataclass
+class Grown:
+    """A graph that code adds to, node by node."""
+
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
+        """The name of the new node's output."""
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(Node(-1, operator, inputs, (name,), attributes))
+        return name
+
+    def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:
+        """The name of a new constant; reals are float32 unless `wide`."""
+        name = f"c{len(self.constants)}"
+        real = values.dtype == np.float64 and not wide
+        self.constants[name] = from_array(values.astype(np.float32) if real else values)
+        return name
+
+    def file(self, result: str, port: Port, shape: tuple[int, ...]) -> bytes:
+        """The file whose output is `result`, cast to int32."""
+        last = node("Cast", result, "y", to=TO_INT32)
+        return file([*self.nodes, last], [port], [Port("y", "int32", shape)], self.constants)

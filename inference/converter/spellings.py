@@ -1,0 +1,210 @@
+"""How softmax, layer norm, tables and certified functions are spelled in an exact graph.
+
+Each takes the name of a float32 tensor of integers and appends nodes that the prover admits and that no
+engine fuses into another computation. The integers stand for reals by scales that the caller keeps. Constants
+come from exact arithmetic: the same model on every machine.
+"""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from math import isqrt
+from typing import Any, Final, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from inference.canonical import write
+from inference.certificate import Assumption
+from inference.converter.program import Reals
+from inference.enclosures import ONE, enclose
+from inference.engines.interface import from_array
+from inference.graph import AttributeValue, Graph, Node, Port
+from inference.prover import prove
+from inference.refusal import Refused, refuse
+from inference.schema import ELEMENT_CODES
+from inference.tensor import Tensor
+
+_SUM_MAX: Final = 2**24 - 1
+_WIDE_MAX: Final = 2**53 - 1
+
+_EXPONENTIAL_MAX: Final = 2**20
+"""Largest exponential in a softmax: more bits than its result can show."""
+
+_TRIALS_MAX: Final = 64
+"""Scales tried, each smaller by 2^-12, until no value of a certified function lies near a boundary."""
+
+
+Limits = tuple[int, int]
+"""Least and greatest."""
+
+
+class Nodes(Protocol):
+    """A graph as it grows."""
+
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
+        """Append a node; the name of its output."""
+        ...
+
+    def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:
+        """The name of a constant: of integers as they are, of reals as float32, or as float64 if `wide`."""
+        ...
+
+
+def table(nodes: Nodes, x: str, low: int, values: Reals) -> str:
+    """values[x - low], for x from `low` to low + len(values) - 1. The values are exact in float32."""
+    shifted = x
+    if low:
+        # The hull of a difference holds both ends alone; the difference itself is within the table.
+        shifted = _limited(nodes, nodes.add("Sub", x, _number(nodes, low)), 0, len(values) - 1)
+    index = nodes.add("Cast", shifted, to=ELEMENT_CODES["int32"])
+    return nodes.add("Gather", nodes.constant(values), index, axis=0)
+
+
+def softmax(nodes: Nodes, x: str, *, span: int, scale: float, axis: int, count: int, top: int = 255) -> str:
+    """round(top * softmax(x * scale)) over the `count` elements along `axis`, counted from the front.
+
+    `span`: the greatest difference of two elements. Exponentials are looked up, with the bits that their sum
+    leaves; one that would be 0 ends the table.
+    """
+    largest = min(_SUM_MAX // count, _EXPONENTIAL_MAX)
+    exponentials = _exponentials(Fraction(scale), span, largest)
+    below = nodes.add("Sub", nodes.add("ReduceMax", x, axes=(axis,), keepdims=1), x)
+    reach = _limited(nodes, below, 0, len(exponentials) - 1)
+    looked_up = table(nodes, reach, 0, exponentials)
+    total = nodes.add("ReduceSum", looked_up, nodes.constant(np.array([axis])), keepdims=1)
+    # The hull of the sum holds 0; the sum never is below the exponential of the greatest.
+    total = _limited(nodes, total, largest, count * largest)
+    return nodes.add("Round", nodes.add("Mul", nodes.add("Div", looked_up, total), _number(nodes, top)))
+
+
+def _exponentials(scale: Fraction, span: int, largest: int) -> Reals:
+    """round(largest * exp(-scale * i)) for i up to the span, or to the first that is 0."""
+    values = []
+    for at in range(span + 1):
+        argument = -(at * scale.numerator * ONE // scale.denominator)
+        low, high = enclose("Exp", (argument, argument))
+        values.append(round(Fraction(low + high, 2 * ONE) * largest))
+        if values[-1] == 0:
+            break
+    return np.array(values, np.float64)
+
+
+def layer_norm_limit(count: int) -> int:
+    """Greatest magnitude of integers that a layer norm over `count` of them takes.
+
+    Its deviations, count * x - sum, fit float32, and the sum of their squares fits float64 with room for
+    epsilon.
+    """
+    return min(_SUM_MAX, isqrt(_WIDE_MAX // count * 15 // 16)) // (2 * count)
+
+
+def layer_norm(
+    nodes: Nodes, x: str, *, axes: tuple[int, ...], count: int, epsilon: float, gain: Reals, limits: Limits
+) -> str:
+    """round(gain * (x - mean) / sqrt(variance + epsilon)), limited, over the `count` elements along `axes`.
+
+    `epsilon`: for the integers x, so divided by the square of their scale. `gain`: in steps of the result;
+    broadcasts against x. `limits`: least and greatest integer of the result, which a bias may follow.
+    """
+    deviation = nodes.add(
+        "Sub",
+        nodes.add("Mul", x, _number(nodes, count)),
+        nodes.add("ReduceSum", x, nodes.constant(np.array(axes)), keepdims=1),
+    )
+    wide = nodes.add("Cast", deviation, to=ELEMENT_CODES["float64"])
+    # sum((count * (x - mean))^2) + count^3 * epsilon is count^3 * (variance + epsilon).
+    least = max(1, round(Fraction(epsilon) * count**3))
+    if least > _WIDE_MAX // 16:
+        refuse("the epsilon of a layer norm is too large for the scale of its input")
+    squares = nodes.add("ReduceSum", nodes.add("Mul", wide, wide), nodes.constant(np.array(axes)), keepdims=1)
+    variance = nodes.add("Add", squares, _number(nodes, least, wide=True))
+    # The hull of the sum holds 0; the sum itself never is below `least`.
+    limited = _limited(nodes, variance, least, _WIDE_MAX, wide=True)
+    normed = nodes.add("Div", wide, nodes.add("Sqrt", limited))
+    narrow = nodes.add("Cast", normed, to=ELEMENT_CODES["float32"])
+    factor = (gain * np.sqrt(np.float64(count))).astype(np.float32).astype(np.float64)
+    return nodes.add("Round", _limited(nodes, nodes.add("Mul", narrow, nodes.constant(factor)), *limits))
+
+
+class Shape(StrEnum):
+    """What a certified function is part of."""
+
+    PLAIN = "f(x)"
+    GELU = "x * (1 + f(x))"
+    GATE = "x * f(x)"
+
+
+@dataclass(frozen=True, slots=True)
+class Activation:
+    """round(scale * shape(x)) with f(x) = operator(factor * x), for integers x from low to high."""
+
+    operator: str
+    """Erf, Exp, Sigmoid or Tanh."""
+    shape: Shape
+    low: int
+    high: int
+    factor: float
+
+    def settled(self, scale: float, assumption: Assumption) -> float:
+        """The greatest scale up to `scale` that keeps every value away from boundaries. Raises Refused."""
+        scales = (scale * (1 - trial / 4096) for trial in range(_TRIALS_MAX))
+        found = next((tried for tried in scales if self._is_clear(tried, assumption)), None)
+        if found is None:
+            refuse(f"{_TRIALS_MAX} scales of {self.operator} come near a boundary: use a table or fewer bits")
+        return found
+
+    def _is_clear(self, scale: float, assumption: Assumption) -> bool:
+        try:
+            prove(self._alone(scale), assumption)
+        except Refused:
+            return False
+        return True
+
+    def append(self, nodes: Nodes, x: str, scale: float) -> str:
+        """The nodes, for a scale that is settled."""
+        argument = nodes.add("Mul", x, _number(nodes, self.factor))
+        value = nodes.add(self.operator, argument)
+        if self.shape is Shape.GELU:
+            value = nodes.add("Add", value, _number(nodes, 1))
+        if self.shape is not Shape.PLAIN:
+            value = nodes.add("Mul", x, value)
+        return nodes.add("Round", nodes.add("Mul", value, _number(nodes, scale)))
+
+    def _alone(self, scale: float) -> bytes:
+        """A model of nothing else."""
+        nodes = _Alone()
+        limits = (nodes.constant(np.array(limit, np.int32)) for limit in (self.low, self.high))
+        real = nodes.add("Cast", nodes.add("Clip", "x", *limits), to=ELEMENT_CODES["float32"])
+        result = nodes.add("Cast", self.append(nodes, real, scale), to=ELEMENT_CODES["int32"])
+        port = Port("x", "int32", (1,))
+        return write(Graph((port,), (Port(result, "int32", (1,)),), tuple(nodes.nodes), nodes.constants, {}))
+
+
+@dataclass(slots=True)
+class _Alone:
+    """The nodes of a small model."""
+
+    nodes: list[Node] = field(default_factory=list)
+    constants: dict[str, Tensor] = field(default_factory=dict)
+
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
+        name = f"n{len(self.nodes)}"
+        self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes))
+        return name
+
+    def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:
+        name = f"c{len(self.constants)}"
+        real = values.dtype == np.float64 and not wide
+        self.constants[name] = from_array(values.astype(np.float32) if real else values)
+        return name
+
+
+def _limited(nodes: Nodes, x: str, low: int, high: int, *, wide: bool = False) -> str:
+    return nodes.add("Clip", x, _number(nodes, low, wide=wide), _number(nodes, high, wide=wide))
+
+
+def _number(nodes: Nodes, value: float, *, wide: bool = False) -> str:
+    """A single number; a real that float32 does not hold is rounded."""
+    exact = np.float64(value) if wide else np.float64(np.float32(value))
+    return nodes.constant(np.array(exact), wide=wide)
