@@ -6,10 +6,11 @@ sums with constants and with that tensor itself, limits, at last a Round. An int
 may compute, if its library keeps to the assumption and rounds every operation. If none touches a boundary of
 rounding, all engines give the same integers; the least distance is the certificate's margin.
 
-Off unless an assumption is made. See `docs/exactness.md`.
+Functions are refused unless an assumption is made; products and sums that round more than once are followed
+in the same way without one. See `docs/exactness.md`.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from fractions import Fraction
 from math import prod
@@ -44,6 +45,9 @@ _FOLLOWING_STEPS: Final = 4
 
 FUNCTIONS: Final = frozenset(_STEPS)
 
+STARTING: Final = frozenset({"Add", "Mul"})
+"""Operators that make a curve of a product that rounded: no assumption is needed for these."""
+
 
 def root_of(name: str, x: Value) -> Root | None:
     """The tensor as a root: on the lattice, with few numbers, and a Round between it and any weights."""
@@ -69,16 +73,13 @@ def _function(application: Application) -> tuple[Value, ...]:
         application.refuse(f"the argument has more than {POINTS_MAX} values, or no Round before it")
     work.spend(_STEPS[operator] * (root.cell.high - root.cell.low + 1))
     intervals = []
-    for number in _numbers(root):
-        argument = _product((ONE, ONE), number * factor)
-        if x.loose is not None:
-            argument = _widened(argument)
+    for argument in _products(root, factor):
         if operator == "Exp" and argument[1] > ARGUMENT_MAX:
             application.refuse("the argument of Exp may be above 64")
         low, high = enclose(operator, argument)
         slack = _SMALLEST + ceil_div(work.ulps * (high if operator == "Exp" else ONE), 1 << ROUNDING_BITS)
         intervals.append((low - slack, high + slack))
-    return _followed(application, x, Curve(root, tuple(intervals)))
+    return _followed(application, x, Curve(root, tuple(intervals), assumes=True))
 
 
 def _multiply(application: Application, x: Value, curve: Curve) -> tuple[Value, ...]:
@@ -117,7 +118,8 @@ def _round(application: Application, x: Value, curve: Curve) -> tuple[Value, ...
             application.refuse(f"for {number} the result may round in two ways: change its scale a little")
         margin = min(margin, distance)
         whole.append(nearest)
-    application.work.note_margin(margin >> PRECISION - MARGIN_BITS)
+    if curve.assumes:
+        application.work.note_margin(margin >> PRECISION - MARGIN_BITS)
     bounds = application.fitting(Bounds((Cell(0, min(whole), max(whole)),)), "float32")
     return (Value(x.dtype, x.shape, bounds),)
 
@@ -130,15 +132,23 @@ _FOLLOWING: Final[Mapping[str, Callable[[Application, Value, Curve], tuple[Value
 }
 
 
+def follows(application: Application, loose: Loose) -> bool:
+    """Whether an operator takes a loose value as a curve, not as a number that all engines agree on."""
+    return loose.curve is not None or (loose.product is not None and application.node.operator in STARTING)
+
+
 def follow(application: Application) -> tuple[Value, ...]:
-    """The rule of an operator that takes a curve."""
-    at = next(
-        at for at, value in enumerate(application.inputs) if value and value.loose and value.loose.curve
-    )
+    """The rule of an operator that takes a curve, or makes one of a product."""
+    at = next(at for at, value in enumerate(application.inputs) if value and value.loose)
     x = application.computed(at, "float32", loose=True)
     assert x.loose is not None
-    assert x.loose.curve is not None
-    return _FOLLOWING[application.node.operator](application, x, x.loose.curve)
+    curve = x.loose.curve
+    if curve is None:
+        assert x.loose.product is not None
+        root, factor = x.loose.product
+        application.work.spend(_FOLLOWING_STEPS * (root.cell.high - root.cell.low + 1))
+        curve = Curve(root, tuple(_products(root, factor)), assumes=False)
+    return _FOLLOWING[application.node.operator](application, x, curve)
 
 
 def _followed(application: Application, x: Value, curve: Curve) -> tuple[Value, ...]:
@@ -169,6 +179,13 @@ def _others(application: Application, curve: Curve) -> list[Fraction]:
 def _numbers(root: Root) -> list[Fraction]:
     unit = Fraction(2) ** root.cell.step
     return [count * unit for count in range(root.cell.low, root.cell.high + 1)]
+
+
+def _products(root: Root, factor: Fraction) -> Iterator[Interval]:
+    """For each number of a root its product with a factor, which rounds unless the factor is 1."""
+    for number in _numbers(root):
+        product = _product((ONE, ONE), number * factor)
+        yield product if factor == 1 else _widened(product)
 
 
 def _product(interval: Interval, factor: Fraction) -> Interval:

@@ -24,6 +24,8 @@ class Curve:
     root: Root
     intervals: tuple[Interval, ...]
     """For each number of the root, from the least, in counts of 2^-PRECISION."""
+    assumes: bool
+    """Whether they hold under an assumption alone."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ engines know, and which of these rules keeps each of them away:
   (1/x)*y for y/x;
 - Sqrt is float64 only: engines have a fast root for float32 that is not correctly rounded;
 - one Mul by a constant and one Cast may follow, then Clip and Round: nothing is left to reorder or contract.
+A product that rounded may also be followed number by number: see `certified`.
 """
 
 from collections.abc import Callable
@@ -39,7 +40,7 @@ def either(exact: Apply, loose: Apply) -> Apply:
 
     def apply(application: Application) -> tuple[Value, ...]:
         found = [value.loose for value in application.inputs if value is not None and value.loose is not None]
-        if any(each.curve is not None for each in found):
+        if any(certified.follows(application, each) for each in found):
             return certified.follow(application)
         return loose(application) if found else exact(application)
 
@@ -89,11 +90,12 @@ def scaled(application: Application) -> tuple[Value, ...]:
     ends = [end * factor for end in _range(x) for factor in (min(known), max(known))]
     if x.loose is not None:
         return _leaving(application, x.dtype, shape, ends, x.loose.followers - {"Mul"})
-    (value,) = _leaving(application, x.dtype, shape, ends, _BACK | certified.FUNCTIONS)
-    assert value.loose is not None
     root = certified.root_of(application.node.inputs[at], x)
-    product = (root, known.pop()) if root and len(known) == 1 else None
-    return (replace(value, loose=replace(value.loose, product=product)),)
+    if root is None or len(known) != 1:
+        return _leaving(application, x.dtype, shape, ends, _BACK)
+    (value,) = _leaving(application, x.dtype, shape, ends, _BACK | certified.FUNCTIONS | certified.STARTING)
+    assert value.loose is not None
+    return (replace(value, loose=replace(value.loose, product=(root, known.pop()))),)
 
 
 def clipped(application: Application) -> tuple[Value, ...]:
@@ -102,7 +104,8 @@ def clipped(application: Application) -> tuple[Value, ...]:
     low, high = (_only(scalar(index, x.dtype, application)) for index in (1, 2))
     if low > high:
         application.refuse("the lower limit is above the upper")
-    return _changed(x, lambda end: min(max(end, low), high))
+    spent = certified.STARTING | certified.FUNCTIONS if x.loose and x.loose.product else frozenset()
+    return _changed(x, lambda end: min(max(end, low), high), *spent)
 
 
 def cast(application: Application) -> tuple[Value, ...]:

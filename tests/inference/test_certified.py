@@ -113,6 +113,24 @@ def test_a_proof_that_needs_no_assumption_says_so() -> None:
     assert prove(data).certificate.gap is None
 
 
+def test_products_and_sums_that_round_are_followed_without_an_assumption() -> None:
+    """x * 0.3 + 0.77, and a polynomial of x: how often an engine rounds on the way makes no difference."""
+    line = [("Mul", "real a", "m"), ("Add", "m b", "s"), ("Round", "s", "r")]
+    power = [("Mul", "real a", "m"), ("Add", "m b", "s"), ("Mul", "s real", "p"), ("Mul", "p c", "q")]
+    values = {"a": 0.3, "b": 0.77, "c": 0.111}
+    for steps in (line, [*power, ("Clip", "q b top", "l"), ("Round", "l", "r")]):
+        data = curve(steps, values | {"top": 300.25})
+        proof = prove(data)
+        assert proof.certificate.gap is None
+        assert prove(data, FOUR) == proof
+        first, *others = (all_numbers(proof.canonical, engine) for engine in ENGINES)
+        assert all(other == first for other in others)
+        (port,) = proof.certificate.outputs
+        assert (port.low, port.high) == (min(first), max(first))
+    with pytest.raises(Refused, match="for -125 the result may round in two ways"):
+        prove(curve(line, {"a": 0.1, "b": 1.0}))
+
+
 def test_the_margin_is_the_least_distance_to_a_boundary() -> None:
     """Compared with the true values: what is missing to the distance is what the assumption takes."""
     scale = Fraction(float(np.float32(99.3)))
@@ -211,7 +229,7 @@ def test_other_uses_are_refused() -> None:
     )
     assert "only Add, Clip, Mul, Round may follow" in refused([*start, ("Relu", "f", "r")])
     assert "only Add, Clip, Mul, Round may follow" in refused([*used, ("Tanh", "a", "r")])
-    assert "or no Round before it" in refused(
+    assert "only Clip, Round may follow" in refused(
         [*used, ("Clip", "a one one", "c"), ("Tanh", "c", "f"), ("Mul", "f one", "m"), ("Round", "m", "r")]
     )
     assert "may be above 2^100" in refused(
@@ -234,8 +252,12 @@ def test_a_root_has_a_bounded_number_of_values() -> None:
     ]
     constants = {"factor": floats((), (0.3,)), "hundred": floats((), (100,))}
     ports = [Port("x", "int16", (3,))], [Port("y", "int32", (3,))]
-    with pytest.raises(Refused, match="more than 65536 values"):
+    with pytest.raises(Refused, match="only Clip, Round may follow"):
         prove(file(nodes, *ports, constants), FOUR)
+    alone = [each for each in nodes if each.operator != "Mul"]
+    alone[2:4] = [node("Tanh", "wide", "f"), node("Round", "f", "r")]
+    with pytest.raises(Refused, match="more than 65536 values, or no Round before it"):
+        prove(file(alone, *ports), FOUR)
     narrow = [each for each in nodes if each.operator != "Add"]
     narrow[1] = node("Mul", "real factor", "a")
     with pytest.raises(Refused, match="too many for so short a file"):
