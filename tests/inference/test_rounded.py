@@ -6,6 +6,8 @@ from random import Random
 
 import onnx
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from inference.engines.interface import InferenceEngine
 from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
@@ -175,3 +177,60 @@ def test_a_factor_after_weights_does_change_bits() -> None:
         for level in (Optimization.NONE, Optimization.ALL)
     )
     assert plain != folded
+
+
+reals = st.one_of(
+    st.integers(-300, 300).map(float), st.floats(-50, 50, width=32).filter(lambda x: abs(x) > 1e-3)
+)
+
+
+@st.composite
+def chains(draw: st.DrawFn) -> bytes:
+    """Operators in any order, on two tensors: most are refused; those that pass are what this looks for."""
+    nodes = [node("Cast", "x", "v0", to=TO_FLOAT)]
+    constants = {"low": floats((), [1]), "high": floats((), [1000]), "weights": CONSTANTS["weights"]}
+    doubles: set[str] = set()
+    kinds = ["Mul", "Mul", "Div", "Div", "Sqrt", "Clip", "Round", "Round", "MatMul", "Add", "Relu", "Widen"]
+    for at in range(draw(st.integers(2, 9))):
+        operator, out = draw(st.sampled_from(kinds)), f"v{at + 1}"
+        left = draw(st.sampled_from([f"v{at}", f"v{at}", f"v{draw(st.integers(0, at))}"]))
+        if operator == "Widen":
+            nodes.append(node("Cast", left, out, to=TO_FLOAT if left in doubles else TO_DOUBLE))
+        elif operator == "MatMul":
+            nodes.append(node(operator, f"{left} weights", out))
+        elif operator == "Clip":
+            nodes.append(node(operator, f"{left} low high", out))
+        elif operator in ("Sqrt", "Relu", "Round"):
+            nodes.append(node(operator, left, out))
+        elif operator == "Div" or draw(st.booleans()):
+            nodes.append(node(operator, f"{left} v{draw(st.integers(0, at))}", out))
+        else:
+            constants[f"c{at}"] = floats((), [draw(reals)])
+            nodes.append(node(operator, f"{left} c{at}", out))
+        if (operator == "Widen" and left not in doubles) or (operator != "Widen" and left in doubles):
+            doubles.add(out)
+    last = f"v{len(nodes) - 1}"
+    nodes += [node("Round", last, "r"), node("Cast", "r", "y", to=TO_INT32)]
+    wanted, kept = {"y"}, []
+    for each in reversed(nodes):
+        if each.outputs[0] in wanted:
+            wanted.update(each.inputs)
+            kept.append(each)
+    return file(kept[::-1], [X], [Y], {name: value for name, value in constants.items() if name in wanted})
+
+
+@settings(max_examples=120, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(chains(), st.integers(0, 2**32))
+def test_whatever_is_admitted_is_computed_alike(data: bytes, seed: int) -> None:
+    try:
+        proof = prove(data)
+    except Refused:
+        return
+    random = Random(seed)
+    (port,) = proof.certificate.outputs
+    models = [engine.load(proof.canonical) for engine in ENGINES]
+    for largest in (2, 2**7, 2**15):
+        values = [random.randint(-largest, largest - 1) for _ in range(WIDTH)]
+        first, *others = (model.run((from_integers("int16", X.shape, values),)) for model in models)
+        assert all(other == first for other in others)
+        assert all(port.low <= value <= port.high for value in integers(first[0]))
