@@ -75,7 +75,8 @@ def _side(application: Application, index: int, dtypes: tuple[str, ...]) -> Valu
 
 def _cells(application: Application, value: Value, axis: int, shape: tuple[int, ...]) -> Sequence[Cell]:
     """One cell, or one for each index of the dimension `axis`, counted from the end: -1 is the last."""
-    if -axis > len(value.shape) or not value.shape or value.shape[axis] == 1:
+    uniform = value.constant is None and value.bounds.axis is None
+    if uniform or -axis > len(value.shape) or not value.shape or value.shape[axis] == 1:
         return [_whole(application, value)]
     if value.constant is not None:
         return grouped(application, value, len(value.shape) + axis)

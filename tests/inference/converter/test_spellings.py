@@ -11,8 +11,8 @@ import pytest
 
 from inference.certificate import Assumption
 from inference.converter import spellings
-from inference.converter.spellings import Activation, Shape
 from inference.converter.program import Reals
+from inference.converter.spellings import Activation, Shape
 from inference.engines.interface import Array, InferenceEngine, from_array, to_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
 from inference.engines.reference import NumpyEngine
