@@ -77,12 +77,13 @@ class Lowering:
         self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes, domain))
         return name
 
-    def constant(self, values: NDArray[Any]) -> str:
-        """The name of a constant: of integers as they are, of reals as float32, which must hold them exactly.
+    def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:
+        """The name of a constant: of integers as they are, of reals as float32, which must hold them exactly,
+        or as float64 if `wide`.
 
         The same constant is kept once.
         """
-        if values.dtype == np.float64:
+        if values.dtype == np.float64 and not wide:
             exact = values.astype(np.float32)
             assert np.array_equal(exact, values), "a constant is not exact in float32"
             values = exact

@@ -91,10 +91,10 @@ class Grown:
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
+    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: AttributeValue) -> str:
         """The name of the new node's output."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(Node(-1, operator, inputs, (name,), attributes))
+        self.nodes.append(Node(-1, operator, inputs, (name,), attributes, domain))
         return name
 
     def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:
