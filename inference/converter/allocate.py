@@ -36,7 +36,7 @@ from inference.converter.program import (
 )
 from inference.converter.registry import rule_of
 from inference.converter.rule import BITS_MAX, BITS_MIN, Want
-from inference.converter.sharing import Sharing, Survey, other_input, share
+from inference.converter.sharing import Sharing, Survey, share
 from inference.converter.sums import SUM_MAX, effective_terms, kernel_of, sum_noise
 from inference.refusal import refuse
 
@@ -92,18 +92,10 @@ class _Allocation:
             steps=self.wiring.steps,
             unrounded=self.sharing.unrounded,
             scores=self.sharing.scores,
-            rooms={name: self._room(name) for name in self.sharing.unrounded},
+            addends=self.sharing.addends,
             source_scales=self.scales,
             source_zeros=self.zeros,
         )
-
-    def _room(self, name: str) -> float:
-        """What is added to an unrounded sum before it is rounded, at most, in its units."""
-        reader = self.wiring.sole_reader(name)
-        if not isinstance(reader, Combine):
-            return 0.0
-        other, unit = self.grids[other_input(reader, name)], self.grids[name].scale
-        return float(ceil(other.magnitude * np.max(other.scale / unit))) + 1
 
     # The grids of one group.
 
@@ -156,6 +148,10 @@ class _Allocation:
         spread, step = self.spreads[name], self.wiring.steps.get(name)
         margin = MARGIN if self.options.method is Method.MINMAX else 1.0
         low, high = np.minimum(spread.low, 0) * margin, np.maximum(spread.high, 0) * margin
+        reader = self.wiring.sole_reader(name)
+        if isinstance(reader, Map) and reader.form is Form.HARD_SWISH:
+            slope, shift = reader.parameters
+            low = np.maximum(low, -shift / slope)
         if isinstance(step, Map) and step.form is Form.CLIP:
             low, high = np.maximum(low, min(step.parameters[0], 0)), np.minimum(high, step.parameters[1])
         return low, high

@@ -29,7 +29,11 @@ def _combine(lowering: Lowering, step: Combine) -> Code:
     grid, sides = lowering.grid(step.name), []
     for name in step.inputs:
         code = lowering.raw(name) if name in lowering.plan.unrounded else lowering.integers(name)
-        sides.append(lowering.onto(code, grid, step.name))
+        code = lowering.onto(code, grid, step.name)
+        if lowering.by_convolution(code) and step.name not in lowering.plan.unrounded:
+            own = lowering.grid(name)
+            code = lowering.limited(code, own.low, own.high)
+        sides.append(code)
     left, right = sides
     ends = {
         Combination.ADD: (left.low + right.low, left.high + right.high),

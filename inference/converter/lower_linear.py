@@ -104,7 +104,9 @@ def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms
     bits = lowering.plan.options.weight_bits
     cap = _WEIGHT_MAX if bits is None else 2 ** (bits - 1)
     fine_max = 0 if step.name in lowering.plan.scores else FINE_MAX
-    whole = finest(kernel, terms, lowering.plan.room(step.name), cap, fine_max)
+    addend = lowering.plan.addends.get(step.name)
+    room = lowering.magnitude(addend, lowering.grid(step.name).scale) if addend else 0.0
+    whole = finest(kernel, terms, room, cap, fine_max)
     if whole is None or whole.bits < _WEIGHT_BITS_MIN:
         found = "none" if whole is None else f"{whole.bits - 1}"
         lowering.refuse(

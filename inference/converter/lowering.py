@@ -21,6 +21,11 @@ SUM_MAX: Final = 2**24 - 1
 _FACTOR_BITS_MIN: Final = 5
 """Fewest bits of a factor from one scale to another: with less, the error would be above 3 %."""
 
+SLACK: Final = 2.0
+"""How much wider than its grid a tensor may be for the lack of a Clip: one bit less for the weights that meet
+it, but a pass over memory saved, where the Clip would not be part of a convolution.
+"""
+
 _SAME: Final = 1e-9
 """Relative difference below which two scales are one: they were computed by other ways."""
 
@@ -35,6 +40,7 @@ class Lowering:
         self.weight_bits: dict[str, int] = {}
         """What the weights of each linear step got."""
         self._known: dict[tuple[str, Shape, bytes], str] = {}
+        self._makers: dict[str, str] = {}
         self._raw: dict[str, Code] = {}
         self._integers: dict[str, Code] = {}
 
@@ -62,8 +68,25 @@ class Lowering:
         if name not in self._integers:
             code, grid = self._raw[name], self.grid(name)
             code = self.onto(code, grid, name)
-            self._integers[name] = self.rounded(self.limited(code, grid.low, grid.high))
+            if self.by_convolution(code) or not self._nearly_within(code, grid):
+                code = self.limited(code, grid.low, grid.high)
+            self._integers[name] = self.rounded(code)
         return self._integers[name]
+
+    def by_convolution(self, code: Code) -> bool:
+        """Whether a Clip of this tensor becomes part of the operator that makes it."""
+        return self._makers.get(code.name) == "Conv"
+
+    def _nearly_within(self, code: Code, grid: Grid) -> bool:
+        width = float(code.high.max() - code.low.min())
+        return width <= SLACK * (grid.high - grid.low)
+
+    def magnitude(self, name: str, unit: Reals) -> float:
+        """The greatest magnitude of what `integers` gives or will give, in other units."""
+        grid = self.grid(name)
+        code = self._integers.get(name)
+        known = SLACK * grid.magnitude if code is None else np.maximum(-code.low, code.high).max()
+        return float(np.ceil(known * np.max(grid.scale / unit))) + 1
 
     def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
         """Append a node of the standard domain; the name of its output."""
@@ -74,6 +97,7 @@ class Lowering:
     ) -> str:
         """Append a node of any domain; the name of its output."""
         name = f"n{len(self.nodes)}"
+        self._makers[name] = operator
         self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes, domain))
         return name
 

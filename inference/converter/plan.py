@@ -36,12 +36,9 @@ class Plan:
     """Results that their only reader takes as they come: of a linear step before a limit or an addition."""
     scores: frozenset[str]
     """Results of linear steps that leave the model as whole sums, without rounding."""
-    rooms: Mapping[str, float]
-    """For an unrounded result that something is added to: the greatest magnitude of that, in its units."""
+    addends: Mapping[str, str]
+    """For an unrounded result that something is added to: what."""
     source_scales: Mapping[str, tuple[Fraction, ...]]
     """The exact scales of each real input: one, or one for each feature."""
     source_zeros: Mapping[str, Integers]
     """The integers that stand for zero in them."""
-
-    def room(self, name: str) -> float:
-        return self.rooms.get(name, 0.0)

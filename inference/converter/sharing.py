@@ -64,6 +64,8 @@ class Sharing:
     """Results that their only reader takes as they come."""
     scores: frozenset[str] = frozenset()
     """First members of groups that leave the model as whole sums."""
+    addends: Mapping[str, str] = field(default_factory=dict)
+    """For those that are added to something: what."""
     _own: dict[str, bool] = field(default_factory=dict)
 
     @property
@@ -74,6 +76,11 @@ class Sharing:
         self._join_parts()
         self._own.clear()
         self.unrounded = frozenset(name for name in self.wiring.steps if self._is_unrounded(name))
+        self.addends = {
+            name: other_input(reader, name)
+            for name in sorted(self.unrounded)
+            if isinstance(reader := self.wiring.sole_reader(name), Combine)
+        }
         members = self.survey.groups.members()
         self.scores = frozenset(first for first, names in members.items() if self._is_scores(names))
 
