@@ -16,11 +16,12 @@ import numpy as np
 
 from inference.converter.arithmetic import short_scale
 from inference.converter.code import Grid, channel_array, one
+from inference.converter.deferral import DEFERRED_BITS, NOISE_MAX, deferrals
 from inference.converter.groups import Wiring, moved
 from inference.converter.lower_linear import is_padded
 from inference.converter.lower_moves import joined, moved_scale
 from inference.converter.options import Method, Options
-from inference.converter.plan import Plan, Spread
+from inference.converter.plan import Deferral, Plan, Spread
 from inference.converter.program import (
     Combination,
     Combine,
@@ -37,7 +38,7 @@ from inference.converter.program import (
 from inference.converter.registry import rule_of
 from inference.converter.rule import BITS_MAX, BITS_MIN, Want
 from inference.converter.sharing import Sharing, Survey, share
-from inference.converter.sums import SUM_MAX, effective_terms, kernel_of, sum_noise
+from inference.converter.sums import SUM_MAX, Moments, effective_terms, kernel_of, sum_noise
 from inference.refusal import refuse
 
 MARGIN: Final = 1.0625
@@ -75,6 +76,8 @@ class _Allocation:
     grids: dict[str, Grid] = field(default_factory=dict)
     scales: dict[str, tuple[Fraction, ...]] = field(default_factory=dict)
     zeros: dict[str, Integers] = field(default_factory=dict)
+    deferred: dict[str, Deferral] = field(default_factory=dict)
+    """Those that were found good enough, once what makes them has been allotted."""
 
     @property
     def wiring(self) -> Wiring:
@@ -82,6 +85,7 @@ class _Allocation:
 
     def plan(self) -> Plan:
         program = self.wiring.program
+        self.deferred = {} if self.options.weight_bits is not None else deferrals(self.wiring)
         for names in self.survey.groups.members().values():
             self._allot(names)
         return Plan(
@@ -91,6 +95,7 @@ class _Allocation:
             grids=self.grids,
             steps=self.wiring.steps,
             unrounded=self.sharing.unrounded,
+            deferred=self.deferred,
             scores=self.sharing.scores,
             addends=self.sharing.addends,
             source_scales=self.scales,
@@ -250,9 +255,18 @@ class _Allocation:
         most = min(most, BITS_MAX)
         if self.options.weight_bits is not None:
             return min(self._rest(step, name, width) for step, name in readers)
+        if any(each.read in names for each in self.deferred.values()):
+            return min(DEFERRED_BITS, most)
         candidates = range(min(BITS_MIN, most), most + 1)
-        errors = [sum(self._noise(step, name, width, bits) for step, name in readers) for bits in candidates]
-        return candidates[int(np.argmin(errors))]
+        errors = [[self._noise(step, name, width, bits) for step, name in readers] for bits in candidates]
+        best = int(np.argmin([sum(each) for each in errors]))
+        noisy = [
+            step.name for (step, _), error in zip(readers, errors[best], strict=True) if error > NOISE_MAX
+        ]
+        if self.deferred.keys().isdisjoint(noisy):
+            return candidates[best]
+        self.deferred = {name: each for name, each in self.deferred.items() if name not in noisy}
+        return self._bits(names, width, most)
 
     def _rest(self, step: Convolution | Matrix, name: str, width: Reals) -> int:
         """What the weights and the number of terms leave of 24."""
@@ -270,7 +284,12 @@ class _Allocation:
         power = np.maximum(power, max(float(power.max()) * 2.0**-10, _TINY**2))
         if power.size != len(step.bias):
             power = np.array([power.mean()])
-        return sum_noise(kernel_of(step), self._fitting(step, width), square, power, bits)
+        deferral, steps = self.deferred.get(step.name), np.zeros(1)
+        if deferral is not None:
+            reach = self.spreads[deferral.read]
+            steps = deferral.finest_steps(np.maximum(-reach.low, reach.high))
+        moments = Moments(square, power)
+        return sum_noise(kernel_of(step), self._fitting(step, width), moments, bits, steps)
 
     def _fitting(self, step: Convolution | Matrix, width: Reals) -> Reals:
         return width if width.size in (1, step_channels(step)) else np.array([width.max()])

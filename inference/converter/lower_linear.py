@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from inference.converter.code import Code, Grid, channel_array
 from inference.converter.lowering import Lowering
-from inference.converter.program import Convolution, Matrix, Step
+from inference.converter.program import Convolution, Integers, Matrix, Step
 from inference.converter.rule import Rule, Want
 from inference.converter.sums import FINE_MAX, Kernel, Terms, Whole, finest, kernel_of, shaped
 from inference.graph import AttributeValue
@@ -65,6 +65,9 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
 def _readable(lowering: Lowering, step: Convolution | Matrix, axis: int) -> Code:
     """The input, with scales that vary along its channels only."""
     name = step.inputs[0]
+    if any(each.read == name for each in lowering.plan.deferred.values()):
+        grid = lowering.grid(name)
+        return lowering.limited(lowering.raw(name), grid.low, grid.high)
     x = lowering.whole(name)
     varies = [at for at, size in enumerate(np.broadcast_shapes(x.scale.shape, x.offset.shape)) if size > 1]
     rank = len(x.shape)
@@ -103,7 +106,10 @@ def _along(values: NDArray[Any]) -> NDArray[Any]:
 def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms) -> Whole:
     bits = lowering.plan.options.weight_bits
     cap = _WEIGHT_MAX if bits is None else 2 ** (bits - 1)
-    fine_max = 0 if step.name in lowering.plan.scores else FINE_MAX
+    fine_max: Integers | int = 0 if step.name in lowering.plan.scores else FINE_MAX
+    deferral = lowering.plan.deferred.get(step.name)
+    if deferral is not None:
+        fine_max = deferral.bits - lowering.grid(deferral.read).magnitude.bit_length()
     addend = lowering.plan.addends.get(step.name)
     room = lowering.magnitude(addend, lowering.grid(step.name).scale) if addend else 0.0
     whole = finest(kernel, terms, room, cap, fine_max)

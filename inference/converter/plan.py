@@ -23,6 +23,22 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Deferral:
+    """A convolution whose result, perhaps after a limit, only a depthwise convolution reads."""
+
+    maker: str
+    read: str
+    """The tensor that the depthwise convolution reads: the result, or the limited result."""
+    bits: Integers
+    """Per channel of the result: bits that it may have, before and behind the point."""
+
+    def finest_steps(self, width: Reals) -> Reals:
+        """The steps of the sums, given the reals that each channel covers."""
+        steps: Reals = width * 2.0**-self.bits
+        return steps
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A program, and the integers that are to stand for each of its tensors."""
 
@@ -34,6 +50,8 @@ class Plan:
     """By name."""
     unrounded: frozenset[str]
     """Results that their only reader takes as they come: of a linear step before a limit or an addition."""
+    deferred: Mapping[str, Deferral]
+    """Sums that a depthwise convolution reads unrounded, by their step."""
     scores: frozenset[str]
     """Results of linear steps that leave the model as whole sums, without rounding."""
     addends: Mapping[str, str]

@@ -99,7 +99,9 @@ class Whole:
         return int(largest[largest.size // 2]).bit_length() + 1
 
 
-def finest(kernel: Kernel, terms: Terms, room: float, cap: float, fine_max: int = FINE_MAX) -> Whole | None:
+def finest(
+    kernel: Kernel, terms: Terms, room: float, cap: float, fine_max: Integers | int = FINE_MAX
+) -> Whole | None:
     """The weights times the largest power of two, for each output, that keeps every sum in 24 bits.
 
     `kernel` is in units of the result, per step of the terms; `room` is what will be added to the result
@@ -141,7 +143,9 @@ def _hull(weights: Reals, bias: Reals, low: Reals, high: Reals) -> tuple[Reals, 
     return below + np.minimum(bias, 0), above + np.maximum(bias, 0)
 
 
-def _at_most(kernel: Kernel, ends: tuple[Reals, Reals], room: float, cap: float, fine_max: int) -> Integers:
+def _at_most(
+    kernel: Kernel, ends: tuple[Reals, Reals], room: float, cap: float, fine_max: Integers | int
+) -> Integers:
     """One more than what real weights allow: where the search begins."""
     below, above = _hull(kernel.weights, kernel.bias, *ends)
     reach = np.maximum(np.maximum(above, -below) + room, 2.0**-100)
@@ -151,22 +155,32 @@ def _at_most(kernel: Kernel, ends: tuple[Reals, Reals], room: float, cap: float,
     return found
 
 
-def sum_noise(kernel: Kernel, width: Reals, square: Reals, powers: Reals, bits: int) -> float:
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """What calibration says of a sum."""
+
+    square: Reals
+    """Mean square of its inputs, per input channel or one for all."""
+    powers: Reals
+    """Variance of each output, or one for all."""
+
+
+def sum_noise(kernel: Kernel, width: Reals, moments: Moments, bits: int, steps: Reals) -> float:
     """Mean, over the outputs, of the predicted error's variance by the variance of the result.
 
-    `width`: the reals that each input channel's integers cover; `square`: mean square of the inputs;
-    `powers`: variance of each output; `bits`: of the integers that enter.
+    `width`: the reals that each input channel's integers cover; `bits`: of those integers; `steps`: the
+    finest step, in reals, that each sum may have for other reasons than its own terms.
     """
     scale = kernel.of_inputs(width) / (2**bits - 1)
     magnitudes = np.abs(kernel.weights)
     reach = (magnitudes.sum(axis=2) * kernel.of_inputs(width)[:, :, 0]).sum(axis=1) * 0.5
-    step = np.maximum(reach, 2.0**-100) * 2.0**-23.5
+    step = np.maximum(np.maximum(reach, 2.0**-100) * 2.0**-23.5, steps)
     taps = kernel.weights.shape[2]
-    energy = (kernel.of_inputs(square) / scale**2)[:, :, 0]
+    energy = (kernel.of_inputs(moments.square) / scale**2)[:, :, 0]
     terms = taps * (energy.sum(axis=1) if energy.shape[1] > 1 else energy[:, 0] * kernel.weights.shape[1])
     of_weights = step**2 * terms / 12
     of_inputs = (kernel.weights**2 * scale**2).sum(axis=(1, 2)) / 12
-    return float(np.mean((of_weights + of_inputs) / powers))
+    return float(np.mean((of_weights + of_inputs) / moments.powers))
 
 
 def effective_terms(kernel: Kernel, width: Reals) -> float:

@@ -1,0 +1,52 @@
+"""Sums that a depthwise convolution may read unrounded: a Round and two changes of layout saved.
+
+A depthwise sum has few terms, so that its inputs may have many bits: those of integers and, behind the point,
+those of the weights that made them. What the two sets of weights have to share is 24 bits less the terms.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from inference.converter.groups import Wiring
+from inference.converter.plan import Deferral
+from inference.converter.program import Convolution, Form, Integers, Map
+from inference.converter.sums import SUM_MAX, kernel_of
+
+DEFERRED_BITS: Final = 8
+"""Bits before the point of what is read unrounded: they only say how far a limit reaches."""
+
+NOISE_MAX: Final = 3e-4
+"""Greatest predicted variance of the error of a sum that is left unrounded, by that of the sum: 1.7 %."""
+
+_DEPTHWISE_BITS: Final = 6
+"""Bits of the depthwise weights, without the sign."""
+
+
+def deferrals(wiring: Wiring) -> dict[str, Deferral]:
+    """By the name of the convolution that makes the sums."""
+    found = {}
+    for reader in wiring.program.steps:
+        if not isinstance(reader, Convolution) or not _is_depthwise(reader):
+            continue
+        (read,) = reader.inputs
+        maker = wiring.steps.get(read)
+        if isinstance(maker, Map) and maker.form is Form.CLIP and wiring.sole_reader(read):
+            maker = wiring.steps.get(maker.inputs[0])
+        if isinstance(maker, Convolution) and wiring.sole_reader(maker.name) and wiring.sole_reader(read):
+            found[maker.name] = Deferral(maker.name, read, _bits(reader))
+    return found
+
+
+def _is_depthwise(step: Convolution) -> bool:
+    return step.groups > 1 and step.weights.shape[1] == 1 and not step.transposed
+
+
+def _bits(reader: Convolution) -> Integers:
+    """What the depthwise weights and their terms leave of 24, for each input channel."""
+    kernel = kernel_of(reader)
+    magnitudes = np.abs(kernel.weights)
+    terms = magnitudes.sum(axis=(1, 2)) / np.maximum(magnitudes.max(axis=(1, 2)), 2.0**-100)
+    bits = np.floor(np.log2(SUM_MAX / np.maximum(terms, 1.0))) - _DEPTHWISE_BITS
+    least: Integers = bits.reshape(reader.groups, -1).min(axis=1).astype(np.int64)
+    return least
