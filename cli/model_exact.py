@@ -22,6 +22,7 @@ from cli.inputs import (
 from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table
 from inference.graph import MODEL_BYTES_MAX
+from inference.operators.rule import Value
 from inference.prover import Finding, examine
 from inference.refusal import Refused
 
@@ -68,8 +69,8 @@ def inspect(file: File, as_json: Json = False) -> None:
             node["operator"],
             node["type"],
             "x".join(str(size) for size in node["shape"]) or "-",
-            node["bits"],
-            f"2^{node['step']}" if node["step"] else "1",
+            "" if node["bits"] is None else node["bits"],
+            "rounded" if node["step"] is None else f"2^{node['step']}" if node["step"] else "1",
             node["droppedBits"] or "",
             node["macs"] or "",
             f"{node['gas'] / total:.1%}",
@@ -122,19 +123,29 @@ def run(
 def _node(finding: Finding) -> dict[str, Any]:
     """What is shown of a node; of several outputs, the first."""
     value, node = finding.values[0], finding.node
-    cell, cells = value.bounds.whole(), value.bounds.cells
-    entering = min(cell.step for cell in finding.entering.bounds.cells)
+    entering = min((cell.step for cell in finding.entering.bounds.cells), default=0)
     return {
         "operator": node.operator,
         "outputs": list(node.outputs),
         "type": value.dtype,
         "shape": list(value.shape),
-        "bits": max(each.magnitude for each in cells).bit_length(),
-        "step": cell.step,
-        "low": cell.low * 2.0**cell.step,
-        "high": cell.high * 2.0**cell.step,
+        **_numbers(value),
         "droppedBits": max(0, -entering) if node.operator in _LOSSY else 0,
         "macs": finding.macs,
         "elements": finding.elements,
         "gas": finding.gas,
+    }
+
+
+def _numbers(value: Value) -> dict[str, Any]:
+    """How large and how fine a tensor's numbers are. Those that were rounded fill the mantissa: no unit."""
+    if value.loose is not None:
+        low, high = float(value.loose.low), float(value.loose.high)
+        return {"bits": None, "step": None, "low": low, "high": high}
+    cell = value.bounds.whole()
+    return {
+        "bits": max(each.magnitude for each in value.bounds.cells).bit_length(),
+        "step": cell.step,
+        "low": cell.low * 2.0**cell.step,
+        "high": cell.high * 2.0**cell.step,
     }

@@ -40,9 +40,9 @@ Limits = tuple[int, int]
 
 
 class Nodes(Protocol):
-    """A graph as it grows."""
+    """A graph as it grows: the converter's `Lowering` is one."""
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: AttributeValue) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
         """Append a node; the name of its output."""
         ...
 
@@ -188,9 +188,9 @@ class _Alone:
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: AttributeValue) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
         name = f"n{len(self.nodes)}"
-        self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes, domain))
+        self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes))
         return name
 
     def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:

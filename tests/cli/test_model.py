@@ -13,6 +13,7 @@ from tests.cli.conftest import Consil
 from tests.cli.fake_chain import FakeChain
 from tests.cli.fake_rpc import serving
 from tests.cli.proving_node import ProvingNode, forge_value
+from tests.inference.build import floats, one_node
 
 Document = Callable[..., Any]
 Refusal = Callable[..., str]
@@ -317,6 +318,17 @@ def test_inspection_shows_where_bits_and_gas_go(document: Document, consil: Cons
     assert rounding["droppedBits"] > 0
     assert rounding["step"] == 0
     assert "rounds off" in consil("model", "inspect", exact).stdout
+
+
+def test_inspection_shows_numbers_that_were_rounded(
+    document: Document, consil: Consil, tmp_path: Path
+) -> None:
+    model = tmp_path / "third.onnx"
+    model.write_bytes(one_node("Mul", floats((), (1 / 3,))))
+    product = document("model", "inspect", model)["graph"][1]
+    assert (product["operator"], product["bits"], product["step"]) == ("Mul", None, None)
+    assert -42.67 < product["low"] < -42.66
+    assert "rounded" in consil("model", "inspect", model).stdout
 
 
 def test_inspection_of_a_float_model_is_refused_with_what_to_do(refusal: Refusal) -> None:

@@ -86,15 +86,15 @@ def one_node(
 
 @dataclass
 class Grown:
-    """A graph that code adds to, node by node."""
+    """A graph that code adds to, node by node, as the converter does."""
 
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
 
-    def add(self, operator: str, *inputs: str, domain: str = "", **attributes: AttributeValue) -> str:
+    def add(self, operator: str, *inputs: str, **attributes: AttributeValue) -> str:
         """The name of the new node's output."""
         name = f"n{len(self.nodes)}"
-        self.nodes.append(Node(-1, operator, inputs, (name,), attributes, domain))
+        self.nodes.append(Node(-1, operator, inputs, (name,), attributes))
         return name
 
     def constant(self, values: NDArray[Any], *, wide: bool = False) -> str:
