@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TextIO
 
 import typer
 
+from cli.engines import Engine, EngineRepository, EngineUrl, worker_settings
 from cli.errors import UserError
 from cli.joining import Joining
 from cli.node_check import EPILOG, check
 from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json
 from cli.specs import load_spec, state_file_of
+from inference.engines.kinds import EngineKind
 from node.config import NodeConfig, StartError, SyncMode
 from node.network.identity import OWN_MACHINE, Address, AddressError, parse_address
 from primitives.mnemonic import seed_from_uri
@@ -58,6 +60,13 @@ Sync = Annotated[
     typer.Option(help="How a new node begins: full executes every block, snapshot fetches a recent state."),
 ]
 
+History = Annotated[
+    str,
+    typer.Option(
+        metavar="BLOCKS", help=f"Keep old state this long: {STATE_HISTORY_MIN} or more, or archive."
+    ),
+]
+
 _LOG_FORMAT: Final = "%(asctime)s %(levelname)s %(name)s: %(message)s"
 
 _PERSON: Final = "Vote with the well-known key of this name, on a development chain."
@@ -69,6 +78,7 @@ _PERSON: Final = "Vote with the well-known key of this name, on a development ch
         "consil node run --chain chain.json --validator --base-path /var/lib/consil",
         "consil node run --chain chain.json --bootnode /ip4/10.0.0.1/tcp/30333/p2p/12D3KooW...",
         "consil node run --chain chain.json --sync snapshot          join a long chain in a minute",
+        "consil node run --chain chain.json --validator --engine remote --engine-url http://10.0.0.2:8080",
     )
 )
 def run(
@@ -97,13 +107,11 @@ def run(
     rpc_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks a free one.", min=0, max=65535)] = 9944,
     prometheus_port: Annotated[int, typer.Option(help="On 127.0.0.1; 0 picks one.", min=0, max=65535)] = 9615,
     no_prometheus: Annotated[bool, typer.Option("--no-prometheus", help="Serve no metrics.")] = False,
-    state_history: Annotated[
-        str,
-        typer.Option(
-            metavar="BLOCKS", help=f"Keep old state this long: {STATE_HISTORY_MIN} or more, or archive."
-        ),
-    ] = STATE_HISTORY,
+    state_history: History = STATE_HISTORY,
     sync: Sync = SyncMode.FULL,
+    engine: Engine = EngineKind.AUTO,
+    engine_url: EngineUrl = None,
+    engine_repository: EngineRepository = None,
     log: Annotated[str, typer.Option(help="debug, info, warning or error.")] = "info",
     faults: Annotated[Path | None, typer.Option(hidden=True)] = None,
     as_json: Json = False,
@@ -137,6 +145,7 @@ def run(
             undo_blocks=_history(state_history),
             faults=faults,
             sync=sync,
+            worker=worker_settings(engine, engine_url, engine_repository),
             genesis_state=state_file_of("dev" if dev else chain),
         )
         _serve(config, lambda started: _show(config, started, joining, as_json), joining.show)

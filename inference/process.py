@@ -14,6 +14,7 @@ from threading import Lock
 from typing import IO, Final
 
 from inference import messages
+from inference.engines.kinds import EngineKind
 from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, Ready, Reply
 from inference.unable import Crashed, Garbled, TimedOut, Unable
 from primitives.codec import CodecError
@@ -41,8 +42,10 @@ class WorkerSettings:
     """Until the worker has imported its libraries and tested its engine; 1 s on an idle machine."""
     base_s: float = 10.0
     """What any request may take besides its gas: a machine that swaps stands still for seconds."""
-    engine: str = "onnxruntime"
-    """One of `inference.worker.ENGINES`."""
+    engine: str = EngineKind.AUTO
+    """The kind."""
+    arguments: tuple[str, ...] = ()
+    """Of the engine; see `inference.engines.choice.choose`."""
     module: str = "inference.worker"
     """The program."""
 
@@ -54,9 +57,10 @@ class WorkerProcess:
         self._errors: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115 - as long-lived as the process
         self._ending = Lock()
         limits = (settings.memory_bytes, settings.sessions_bytes, math.ceil(settings.base_s))
+        arguments = [settings.engine, *map(str, limits), *settings.arguments]
         with tempfile.TemporaryDirectory(prefix="consil-worker-") as directory:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", settings.module, settings.engine, *map(str, limits)],
+                [sys.executable, "-P", "-m", settings.module, *arguments],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=self._errors,

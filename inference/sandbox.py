@@ -11,6 +11,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from inference.graph import MODEL_BYTES_MAX
 from inference.landlock import forbid_files
 from inference.protections import Protections
 from inference.seccomp import forbid_calls
@@ -26,7 +27,7 @@ _CAPABILITY_VERSION: Final = 0x20080522
 """_LINUX_CAPABILITY_VERSION_3: three words for each of two groups of 32 capabilities."""
 
 
-def enter(memory_bytes: int, file_bytes: int = FILE_BYTES_MAX) -> Protections:
+def enter(memory_bytes: int, file_bytes: int = FILE_BYTES_MAX, leaves_network: bool = True) -> Protections:
     """Limit this process for good, before it has threads."""
     limits = (
         (resource.RLIMIT_AS, memory_bytes),
@@ -36,10 +37,15 @@ def enter(memory_bytes: int, file_bytes: int = FILE_BYTES_MAX) -> Protections:
     )
     limited = [_limit(kind, most) for kind, most in limits]
     _be_the_first_to_go()
-    network = _leave_network()
+    network = leaves_network and _leave_network()
     return Protections(
         memory=limited[0], network=network, privileges=_drop_privileges(), files=False, calls=False
     )
+
+
+def enter_with_network(memory_bytes: int) -> Protections:
+    """The same for an engine on a server: it keeps the network, and may write a model's file."""
+    return enter(memory_bytes, MODEL_BYTES_MAX, leaves_network=False)
 
 
 def seal(entered: Protections) -> Protections:

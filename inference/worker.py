@@ -1,5 +1,5 @@
 """The process that proves and runs models for a node:
-`python -m inference.worker ENGINE MEMORY_BYTES SESSIONS_BYTES BASE_S`.
+`python -m inference.worker ENGINE MEMORY_BYTES SESSIONS_BYTES BASE_S [ARGUMENT ...]`.
 
 It reads requests from its standard input and ends as soon as that closes, in the middle of work if need be,
 so that it never outlives its supervisor. (PR_SET_PDEATHSIG would not do: it fires when the *thread* that
@@ -10,15 +10,16 @@ import math
 import os
 import select
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from threading import Thread
 from typing import BinaryIO, Final
 
 from inference import messages, sandbox
 from inference.certificate import proof_gas
+from inference.engines.choice import Chosen, choose
 from inference.engines.interface import EngineError, InferenceEngine
-from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.engines.kinds import EngineKind
 from inference.gas import allowance_s
 from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
 from inference.prover import prove, verdict
@@ -28,9 +29,6 @@ from inference.sessions import Session, Sessions
 from inference.tensor import Tensor, TensorError, from_integers
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
-
-ENGINES: Final[Mapping[str, Callable[[], InferenceEngine]]] = {"onnxruntime": OnnxRuntimeEngine}
-"""How to make each engine, by its name."""
 
 OUTPUT_BYTES_MAX: Final = 1024 * 1024
 """Once the outputs of a request take more, the rest is left for another one."""
@@ -99,27 +97,28 @@ def _zeros(dtype: str, shape: tuple[int, ...]) -> Tensor:
 
 def main() -> None:
     """Serve the engine that the arguments name."""
-    serve(ENGINES[sys.argv[1]])
+    kind = EngineKind(sys.argv[1])
+    serve(lambda: choose(kind, sys.argv[5:]), alone=kind is not EngineKind.REMOTE)
 
 
-def serve(make_engine: Callable[[], InferenceEngine]) -> None:
-    """Serve until the standard input closes.
+def serve(make_engine: Callable[[], Chosen], alone: bool = True) -> None:
+    """Serve until the standard input closes; with network and files unless `alone`.
 
     The self-test before the greeting also has every library load what it loads when first used, for after
     that it can read no file.
     """
     memory_bytes, sessions_bytes, base_s = (int(argument) for argument in sys.argv[2:5])
-    entered = sandbox.enter(memory_bytes)
+    entered = sandbox.enter(memory_bytes) if alone else sandbox.enter_with_network(memory_bytes)
     replies = sandbox.keep_output()
-    engine = make_engine()
-    trouble = trial.trouble(engine) or ""
-    protections = sandbox.seal(entered)
+    chosen = make_engine()
+    trouble = trial.trouble(*chosen.tested) or ""
+    protections = sandbox.seal(entered) if alone else entered
     Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
 
     def allow(gas: int) -> None:
         sandbox.allow_cpu(base_s + math.ceil(allowance_s(gas)))
 
-    service = Service(engine, Sessions(sessions_bytes), allow)
+    service = Service(chosen.engine, Sessions(sessions_bytes), allow)
     _write(replies, messages.Ready(protections=protections, trouble=trouble[:400]))
     while True:
         _write(replies, service.answer(_read(sys.stdin.buffer)))

@@ -1,10 +1,11 @@
 """What one node is told to be. Read once from the command line, validated there, and never changed."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from inference.process import WorkerSettings
 from node.network.identity import Address
 from primitives.types import Seed
 
@@ -65,6 +66,9 @@ class NodeConfig:
 
     public_addresses: tuple[Address, ...] = ()
     """Where a validator says that others reach it; empty: where they say that they see it."""
+
+    worker: WorkerSettings = field(default_factory=WorkerSettings)
+    """What runs a validator's models."""
 
     mdns: bool = False
     """Whether to find, and be found by, nodes of the chain on the local network."""

@@ -18,7 +18,7 @@ import trio
 from starlette.routing import BaseRoute
 
 from chainspec.state_file import BadStateFile
-from inference.pool import WorkerPool
+from inference.pool import PoolSettings, WorkerPool
 from node.attestation import journal as attestation
 from node.attestation.service import AttestationService, Parts, Seating
 from node.authorship.author import Author
@@ -180,7 +180,8 @@ class Node:
         SnapshotService(database, self._network)
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
         self._blobs = BlobService(BlobStore(config.directory / BLOBS_DIRECTORY, StoreLimits()), self._network)
-        self._workers = None if self._sessions is None else WorkerPool()
+        pool = PoolSettings(worker=config.worker)
+        self._workers = None if self._sessions is None else WorkerPool(pool)
         self._attestation = self._make_attestation()
         self._discovery = self._make_discovery()
         self._votes = VoteRecord(config.directory / VOTES_DIRECTORY)

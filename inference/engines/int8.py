@@ -50,9 +50,9 @@ class TwinEngine:
 class FasterEngine:
     """The original or its twin, whichever a short trial finds faster on this machine."""
 
-    def __init__(self, threads: int = 1) -> None:
-        self._originals = OnnxRuntimeEngine(threads)
-        self._twins = TwinEngine(threads)
+    def __init__(self, originals: OnnxRuntimeEngine, twins: TwinEngine) -> None:
+        self._originals = originals
+        self._twins = twins
 
     def load(self, model: bytes) -> LoadedModel:
         """Raises EngineError, also if the two disagree, for then one of them is wrong."""

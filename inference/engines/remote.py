@@ -17,11 +17,11 @@ from itertools import count
 from math import prod
 from pathlib import Path
 from typing import Annotated, Final, TypeVar
-from urllib.parse import urlsplit
 
 import msgspec
 
 from inference.engines.interface import EngineError
+from inference.engines.kinds import Address, address_of
 from inference.graph import PORTS_MAX, Port, read
 from inference.operators.registry import EXACT
 from inference.refusal import Refused
@@ -35,6 +35,8 @@ _ELEMENT_BYTES_MAX: Final = 24
 """Most text of one integer in JSON, with what separates it from the next."""
 _ANSWER_BYTES: Final = 64 * 1024
 """Text of an answer besides its integers."""
+
+_HEADERS: Final = {"Content-Type": "application/json"}
 
 _DATATYPES: Final = {
     "uint8": "UINT8",
@@ -84,21 +86,17 @@ class Metadata(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where the server is. One connection per request, so that nothing of one answer can reach another."""
+    """A server. One connection per request, so that nothing of one answer can reach another."""
 
-    host: str
-    port: int
-    path: str
-    """Before /v2; empty, or with a slash in front."""
-    is_secure: bool
+    address: Address
     timeout_s: float
-    """How long the server may be silent; the deadline of a whole request is its caller's."""
+    """How long it may be silent; the deadline of a whole request is its caller's."""
 
     def ask(self, method: str, path: str, body: bytes | None, bytes_max: int) -> tuple[int, bytes]:
         """Status and body of a reply. Raises EngineError."""
         connection = self._connection()
         try:
-            connection.request(method, f"{self.path}/v2/{path}", body, {"Content-Type": "application/json"})
+            connection.request(method, f"{self.address.path}/v2/{path}", body, _HEADERS)
             response = connection.getresponse()
             data = response.read(bytes_max + 1)
             if len(data) > bytes_max:
@@ -107,25 +105,21 @@ class Server:
                 raise EngineError("the server's answer is cut short")
             return response.status, data
         except (OSError, HTTPException) as error:
-            raise EngineError(f"the server at {self.host}:{self.port} fails: {_named(error)}") from None
+            raise EngineError(f"the server at {self.address.host} fails: {_named(error)}") from None
         finally:
             connection.close()
 
     def _connection(self) -> HTTPConnection:
-        if self.is_secure:
+        host, port = self.address.host, self.address.port
+        if self.address.is_secure:
             context = ssl.create_default_context()
-            return HTTPSConnection(self.host, self.port, timeout=self.timeout_s, context=context)
-        return HTTPConnection(self.host, self.port, timeout=self.timeout_s)
+            return HTTPSConnection(host, port, timeout=self.timeout_s, context=context)
+        return HTTPConnection(host, port, timeout=self.timeout_s)
 
 
 def server_at(url: str, timeout_s: float = 60.0) -> Server:
-    """Raises ValueError unless `url` is one of http or https, with a host and without a query."""
-    parts = urlsplit(url)
-    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ValueError(f"{url!r} is no address of a model server: write http://HOST:PORT")
-    is_secure = parts.scheme == "https"
-    port = parts.port or (443 if is_secure else 80)
-    return Server(parts.hostname, port, parts.path.rstrip("/"), is_secure, timeout_s)
+    """Raises ValueError as `address_of`."""
+    return Server(address_of(url), timeout_s)
 
 
 class RemoteEngine:

@@ -16,6 +16,7 @@ from threading import Thread, get_ident
 
 import numpy as np
 
+from inference.engines.choice import alone
 from inference.engines.interface import EngineError, LoadedModel
 from inference.engines.reference import NumpyEngine
 from inference.messages import REPLY, Loaded, frame
@@ -160,7 +161,7 @@ def main() -> None:
     """Serve, or do at once what comes before any service."""
     match sys.argv[1]:
         case "flatter":
-            serve(Flattering)
+            serve(lambda: alone(Flattering()))
         case "start_die":
             die()
         case "start_loop":
@@ -172,7 +173,7 @@ def main() -> None:
             os.write(1, frame(REPLY.encode(Loaded())))
             loop()
         case name:
-            serve(lambda: Misbehaving(MISDEEDS[name]))
+            serve(lambda: alone(Misbehaving(MISDEEDS[name])))
 
 
 if __name__ == "__main__":

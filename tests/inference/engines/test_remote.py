@@ -11,8 +11,9 @@ from typing import Any
 import pytest
 
 from inference.engines.interface import EngineError, run
+from inference.engines.kinds import Address
 from inference.engines.reference import NumpyEngine
-from inference.engines.remote import RemoteEngine, server_at
+from inference.engines.remote import RemoteEngine, Server, server_at
 from inference.graph import Port
 from inference.prover import prove
 from inference.selftest.trial import trouble
@@ -112,13 +113,8 @@ def test_what_is_no_address_is_refused(url: str) -> None:
 
 
 def test_addresses_may_have_a_path() -> None:
-    server = server_at("https://models.example/team/a/")
-    assert (server.host, server.port, server.path, server.is_secure) == (
-        "models.example",
-        443,
-        "/team/a",
-        True,
-    )
+    expected = Server(Address("models.example", 443, "/team/a", is_secure=True), timeout_s=9.0)
+    assert server_at("https://models.example/team/a/", timeout_s=9.0) == expected
 
 
 def changed(**fields: Any) -> Change:

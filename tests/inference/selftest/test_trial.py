@@ -18,7 +18,7 @@ SOUND: list[InferenceEngine] = [
     *(OnnxRuntimeEngine(1, level) for level in Optimization),
     OnnxRuntimeEngine(threads=2),
     TwinEngine(),
-    FasterEngine(),
+    FasterEngine(OnnxRuntimeEngine(), TwinEngine()),
 ]
 
 

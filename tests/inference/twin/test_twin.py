@@ -206,7 +206,10 @@ def test_a_model_is_equal_to_itself() -> None:
     ensure_equal(dense(0), dense(0))
 
 
-@pytest.mark.parametrize("engine", [TwinEngine(), TwinEngine(threads=2), FasterEngine()])
+ENGINES = [TwinEngine(), TwinEngine(threads=2), FasterEngine(OnnxRuntimeEngine(), TwinEngine())]
+
+
+@pytest.mark.parametrize("engine", ENGINES)
 def test_engines_on_twins_are_like_any_other(engine: TwinEngine | FasterEngine) -> None:
     for model in (dense(3), prove(two_layers()).canonical):
         loaded = engine.load(model)
