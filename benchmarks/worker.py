@@ -13,10 +13,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
-from inference.converter.convert import INPUT, convert
-from inference.encoding import encode
+from inference.converter.convert import convert
+from inference.converter.measure import codes_of
+from inference.converter.options import Options
+from inference.engines.interface import from_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
-from inference.samples import read_samples
+from inference.preparation.card import NO_CARD
+from inference.preparation.sets import Taken, read_set
 from inference.supervisor import Supervisor
 from primitives.hashing import blake2b_256
 
@@ -28,12 +31,16 @@ ROUNDS: Final = 5
 
 def main() -> None:
     runs = int(sys.argv[1]) if len(sys.argv) > 1 else RUNS
-    train, held_out = (read_samples((EXAMPLE / name).read_text()) for name in ("train.csv", "held_out.csv"))
+    takes = [Taken("X", "float32", (1, 30))]
+    train, held_out = (
+        read_set(EXAMPLE / name, takes, NO_CARD).samples for name in ("train.csv", "held_out.csv")
+    )
     engine = OnnxRuntimeEngine()
-    conversion = convert((EXAMPLE / "model.onnx").read_bytes(), train.rows, held_out.rows, engine)
+    conversion = convert((EXAMPLE / "model.onnx").read_bytes(), train, held_out, Options(), engine)
     model, gas = conversion.model, conversion.certificate.gas
     file_hash = blake2b_256(model)
-    rows = [encode(conversion.certificate, {INPUT: row}).tensors for row in held_out.rows]
+    (port,) = conversion.certificate.inputs
+    rows = [(from_array(codes_of(port, sample["X"])[0]),) for sample in held_out]
     inputs = [rows[at % len(rows)] for at in range(runs)]
     loaded = engine.load(model)
     with Supervisor() as worker:

@@ -33,8 +33,6 @@ from cli.options import (
 from cli.output import print_fields, print_json, print_line, print_table, progress
 from cli.submission import prepare, submit, wait_finalized
 from inference.graph import MODEL_BYTES_MAX
-from inference.refusal import Refused
-from inference.samples import SAMPLES_BYTES_MAX, read_samples
 from primitives.types import Balance
 
 app = command_group()
@@ -47,73 +45,6 @@ File = Annotated[Path, typer.Argument(help="An ONNX file.")]
 ModelId = Annotated[
     str, typer.Argument(metavar="MODEL", help="Its identity, as `consil model list` shows it.")
 ]
-
-
-@app.command(
-    epilog=examples(
-        "consil model convert model.onnx --calibration train.csv --held-out test.csv --output exact.onnx"
-    )
-)
-def convert(
-    file: File,
-    calibration: Annotated[Path, typer.Option(metavar="CSV", help="Samples that show which values occur.")],
-    held_out: Annotated[Path, typer.Option(metavar="CSV", help="Other samples, to compare both models on.")],
-    output: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the exact model.")],
-    as_json: Json = False,
-) -> None:
-    """Make an exact model of a float model, and measure how far both agree.
-
-    The first line of a CSV file names the columns; a column named 'label' is not a feature. The same
-    arguments give the same bytes.
-    """
-    from inference.converter.convert import convert as convert_model
-    from inference.engines.interface import EngineError
-    from inference.engines.onnx_runtime import OnnxRuntimeEngine
-
-    data = read_bytes(file, MODEL_BYTES_MAX)
-    seen, unseen = (
-        read_samples(read_bytes(each, SAMPLES_BYTES_MAX).decode()) for each in (calibration, held_out)
-    )
-    try:
-        with progress(f"converting {file}", silent=as_json):
-            done = convert_model(data, seen.rows, unseen.rows, OnnxRuntimeEngine())
-    except (Refused, EngineError) as error:
-        raise UserError(
-            f"{file} cannot be made exact: {error}", "change the model there, or the samples"
-        ) from None
-    _write(output, done.model)
-    report = done.report
-    document = {
-        "file": str(output),
-        **certificate_document(done.certificate),
-        "agreement": {"matched": report.matched, "total": report.total},
-        "differing": list(report.differing),
-        "limitedSamples": report.limited_samples,
-    }
-    if as_json:
-        print_json(document)
-        return
-    print_fields(
-        {
-            "file": output,
-            "hash": document["hash"],
-            "gas": document["gas"],
-            "agreement": f"{report.matched} of {report.total} held-out samples get the same class",
-        }
-    )
-    columns = ("layer", "inputs", "outputs", "input bits", "weight bits", "relative error")
-    rows = [
-        (
-            each.name,
-            each.inputs,
-            each.outputs,
-            each.input_bits,
-            each.weight_bits,
-            f"{each.relative_error:.2%}",
-        )
-        for each in report.layers
-    ]
-    print_table(columns, rows, "no layers")
 
 
 @app.command(
@@ -246,10 +177,3 @@ def print_seats(seats: list[dict[str, Any]]) -> None:
         print_line("")
         rows = [(seat["key"], seat["stake"], seat["conduct"]) for seat in seats]
         print_table(("validator", "stake", "attestation"), rows, "nobody")
-
-
-def _write(file: Path, data: bytes) -> None:
-    try:
-        file.expanduser().write_bytes(data)
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror}", "choose another --output") from None

@@ -1,7 +1,10 @@
 """`consil model` without a chain: convert a float model, prove, inspect, run and compare."""
 
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from fractions import Fraction
 from pathlib import Path
-from typing import Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -17,20 +20,179 @@ from cli.inputs import (
     find_card,
     read_bytes,
     read_input,
+    read_samples,
     tell_limited,
 )
 from cli.options import Json, command_group, examples
-from cli.output import print_fields, print_json, print_line, print_table
-from inference.graph import MODEL_BYTES_MAX
+from cli.output import print_fields, print_json, print_line, print_table, progress
+from inference.converter.options import WEIGHT_BITS, Method, Options
+from inference.encoding import EncodingError, parse_real
+from inference.graph import MODEL_BYTES_MAX, read
 from inference.operators.rule import Value
 from inference.prover import Finding, examine
 from inference.refusal import Refused
+
+if TYPE_CHECKING:
+    from inference.comparison import EngineFigures
+    from inference.converter.program import Program
+    from inference.converter.report import Conversion
+    from inference.preparation.card import Card
+    from inference.preparation.sets import Taken
 
 app = command_group()
 
 File = Annotated[Path, typer.Argument(help="An ONNX file.")]
 
+ShapeOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape", metavar="NAME=SIZES", help="Sizes of an input that the file leaves open: x=1x3x48x192."
+    ),
+]
+ConstantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--constant", metavar="NAME=NUMBER", help="An input that always has this value, such as a mask."
+    ),
+]
+
+_COMPARED: Final = ("engine", "us", "of float", "same bits", "agrees", "right", "")
 _LOSSY: Final = frozenset({"Ceil", "Floor", "Round"})
+
+
+@app.command(
+    epilog=examples(
+        "consil model convert model.onnx --samples train.csv --held-out test.csv --out exact.onnx",
+        "consil model convert resnet.onnx --samples photos/ --card resnet.card.json --out exact.onnx",
+        "consil model convert bert.onnx --samples s.npz --shape ids=1x64 --constant mask=1 --out exact.onnx",
+        "consil model convert model.onnx --samples s.npz --target-agreement 0.99 --out exact.onnx",
+    )
+)
+def convert(
+    file: File,
+    samples: Annotated[
+        Path, typer.Option(metavar="PATH", help="Samples that show which values occur: .npz, .csv, a folder.")
+    ],
+    out: Annotated[Path, typer.Option(metavar="FILE", help="Where to write the exact model.")],
+    held_out: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="PATH", help="Samples to compare both models on; else every fifth of --samples."
+        ),
+    ] = None,
+    card: CardOption = None,
+    shape: ShapeOption = None,
+    constant: ConstantOption = None,
+    method: Annotated[
+        Method, typer.Option("--calibration", help="How samples decide which range of numbers is covered.")
+    ] = Method.MINMAX,
+    weight_bits: Annotated[
+        int | None,
+        typer.Option(
+            min=WEIGHT_BITS[0], max=WEIGHT_BITS[-1], help="Bits of weights; else the best for each layer."
+        ),
+    ] = None,
+    target_agreement: Annotated[
+        str | None,
+        typer.Option(metavar="SHARE", help="Try settings until so many held-out samples agree, as 0.99."),
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an exact model of a float model, and measure how far both agree.
+
+    Takes what scikit-learn, PyTorch, TensorFlow and Paddle export. A .npz has an array for each input,
+    samples along the first dimension; a .csv names its columns in the first line; a folder has pictures or
+    texts, perhaps in a folder for each class. 'label' or 'labels' is no input. The same arguments give the
+    same bytes.
+    """
+    from inference.converter.exact import make_exact
+    from inference.engines.interface import EngineError
+    from inference.engines.onnx_runtime import OnnxRuntimeEngine
+    from inference.preparation.card import card_path, write_card
+    from inference.preparation.sets import kept_apart
+
+    known = find_card(card, file)
+    target = None if target_agreement is None else _share(target_agreement)
+    try:
+        with progress(f"converting {file}", silent=as_json) as report:
+            report.note("folding and reading the float model")
+            program = understand_file(file, shape, constant)
+            inputs = taken_by(program)
+            seen = read_samples(samples, inputs, known)
+            if held_out is None:
+                seen, unseen = kept_apart(seen)
+            else:
+                unseen = read_samples(held_out, inputs, known)
+            options = Options(method=method, weight_bits=weight_bits, target_agreement=target)
+            engine = OnnxRuntimeEngine()
+            done = make_exact(program, seen.samples, unseen.samples, options, engine, report.step)
+    except (Refused, EngineError) as error:
+        raise UserError(
+            f"{file} cannot be made exact: {error}", "change the model there, the samples or the options"
+        ) from None
+    _write(out, done.model)
+    if known.inputs or known.labels:
+        _write(card_path(out), write_card(known))
+    document = _conversion_document(done, out, unseen.names)
+    if as_json:
+        print_json(document)
+    else:
+        _print_conversion(done, document)
+
+
+@app.command(
+    epilog=examples(
+        "consil model compare model.onnx exact.onnx --samples test.csv",
+        "consil model compare resnet.onnx exact.onnx --samples photos/ --json",
+    )
+)
+def compare(
+    file: Annotated[Path, typer.Argument(metavar="FLOAT", help="The float model.")],
+    exact: Annotated[Path, typer.Argument(metavar="EXACT", help="What was made of it.")],
+    samples: Annotated[Path, typer.Option(metavar="PATH", help="Samples: .npz, .csv or a folder.")],
+    card: CardOption = None,
+    shape: ShapeOption = None,
+    constant: ConstantOption = None,
+    as_json: Json = False,
+) -> None:
+    """Run a float model and its exact form side by side: answers, bits and time, on every engine here.
+
+    Exit code 1 if two engines differ in one bit of the exact model's outputs.
+    """
+    from inference import comparison
+    from inference.engines.int8 import TwinEngine
+    from inference.engines.interface import EngineError, InferenceEngine
+    from inference.engines.onnx_runtime import OnnxRuntimeEngine
+    from inference.engines.reference import NumpyEngine
+
+    known = find_card(card, exact)
+    proof = prove_file(read_bytes(exact, MODEL_BYTES_MAX), exact)
+    engines: dict[str, InferenceEngine] = {
+        "float32": OnnxRuntimeEngine(),
+        "int8": TwinEngine(),
+        "numpy": NumpyEngine(),
+    }
+    try:
+        with progress(f"comparing {file} and {exact}", silent=as_json) as report:
+            program = understand_file(file, shape, constant)
+            found = read_samples(samples, taken_by(program), known)
+            labels = _classes(found.labels, known)
+            figures = comparison.compare(program, proof, found.samples, labels, engines, report.step)
+    except (Refused, EngineError) as error:
+        raise UserError(
+            f"{file} and {exact} cannot be compared: {error}", "check which files they are"
+        ) from None
+    count = min(len(found.samples), comparison.SAMPLES_MAX)
+    if as_json:
+        print_json({"samples": count, "engines": [asdict(each) for each in figures]})
+    else:
+        print_table(_COMPARED, [_compared(each, figures[0], count) for each in figures], "no engines")
+    different = [each.name for each in figures[1:] if not each.trouble and each.identical != count]
+    if different:
+        raise UserError(
+            f"{', '.join(different)} and {figures[1].name} differ in bits",
+            "an engine of this machine is broken",
+        )
 
 
 @app.command(epilog=examples("consil model prove exact.onnx", "consil model prove exact.onnx --json"))
@@ -118,6 +280,136 @@ def run(
         print_json(document | {"limited": list(encoded.limited)})
     else:
         print_outputs(document)
+
+
+def understand_file(file: Path, shape: Sequence[str] | None, constant: Sequence[str] | None) -> "Program":
+    """What a float model computes. Raises UserError, Refused, EngineError."""
+    import numpy as np
+
+    from inference.converter.gate import FLOAT
+    from inference.converter.understanding import understand
+
+    data, shapes, constants = read_bytes(file, MODEL_BYTES_MAX), _shapes(shape or ()), {}
+    ports = {port.name: port for port in read(data, FLOAT).inputs} if constant else {}
+    for name, value in _constants(constant or ()).items():
+        if name not in ports:
+            raise UserError(f"{file} has no input {name!r}", f"its inputs are {', '.join(ports)}")
+        # Only the first dimension may be left open without a word: it is the batch.
+        sizes = shapes.pop(name, tuple(size or int(not at) for at, size in enumerate(ports[name].shape)))
+        constants[name] = np.full(sizes, value, dtype=ports[name].dtype)
+    return understand(data, shapes, constants)
+
+
+def taken_by(program: "Program") -> "list[Taken]":
+    """What a float model takes."""
+    from inference.preparation.sets import Taken
+
+    return [Taken(source.name, source.dtype, source.shape) for source in program.sources]
+
+
+def _shapes(given: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """From NAME=1x3x48x192."""
+    shapes = {}
+    for text in given:
+        name, separator, sizes = text.rpartition("=")
+        if not separator or not all(size.isdecimal() for size in sizes.split("x")):
+            raise typer.BadParameter(f"{text!r} is not NAME=1x3x48x192", param_hint="--shape")
+        shapes[name] = tuple(int(size) for size in sizes.split("x"))
+    return shapes
+
+
+def _constants(given: Sequence[str]) -> dict[str, float]:
+    """From NAME=1."""
+    constants = {}
+    for text in given:
+        name, _, number = text.rpartition("=")
+        try:
+            constants[name] = float(parse_real(number))
+        except EncodingError:
+            raise typer.BadParameter(f"{text!r} is not NAME=NUMBER", param_hint="--constant") from None
+    return constants
+
+
+def _share(text: str) -> Fraction:
+    try:
+        share = parse_real(text)
+    except EncodingError:
+        share = Fraction(-1)
+    if not 0 <= share <= 1:
+        raise typer.BadParameter(f"{text!r} is not a share from 0 to 1", param_hint="--target-agreement")
+    return share
+
+
+def _classes(labels: Sequence[str], card: "Card") -> list[int]:
+    """The class of each label: its place among the card's, or its number; none if one is neither."""
+    places = {label: index for index, label in enumerate(card.labels)}
+    found = [places.get(label, int(label) if label.isdecimal() else -1) for label in labels]
+    return [] if -1 in found else found
+
+
+def _conversion_document(done: "Conversion", out: Path, names: Sequence[str]) -> dict[str, Any]:
+    report = done.report
+    return {
+        "file": str(out),
+        **certificate_document(done.certificate),
+        "agreement": {"matched": report.matched, "total": report.total},
+        "differing": [names[index] for index in report.differing],
+        "limitedSamples": report.limited_samples,
+        "scores": [asdict(each) for each in report.outputs],
+        "layers": [asdict(each) for each in report.layers],
+    }
+
+
+def _print_conversion(done: "Conversion", document: Mapping[str, Any]) -> None:
+    report = done.report
+    agreement = f"{report.matched} of {report.total} held-out samples get the same answer"
+    shown = {
+        "file": document["file"],
+        "hash": document["hash"],
+        "gas": document["gas"],
+        "agreement": agreement,
+    }
+    if report.limited_samples:
+        shown["limited"] = (
+            f"{report.limited_samples} held-out samples have values that calibration did not see"
+        )
+    print_fields(shown)
+    columns = ("layer", "kind", "bits", "weight bits", "relative error", "beyond range")
+    rows = [
+        (
+            each.name,
+            each.kind,
+            each.bits,
+            "" if each.weight_bits is None else each.weight_bits,
+            f"{each.relative_error:.2%}",
+            f"{each.limited:.2%}" if each.limited else "",
+        )
+        for each in report.layers
+    ]
+    print_line("")
+    print_table(columns, rows, "no layers")
+
+
+def _compared(figures: "EngineFigures", float_figures: "EngineFigures", count: int) -> tuple[str, ...]:
+    if figures.trouble:
+        return (figures.name, "", "", "", "", "", figures.trouble)
+    is_float = figures is float_figures
+    return (
+        figures.name,
+        f"{figures.latency_us:,.0f}",
+        "" if is_float else f"{figures.latency_us / float_figures.latency_us:.2f}x",
+        "" if is_float else f"{figures.identical} of {count}",
+        "" if is_float else f"{figures.matched / max(figures.positions, 1):.2%}",
+        "" if figures.right is None else f"{figures.right / count:.2%}",
+        "" if is_float else f"error {figures.relative_error:.2%}",
+    )
+
+
+def _write(file: Path, data: bytes) -> None:
+    try:
+        file.expanduser().write_bytes(data)
+    except OSError as error:
+        raise UserError(f"cannot write {file}: {error.strerror}", "choose another --out") from None
 
 
 def _node(finding: Finding) -> dict[str, Any]:

@@ -11,6 +11,9 @@ import typer
 if TYPE_CHECKING:
     from rich.console import Console
 
+_BAR: Final = 24
+"""Characters of a progress bar."""
+
 PIPE_COLUMNS: Final = 240
 """Width of tables that no terminal shows, so that no value is broken there."""
 
@@ -69,6 +72,10 @@ class Progress:
             self._last = text
             self._say(text)
 
+    def step(self, phase: str, done: int, total: int) -> None:
+        """How far a phase is; where nothing can be rewritten, only that it has begun."""
+        self.note(phase)
+
     def _say(self, text: str) -> None:
         typer.echo(text, err=True)
 
@@ -89,6 +96,11 @@ def progress(title: str, *, silent: bool = False) -> Iterator[Progress]:
     with _console(error=True).status(title) as status:
 
         class Changing(Progress):
+            def step(self, phase: str, done: int, total: int) -> None:
+                filled = _BAR * done // max(total, 1)
+                bar = "█" * filled + "░" * (_BAR - filled)
+                self.note(f"{phase:<18} {bar} {done} of {total}")
+
             def _say(self, text: str) -> None:
                 status.update(text)
 

@@ -114,8 +114,8 @@ class Demo:
         """A float model becomes exact, and every validator proves it itself."""
         url = self.network.url("validator-1")
         exact = str(self.directory / "exact.onnx")
-        samples = ("--calibration", f"{DIAGNOSIS}/train.csv", "--held-out", f"{DIAGNOSIS}/held_out.csv")
-        converted = self.consil("model", "convert", f"{DIAGNOSIS}/model.onnx", *samples, "--output", exact)
+        samples = ("--samples", f"{DIAGNOSIS}/train.csv", "--held-out", f"{DIAGNOSIS}/held_out.csv")
+        converted = self.consil("model", "convert", f"{DIAGNOSIS}/model.onnx", *samples, "--out", exact)
         agreement = converted["agreement"]
         self._ensure(agreement["total"] >= HELD_OUT_MIN, f"only {agreement['total']} samples were compared")
         self.narrator.say(

@@ -16,14 +16,6 @@ SCALE_BITS: Final = 24
 """Significant bits of a declared scale: finer than any measurement, short enough to read."""
 
 
-def product(left: Reals, right: Reals) -> Reals:
-    """left[rows, k] @ right[k, columns], summed over k from the first to the last."""
-    total = np.zeros((left.shape[0], right.shape[1]))
-    for k in range(right.shape[0]):
-        total += left[:, k, None] * right[k]
-    return total
-
-
 def row_sum(values: Reals) -> Reals:
     """The sum over the first dimension, from the first to the last."""
     total = np.zeros(values.shape[1:])

@@ -4,11 +4,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from numpy.typing import NDArray
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
-Sample = Mapping[str, NDArray[Any]]
+Sample = Mapping[str, "NDArray[Any]"]
 """For each input of the model, by its name, an array of its shape: one row, image or text (batch 1)."""
 
 Samples = Sequence[Sample]

@@ -43,8 +43,8 @@ def node() -> Iterator[FakeChain]:
 
 
 def conversion(output: Path) -> list[object]:
-    samples = ["--calibration", EXAMPLE / "train.csv", "--held-out", HELD_OUT]
-    return [EXAMPLE / "model.onnx", *samples, "--output", output]
+    samples = ["--samples", EXAMPLE / "train.csv", "--held-out", HELD_OUT]
+    return [EXAMPLE / "model.onnx", *samples, "--out", output]
 
 
 def test_the_trained_example_is_converted_with_full_agreement(document: Document, tmp_path: Path) -> None:
@@ -59,14 +59,14 @@ def test_it_runs_on_a_row_and_on_json_alike(document: Document, exact: Path) -> 
     by_row = document("model", "run", exact, "--samples", HELD_OUT, "--row", 3)
     cells = HELD_OUT.read_text().splitlines()[3].split(",")[:-1]
     assert document("model", "run", exact, "--input", f"[{','.join(cells)}]") == by_row
-    assert document("model", "run", exact, "--input", f'{{"features": [[{",".join(cells)}]]}}') == by_row
+    assert document("model", "run", exact, "--input", f'{{"X": [[{",".join(cells)}]]}}') == by_row
     assert by_row["class"] == 0
 
 
 def test_a_value_outside_the_range_is_told(consil: Consil, exact: Path) -> None:
     result = consil("model", "run", exact, "--input", json.dumps([1e9, *[0] * 29]))
     assert result.exit_code == 0
-    assert "outside the model's range, taken as its nearest end: features[0]" in result.stderr
+    assert "outside the model's range, taken as its nearest end: X[0]" in result.stderr
 
 
 @pytest.mark.parametrize(
@@ -74,9 +74,9 @@ def test_a_value_outside_the_range_is_told(consil: Consil, exact: Path) -> None:
     [
         ("[1, 2", "the input is not JSON"),
         ("[" * 100_000, "the input is not JSON"),
-        ("[1, 2]", "features takes 30 numbers, not 2; the model takes features of shape [1, 30]"),
-        ("[" + "0," * 30 + "0]", "features takes 30 numbers, not 31"),
-        ('{"other": [1]}', "the model takes the inputs features, not other"),
+        ("[1, 2]", "X takes 30 numbers, not 2; the model takes X of shape [1, 30]"),
+        ("[" + "0," * 30 + "0]", "X takes 30 numbers, not 31"),
+        ('{"other": [1]}', "the model takes the inputs X, not other"),
         ('["x"]', "is not a decimal number"),
         ("[NaN]", "is not a decimal number"),
         ("[true]", "true is no number"),
@@ -242,7 +242,7 @@ def test_an_input_of_wrong_shape_is_refused_before_it_is_paid_for(
     node: FakeChain, model: str, refusal: Refusal
 ) -> None:
     run = ("infer", "request", model, "--input", "[1, 2]", "--from", "//Bob", "--rpc", node.url)
-    assert "features takes 30 numbers, not 2" in refusal(*run)
+    assert "X takes 30 numbers, not 2" in refusal(*run)
 
 
 def test_an_unknown_request_is_one_line(node: FakeChain, refusal: Refusal) -> None:
@@ -346,3 +346,48 @@ def test_pictures_and_text_need_a_card(refusal: Refusal, exact: Path, tmp_path: 
     assert '"kind": "text"' in refusal("model", "run", exact, "--text", "hello")
     (tmp_path / "a.png").write_bytes(b"")
     assert '"kind": "image"' in refusal("model", "run", exact, "--image", tmp_path / "a.png")
+
+
+def test_a_float_and_an_exact_model_are_compared_on_every_engine(
+    document: Document, consil: Consil, exact: Path
+) -> None:
+    shown = document("model", "compare", EXAMPLE / "model.onnx", exact, "--samples", HELD_OUT)
+    assert shown["samples"] == 171
+    float_figures, *engines = shown["engines"]
+    assert float_figures["right"] == 167
+    assert [engine["name"] for engine in engines] == ["float32", "int8", "numpy"]
+    assert {engine["identical"] for engine in engines} == {171}
+    assert {engine["matched"] for engine in engines} == {171}
+    table = consil("model", "compare", EXAMPLE / "model.onnx", exact, "--samples", HELD_OUT).stdout
+    assert "171 of 171" in table
+
+
+def test_what_was_not_made_of_a_model_is_not_compared_with_it(refusal: Refusal, exact: Path) -> None:
+    assert "is not exact" in refusal("model", "compare", exact, EXAMPLE / "model.onnx", "--samples", HELD_OUT)
+
+
+def test_options_that_make_no_sense_are_refused(refusal: Refusal, tmp_path: Path) -> None:
+    for option in (
+        ["--shape", "x"],
+        ["--constant", "x=y"],
+        ["--target-agreement", "2"],
+        ["--weight-bits", 99],
+    ):
+        refusal("model", "convert", *conversion(tmp_path / "e.onnx"), *option, code=2)
+
+
+def test_a_fifth_of_the_samples_is_kept_apart_to_measure_on(document: Document, tmp_path: Path) -> None:
+    arguments = ["--samples", EXAMPLE / "train.csv", "--out", tmp_path / "e.onnx"]
+    made = document("model", "convert", EXAMPLE / "model.onnx", *arguments, "--target-agreement", "0.95")
+    assert made["agreement"]["total"] == 79
+
+
+def test_an_agreement_that_nothing_reaches_is_an_error_that_tells_the_best(
+    refusal: Refusal, tmp_path: Path
+) -> None:
+    noise = tmp_path / "noise.csv"
+    lines = (EXAMPLE / "train.csv").read_text().splitlines()
+    noise.write_text("\n".join(lines[:3]))
+    arguments = ["--samples", noise, "--held-out", HELD_OUT, "--out", tmp_path / "e.onnx"]
+    told = refusal("model", "convert", EXAMPLE / "model.onnx", *arguments, "--target-agreement", "1")
+    assert "the best of the settings agrees on" in told

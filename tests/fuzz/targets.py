@@ -18,11 +18,10 @@ from chainspec.spec import SpecError, parse_spec, spec_text
 from cli.testnet_scenario import ScenarioError, parse_scenario
 from frame.metadata import decode_fields
 from inference.certificate import decode_outputs, decode_verdict
-from inference.converter.importer import FLOAT
+from inference.converter.gate import FLOAT
 from inference.graph import read as read_graph
 from inference.operators.registry import EXACT
 from inference.refusal import Refused
-from inference.samples import SamplesError, read_samples
 from inference.tensor import TensorError
 from node.attestation.messages import decode_told, encode_told
 from node.blobs.messages import CHUNK_ANSWER, Chunk, manifest_of, verify_chunk
@@ -353,9 +352,6 @@ def _texts() -> list[Target]:
         ),
         Target("multicast packet", packet, (mdns_packets.Malformed,), partial(_spoilt, packets), 512),
         Target("protocol choice", _negotiate, (NegotiationFailed,), partial(_spoilt, lines), 512),
-        Target(
-            "samples", _text(read_samples), (SamplesError,), partial(_spoilt, (b"a,b\n1,2\n3.5,1e2\n",)), 1024
-        ),
     ]
 
 
