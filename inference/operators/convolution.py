@@ -1,6 +1,6 @@
 """Conv and ConvTranspose over one or two dimensions, with constant weights."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
 from typing import Final
@@ -77,12 +77,12 @@ def _conv(application: Application) -> tuple[Value, ...]:
         application.refuse(f"weights {list(weight.shape)} in {group} groups do not meet {list(x.shape)}")
     biases = bias(application, 2, outputs)
     weights, each = Weights(weight, application), inputs * prod(known.kernel)
-    meeting = _meeting(application, x, group, prod(known.kernel))
     _spend(application, outputs, len(weights))
-    cells = [
-        products(weights.values(slice(out * each, (out + 1) * each)), meeting[at], biases[out : out + 1])
-        for out, at in enumerate(_group_of(outputs, group))
-    ]
+    cells = []
+    for at, meeting in enumerate(_meeting(application, x, group, prod(known.kernel))):
+        for out in range(at * outputs // group, (at + 1) * outputs // group):
+            own = weights.values(slice(out * each, (out + 1) * each))
+            cells.append(products(own, meeting, biases[out : out + 1]))
     shape = (x.shape[0], outputs, *slid(application, x, known))
     application.work.macs += prod(shape) * each
     return _result(application, shape, cells)
@@ -101,16 +101,16 @@ def _conv_transpose(application: Application) -> tuple[Value, ...]:
     if outputs * taps * prod(x.shape[2:]) > ELEMENTS_MAX:
         application.refuse(f"the spread windows have more than {ELEMENTS_MAX} elements")
     biases = bias(application, 2, outputs * group)
-    weights, meeting = Weights(weight, application), _meeting(application, x, group, taps)
+    weights = Weights(weight, application)
     _spend(application, outputs * group, len(weights))
     cells = []
-    for out in range(outputs * group):
-        first = out // outputs * (inputs // group)
-        own: list[int] = []
-        for channel in range(first, first + inputs // group):
-            start = (channel * outputs + out % outputs) * taps
-            own += weights.values(slice(start, start + taps))
-        cells.append(products(own, meeting[out // outputs], biases[out : out + 1]))
+    for at, meeting in enumerate(_meeting(application, x, group, taps)):
+        channels = range(at * inputs // group, (at + 1) * inputs // group)
+        for out in range(outputs):
+            own: list[int] = []
+            for start in ((channel * outputs + out) * taps for channel in channels):
+                own += weights.values(slice(start, start + taps))
+            cells.append(products(own, meeting, biases[at * outputs + out : at * outputs + out + 1]))
     application.work.macs += x.elements * outputs * taps
     return _result(application, (x.shape[0], outputs * group, *sizes), cells)
 
@@ -141,8 +141,10 @@ def _spread(application: Application, x: Value, known: Window) -> tuple[int, ...
     return tuple(sizes)
 
 
-def _meeting(application: Application, x: Value, group: int, taps: int) -> list[Terms]:
-    """For each group the hulls that its weights meet: each channel's for every tap of its kernel."""
+def _meeting(application: Application, x: Value, group: int, taps: int) -> Iterator[Terms]:
+    """For each group the hulls that its weights meet: each channel's for every tap of its kernel. Made one by
+    one, for all of them may take as much memory as the weights.
+    """
     channels = x.shape[1]
     ensure_channels(channels, application)
     inner = channels // group
@@ -150,14 +152,11 @@ def _meeting(application: Application, x: Value, group: int, taps: int) -> list[
     ensure_channels(inner * taps, application)
     application.work.spend_cells(len(x.bounds.cells))
     if x.bounds.axis != 1:
-        return [terms(cells[:1], taps)] * group
+        yield from [terms(cells[:1], taps)] * group
+        return
     application.work.spend(channels * taps)
-    return [terms(cells[at * inner : (at + 1) * inner], taps) for at in range(group)]
-
-
-def _group_of(outputs: int, group: int) -> list[int]:
-    """The group that each output channel belongs to."""
-    return [at for at in range(group) for _ in range(outputs // group)]
+    for at in range(group):
+        yield terms(cells[at * inner : (at + 1) * inner], taps)
 
 
 def _spend(application: Application, outputs: int, weights: int) -> None:

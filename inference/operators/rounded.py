@@ -15,13 +15,14 @@ A product that rounded may also be followed number by number: see `certified`.
 from collections.abc import Callable
 from dataclasses import replace
 from fractions import Fraction
+from math import prod
 from typing import Final
 
 from inference.bounds import Bounds, Cell
 from inference.ieee import OutOfRange, nearest, nearest_root
 from inference.operators import certified
 from inference.operators.broadcasting import broadcast
-from inference.operators.constants import decode, scalar
+from inference.operators.constants import decode, ensure_channels, scalar
 from inference.operators.loose import Loose
 from inference.operators.rule import Application, Rule, Value
 from inference.schema import ELEMENT_TYPES
@@ -81,7 +82,9 @@ def scaled(application: Application) -> tuple[Value, ...]:
     at = 0 if left.constant is None else 1
     x = application.computed(at, "float32", "float64", loose=True)
     _ensure_settled(application, x)
-    factors = decode(application.constant(1 - at, x.dtype), application)
+    constant = application.constant(1 - at, x.dtype)
+    ensure_channels(prod(constant.shape), application)
+    factors = decode(constant, application)
     shape = broadcast(application, left.shape, right.shape)
     known = {
         mantissa * Fraction(2) ** step

@@ -99,6 +99,9 @@ def _joined(
         application.work.spend_cells(count * len(parts))
         columns = [_cells(application, part, cells_axis) for part in parts]
         return along(cells_axis, [union(each) for each in zip(*columns, strict=True)])
+    alike = {part.bounds for part in parts}
+    if len(alike) == 1 and parts[0].bounds.cells and parts[0].bounds.axis is None:
+        return parts[0].bounds
     if size > CHANNELS_MAX:
         return Bounds((union(_whole(application, part) for part in parts),))
     application.work.spend_cells(size)
@@ -163,6 +166,8 @@ def _taken(application: Application) -> tuple[Value, ...]:
     x = application.computed(0, *ITEM_BYTES)
     axis = application.axis("axis", len(x.shape))
     tensor = application.constant(1, "int64", "int32")
+    if prod(tensor.shape) > CHANNELS_MAX:
+        application.refuse(f"more than {CHANNELS_MAX} indices")
     application.work.spend(prod(tensor.shape))
     indices = integers(tensor)
     size = x.shape[axis]

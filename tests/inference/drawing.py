@@ -270,7 +270,8 @@ def _shaped(drawing: Drawing, name: str) -> str | None:
             order = random.sample(range(len(shape)), len(shape))
             made = drawing.put("Transpose", [name], tuple(shape[axis] for axis in order), perm=tuple(order))
         case 1 if len(shape) > 1:
-            merged = (*shape[:-2], shape[-2] * shape[-1])
+            other = tuple(random.sample(shape, len(shape)))
+            merged = random.choice([(*shape[:-2], shape[-2] * shape[-1]), other])
             made = drawing.put("Reshape", [name, drawing.ints([*merged[:-1], -1])], merged)
         case 2 if shape:
             made = drawing.put("Flatten", [name], (prod(shape[:1]), prod(shape[1:])), axis=1)

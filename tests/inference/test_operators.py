@@ -170,6 +170,8 @@ BOTH = along(1, WHOLE, HALVES)
         ("Unsqueeze", (1, 1, 2, 4, 4, 1), [ints(0, -1)], {}, along(2, WHOLE, HALVES)),
         ("Reshape", (2, 16), [ints(2, -1)], {}, along(0, WHOLE, HALVES)),
         ("Reshape", (4, 8), [ints(4, 8)], {}, EITHER),
+        ("Reshape", (4, 2, 4), [ints(4, 2, 4)], {}, EITHER),
+        ("Reshape", (1, 1, 2, 16), [ints(1, 1, 2, 16)], {}, along(2, WHOLE, HALVES)),
         ("Expand", (3, 1, 2, 4, 4), [ints(3, 1, 1, 1, 1)], {}, along(2, WHOLE, HALVES)),
         ("Gather", (1, 3, 4, 4), [ints(1, 0, -1)], {"axis": 1}, along(1, HALVES, WHOLE, HALVES)),
         ("Gather", (1, 2, 2, 4, 4), [from_integers("int64", (2, 2), [0, 1, 1, 0])], {"axis": 1}, EITHER),
