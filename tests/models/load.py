@@ -32,8 +32,8 @@ class Task(StrEnum):
     REGRESS = "regress"
     """scores[1, 1], label: the number. Measured: the share of the variance that is explained (R squared)."""
     MASK = "mask"
-    """scores[1, class, row, column], label: the class of each pixel. Measured: intersection over union of
-    what is not class 0."""
+    """scores[1, class, row, column], label: the class of each pixel; or scores[1, 1, row, column], label: is
+    it above a half? Measured: intersection over union of what is not 0."""
     SEQUENCE = "sequence"
     """scores[1, step, class], label: the class of each step. Measured: the share of steps that are right."""
 
@@ -109,6 +109,8 @@ def choices(task: Task, scores: Sequence[Array]) -> Array:
     """What the scores of each sample say, shaped as the labels are."""
     every: Array = np.concatenate(scores)
     match task:
+        case Task.MASK if every.shape[1] == 1:
+            return (every[:, 0] > 0.5).astype(np.int64)
         case Task.CLASSIFY | Task.MASK:
             return np.asarray(every.argmax(axis=1))
         case Task.SEQUENCE:

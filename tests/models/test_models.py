@@ -69,6 +69,7 @@ def test_scores_of_each_task() -> None:
     pixels = np.array([[[[0.0, 0.9]], [[1.0, 0.1]]]])
     assert choices(Task.MASK, [pixels]).tolist() == [[[1, 0]]]
     assert score(Task.MASK, [pixels], np.array([[[1, 1]]])) == 0.5
+    assert choices(Task.MASK, [np.array([[[[0.2, 0.6]]]])]).tolist() == [[[0, 1]]]
     steps = np.array([[[0.9, 0.1], [0.2, 0.8], [0.7, 0.3], [0.4, 0.6]]])
     assert score(Task.SEQUENCE, [steps], np.array([[0, 1, 1, 1]])) == 0.75
     numbers = [np.array([[1.0]]), np.array([[3.0]])]

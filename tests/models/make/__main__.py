@@ -9,7 +9,16 @@ from typing import Final
 
 from tests.models.make.record import write
 
-SCRIPTS: Final = ("tables", "text_direction", "images", "masks", "lines", "attention", "keras_images")
+SCRIPTS: Final = (
+    "tables",
+    "text_direction",
+    "images",
+    "masks",
+    "lines",
+    "attention",
+    "keras_images",
+    "large",
+)
 
 
 def main() -> None:

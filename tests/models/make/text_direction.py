@@ -14,7 +14,9 @@ from tests.models.make.record import Array, Data, Made
 from tests.models.make.text import FILES, FONTS, FONTS_LICENCE, line, noisy, phrase
 
 PACKAGE: Final = "rapidocr-onnxruntime"
-MODEL: Final = "rapidocr_onnxruntime/models/ch_ppocr_mobile_v2.0_cls_infer.onnx"
+MODEL: Final = "ch_ppocr_mobile_v2.0_cls_infer.onnx"
+LICENCE: Final = "Apache-2.0, Copyright 2020 PaddlePaddle Authors"
+EXPORTER: Final = "paddle2onnx, by the authors of the package"
 HEIGHT: Final = 48
 WIDTH: Final = 192
 SAMPLES: Final = 48
@@ -32,9 +34,9 @@ def make() -> Iterator[Made]:
         output="save_infer_model/scale_0.tmp_1",
         samples=rendered(SAMPLES, SEED),
         held_out=rendered(HELD_OUT, SEED + 1),
-        exporter="paddle2onnx, by the authors of the package",
+        exporter=EXPORTER,
         packages=(PACKAGE, "pillow", "matplotlib"),
-        licence="Apache-2.0, Copyright 2020 PaddlePaddle Authors; see LICENSE beside it",
+        licence=f"{LICENCE}; see LICENSE beside it",
         data=FONTS,
         data_licence=FONTS_LICENCE,
         scales={"x": Fraction(1, 255)},
@@ -42,8 +44,8 @@ def make() -> Iterator[Made]:
 
 
 def shipped(name: str) -> bytes:
-    """A file of the installed package."""
-    return next(file for file in files(PACKAGE) or () if str(file) == name).read_binary()
+    """A model of the installed package."""
+    return next(file for file in files(PACKAGE) or () if file.name == name).read_binary()
 
 
 def rendered(count: int, seed: int) -> Data:
@@ -59,13 +61,13 @@ def rendered(count: int, seed: int) -> Data:
     return Data(inputs={"x": np.stack(images)}, labels=np.arange(count, dtype=np.int64) % 2)
 
 
-def entry(image: Image.Image, source: np.random.Generator, noise: float) -> Array:
-    """What the model's own package makes of a line: 48 rows, at most 192 columns, grey (0) to the right.
+def entry(image: Image.Image, source: np.random.Generator, noise: float, columns: int = WIDTH) -> Array:
+    """What the model's own package makes of a line: 48 rows, grey (0) to the right of a short one.
 
-    int16[3, 48, 192] in steps of 1/255: 2 * pixel - 255.
+    int16[3, 48, columns] in steps of 1/255: 2 * pixel - 255.
     """
-    width = min(WIDTH, -(-HEIGHT * image.width // image.height))
+    width = min(columns, -(-HEIGHT * image.width // image.height))
     pixels = noisy(image.resize((width, HEIGHT), Image.Resampling.BILINEAR), source, noise)
-    padded = np.zeros((3, HEIGHT, WIDTH), np.int16)
+    padded = np.zeros((3, HEIGHT, columns), np.int16)
     padded[:, :, :width] = 2 * pixels.transpose(2, 0, 1).astype(np.int16) - 255
     return padded
