@@ -19,7 +19,7 @@ class Draft:
 
     def __init__(self, folded: FoldedGraph) -> None:
         self.folded = folded
-        self.nodes = list(folded.graph.nodes)
+        self.nodes = in_order(folded.graph.nodes)
         self.version = folded.graph.version
         self.constants: dict[str, Array] = {
             name: _array(tensor) for name, tensor in folded.graph.constants.items()
@@ -132,6 +132,25 @@ class Draft:
         at = next(index for index, node in enumerate(self.nodes) if node is old)
         self.nodes[at : at + 1] = list(new)
         self.index()
+
+
+def in_order(nodes: Sequence[Node]) -> list[Node]:
+    """The nodes such that each comes after those whose results it reads, else as they were: onnxruntime takes
+    them, and writes them, in any order.
+    """
+    producers = {name: node for node in nodes for name in node.outputs}
+    ordered: dict[int, Node] = {}
+    for last in nodes:
+        waiting = [last]
+        while waiting:
+            node = waiting[-1]
+            before = [producers[name] for name in node.inputs if name in producers]
+            missing = [each for each in before if id(each) not in ordered]
+            if id(node) in ordered or not missing:
+                ordered.setdefault(id(waiting.pop()), node)
+            else:
+                waiting += missing[::-1]
+    return list(ordered.values())
 
 
 def number(node: Node, name: str, default: float) -> float:

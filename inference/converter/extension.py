@@ -2,7 +2,7 @@
 outputs.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from inference import schema
@@ -52,24 +52,18 @@ class Extension:
         """The file `data`, which holds `graph`, with the additions, those outputs and no node that they do
         not need.
         """
-        kept, added = _needed(graph.nodes, outputs, self.nodes), _needed(self.nodes, outputs)
+        needed = _needed((*graph.nodes, *self.nodes), outputs)
         reader = Reader()
         model = reader.message(memoryview(data), "ModelProto", schema.MODEL)
         parts = reader.message(model.part("graph"), "GraphProto", schema.GRAPH)
         pieces = [
             bytes_field(1, bytes(part))
             for part, node in zip(parts.parts("node"), graph.nodes, strict=True)
-            if id(node) in kept
+            if id(node) in needed
         ]
-        pieces += [bytes_field(1, spell_node(node)) for node in self.nodes if id(node) in added]
+        pieces += [bytes_field(1, spell_node(node)) for node in self.nodes if id(node) in needed]
         pieces.append(bytes_field(2, b"folded"))
-        used = {
-            name
-            for nodes, chosen in ((graph.nodes, kept), (self.nodes, added))
-            for node in nodes
-            if id(node) in chosen
-            for name in node.inputs
-        }
+        used = {name for node in (*graph.nodes, *self.nodes) if id(node) in needed for name in node.inputs}
         pieces += [
             bytes_field(5, bytes(part))
             for part, name in zip(parts.parts("initializer"), graph.constants, strict=True)
@@ -86,12 +80,14 @@ class Extension:
         return b"".join(head + [bytes_field(8, bytes(part)) for part in model.parts("opset_import")])
 
 
-def _needed(nodes: Iterable[Node], outputs: Sequence[str], readers: Iterable[Node] = ()) -> set[int]:
-    """Which of the nodes, in order, the outputs depend on, themselves or through `readers`."""
-    wanted = set(outputs) | {name for node in readers for name in node.inputs}
-    needed = set()
-    for node in reversed(list(nodes)):
-        if not wanted.isdisjoint(node.outputs):
+def _needed(nodes: Sequence[Node], outputs: Sequence[str]) -> set[int]:
+    """Which of the nodes the outputs depend on."""
+    producers = {name: node for node in nodes for name in node.outputs}
+    needed: set[int] = set()
+    waiting = list(outputs)
+    while waiting:
+        node = producers.get(waiting.pop())
+        if node is not None and id(node) not in needed:
             needed.add(id(node))
-            wanted.update(node.inputs)
+            waiting += node.inputs
     return needed

@@ -30,7 +30,7 @@ _NEAR: Final = np.linspace(-12, 12, 1537)
 
 @dataclass(frozen=True, slots=True)
 class Recognised:
-    """form.evaluate(x * scale + offset)."""
+    """form.evaluate(x * scale + offset) + after."""
 
     form: Form
     scale: float
@@ -38,6 +38,7 @@ class Recognised:
     evaluate: Function
     parameters: tuple[float, ...] = ()
     label: str = ""
+    after: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,32 +105,52 @@ def _clipped(line: _Line, low: float, high: float) -> Recognised:
 
 
 def _leaky(left: _Line, right: _Line) -> Recognised | None:
-    """Two slopes that meet where the value is zero."""
-    meeting = (left.shift - right.shift) / (right.slope - left.slope)
-    if not isclose(right.slope * meeting + right.shift, 0, abs_tol=1e-9 * max(1.0, abs(right.shift))):
-        return None
-    slope = left.slope / right.slope
+    """Two slopes, of which the one on the right rises."""
     if right.slope < 0:
         return None
+    after = right.slope * (left.shift - right.shift) / (right.slope - left.slope) + right.shift
+    if isclose(after, 0, abs_tol=1e-9 * max(1.0, abs(right.shift))):
+        after = 0.0
+    slope = left.slope / right.slope
     evaluate = partial(leaky, slope=slope)
-    return Recognised(Form.LEAKY, right.slope, right.shift, evaluate, (slope,), "LeakyRelu")
+    shift = right.shift - after
+    return Recognised(Form.LEAKY, right.slope, shift, evaluate, (slope,), "LeakyRelu", after)
 
 
 def _hard_swish(function: Function) -> Recognised | None:
-    """factor * x * hard_sigmoid(x), which is hard_swish(factor * x) with the slope divided by the factor."""
-    points = _POINTS[_POINTS != 0]
+    """u * hard_sigmoid(u) + after, for a straight line u that the function approaches on one side."""
+    # Beyond these points the line's offset drowns in rounding; too near its zero, so does the quotient.
+    points = _POINTS[np.abs(_POINTS) <= 2.0**12]
     with np.errstate(all="ignore"):
-        ratios = np.asarray(function(points)) / points
-    factor = float(ratios[-1] or ratios[0])
-    if not np.isfinite(ratios).all() or not factor:
+        values = np.asarray(function(points), dtype=np.float64)
+    if not np.isfinite(values).all():
         return None
-    match _lines_of(points, ratios / factor):
+    for end, other in ((slice(-8, None), 0), (slice(None, 8), -1)):
+        after = float(values[other])
+        line, _ = _longest(points[end], values[end] - after, 0)
+        along = line.slope * points + line.shift
+        if not line.slope:
+            continue
+        away = np.abs(along) > 2.0**-6
+        middle = _hard_part(points[away], (values - after)[away] / along[away])
+        if middle is None:
+            continue
+        # In terms of u, the sigmoid's argument is slope * u + shift.
+        slope = middle.slope / line.slope
+        parameters = (slope, middle.shift - slope * line.shift)
+        evaluate = partial(hard_swish, slope=parameters[0], shift=parameters[1])
+        form, label = Form.HARD_SWISH, "HardSwish"
+        return Recognised(form, line.slope, line.shift, evaluate, parameters, label, after)
+    return None
+
+
+def _hard_part(points: Reals, ratios: Reals) -> _Line | None:
+    """The slope between 0 and 1 of what must be a hard sigmoid."""
+    near = np.round(np.clip(ratios, 0, 1), 9)
+    match _lines_of(points, np.where(np.isclose(near, np.rint(near), atol=1e-8), np.rint(near), ratios)):
         case [left, middle, right] if not left.slope and not right.slope and middle.slope:
-            if not isclose(min(left.shift, right.shift), 0, abs_tol=1e-9):
-                return None
-            parameters = (middle.slope / factor, middle.shift)
-            evaluate = partial(hard_swish, slope=parameters[0], shift=parameters[1])
-            return Recognised(Form.HARD_SWISH, factor, 0.0, evaluate, parameters, "HardSwish")
+            if {round(left.shift, 6), round(right.shift, 6)} == {0.0, 1.0}:
+                return middle
     return None
 
 
@@ -183,6 +204,7 @@ def _agrees(found: Recognised, function: Function) -> bool:
     with np.errstate(all="ignore"):
         expected = np.asarray(function(points), dtype=np.float64)
         given = np.asarray(found.evaluate(points * found.scale + found.offset), dtype=np.float64)
+        given = given + found.after
     allowed = _TOLERANCE * (np.abs(expected) + min(1.0, float(np.abs(expected[: len(_NEAR)]).max())))
     return bool((np.abs(given - expected) <= allowed).all())
 

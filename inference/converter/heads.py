@@ -23,6 +23,7 @@ class _End:
 
     tensor: str
     head: Head = Head.NONE
+    head_axis: int | None = None
     class_axis: int | None = None
     is_class: bool = False
     """Whether the output is the class itself."""
@@ -43,7 +44,9 @@ def cut(draft: Draft) -> list[Sink]:
             named_by_class.discard(end.tensor)
             sink = replace(sink, name=port.name)
         axis = end.class_axis if sink.class_axis is None else sink.class_axis
-        sinks[end.tensor] = replace(sink, head=sink.head or end.head, class_axis=axis)
+        if not sink.head:
+            sink = replace(sink, head=end.head, head_axis=end.head_axis)
+        sinks[end.tensor] = replace(sink, class_axis=axis)
     if not sinks:
         refuse("the model has no outputs")
     return list(sinks.values())
@@ -59,12 +62,19 @@ def _walk(draft: Draft, name: str) -> _End:
         elif node.operator in ("Dropout", "Identity", "Normalizer", "ZipMap") or _is_renaming(draft, node):
             end = replace(end, tensor=node.inputs[0])
         elif (scores := _two_classes(draft, node)) is not None:
-            return replace(end, tensor=scores, head=Head.SOFTMAX)
+            return replace(end, tensor=scores, head=Head.SOFTMAX, head_axis=1)
         elif node.operator in _HEADS:
-            return replace(end, tensor=node.inputs[0], head=_HEADS[node.operator])
+            axis = _softmax_axis(draft, node) if node.operator != "Sigmoid" else None
+            return replace(end, tensor=node.inputs[0], head=_HEADS[node.operator], head_axis=axis)
         else:
             break
     return end
+
+
+def _softmax_axis(draft: Draft, node: Node) -> int:
+    """Older operator sets took every dimension from the second on by default."""
+    rank = len(draft.shape(node.inputs[0]))
+    return whole(node, "axis", 1 if draft.version < 13 else -1) % rank
 
 
 def _before_class(draft: Draft, node: Node, end: _End) -> _End:
@@ -109,6 +119,8 @@ def _two_classes(draft: Draft, node: Node) -> str | None:
         return None
     rest, sigmoid = draft.made_by(node.inputs[0], "Sub"), draft.made_by(node.inputs[1], "Sigmoid")
     if rest is None or sigmoid is None or rest.inputs[1] != node.inputs[1]:
+        return None
+    if len(draft.shape(node.inputs[1])) != 2:
         return None
     if draft.scalar(rest.inputs[0]) != 1:
         return None

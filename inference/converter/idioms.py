@@ -205,6 +205,8 @@ def _leaky(draft: Draft, node: Node) -> None:
     if (slopes == slopes.reshape(-1)[0]).all():
         return
     source, shape = node.inputs[0], draft.shape(node.outputs[0])
+    if draft.shape(source) != shape:
+        return
     zero = draft.constant("zero", np.zeros((), dtype=slopes.dtype))
     above = draft.extend("Max", [source, zero], shape)
     below = draft.extend("Min", [source, zero], shape)

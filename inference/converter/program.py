@@ -258,6 +258,8 @@ class Sink:
     name: str
     step: str
     head: Head = Head.NONE
+    head_axis: int | None = None
+    """The axis, from the front, over which a softmax that was cut ran: that of the classes."""
     class_axis: int | None = None
     """Where the float model (also) gives the index of the greatest along this axis: an ArgMax is added."""
 

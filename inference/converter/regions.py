@@ -104,14 +104,22 @@ class Regions:
                 "arithmetic on whole numbers; bind the input that it starts from as a constant", node.place
             )
 
-    def function(self, target: str, stops: Collection[str]) -> Map:
-        """The function that `target` is of the nearest tensor among `stops`, or of its root."""
+    def function(self, target: str, stops: Collection[str]) -> list[Step]:
+        """The function that `target` is of the nearest tensor among `stops`, or of its root; an offset behind
+        a form that has none is a step of its own.
+        """
         nodes = self._region(target, stops) or self._region(target, ())
         assert nodes
         leaf = next(iter(self._leaves(nodes)))
         form = recognise(self._curve(nodes, leaf))
-        return Map(
-            name=target,
+        name, steps = target, []
+        if form.after:
+            shape = self._draft.shape(target)
+            offset = self._draft.constant("offset", np.array(form.after, dtype=self._draft.dtype(target)))
+            name = self._draft.extend("Sub", [target, offset], shape).outputs[0]
+            steps.append(affine(target, name, self._draft, _ONE, np.array(form.after)))
+        made = Map(
+            name=name,
             inputs=(leaf,),
             shape=self._draft.shape(target),
             form=form.form,
@@ -121,6 +129,7 @@ class Regions:
             parameters=form.parameters,
             label=form.label,
         )
+        return [made, *steps]
 
     def _region(self, target: str, stops: Collection[str]) -> list[Node]:
         """The nodes between `target` and the one tensor that it depends on, in order; none if it depends on

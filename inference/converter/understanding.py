@@ -71,7 +71,7 @@ def _steps(draft: Draft, targets: Sequence[str]) -> list[Step]:
         match regions.role(node):
             case Role.FUNCTION:
                 if node.outputs[0] in demanded:
-                    steps.append(regions.function(node.outputs[0], stops))
+                    steps += regions.function(node.outputs[0], stops)
             case Role.AFFINE:
                 steps.append(regions.affine(node))
             case Role.COMBINE:

@@ -239,7 +239,7 @@ def _reduced(draft: Draft, node: Node, reduction: Reduction, axes: range | Shape
         inputs=(node.inputs[0],),
         shape=draft.shape(node.outputs[0]),
         reduction=reduction,
-        axes=tuple(sorted(axis % rank for axis in axes)),
+        axes=tuple(sorted({axis % rank for axis in axes})),
         keep=keep,
     )
 

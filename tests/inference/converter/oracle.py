@@ -230,9 +230,10 @@ def _(step: Trees, x: Any) -> Any:
     return totals
 
 
-def headed(scores: Reals, head: Head, axis: int = -1) -> Reals:
+def headed(scores: Reals, head: Head, axis: int | None) -> Reals:
     """What the float model did to its scores."""
     if head is Head.SOFTMAX:
+        assert axis is not None
         raised = np.exp(scores - scores.max(axis=axis, keepdims=True))
         return np.asarray(raised / raised.sum(axis=axis, keepdims=True))
     return 1 / (1 + np.exp(-scores)) if head is Head.SIGMOID else scores

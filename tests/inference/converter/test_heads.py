@@ -28,6 +28,7 @@ def test_the_end_of_a_model_is_cut(name: str) -> None:
     program = ensure(data, ["Matrix"])
     (sink,) = program.sinks
     assert (sink.name, sink.step, sink.head, sink.class_axis) == ("y", "s", head, axis)
+    assert sink.head_axis == (1 if head is Head.SOFTMAX else None)
 
 
 def test_outputs_that_lead_to_the_same_scores_are_one() -> None:

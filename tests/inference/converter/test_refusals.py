@@ -13,7 +13,7 @@ from onnx import NodeProto, TensorProto
 
 from inference.converter.understanding import understand
 from inference.refusal import Refused
-from tests.inference.converter.checks import WORDS
+from tests.inference.converter.checks import WORDS, ensure_meaning, sample
 from tests.inference.converter.floats import model, node, program_of, typed_model, weights
 from tests.inference.converter.test_idioms import ATTENTION, MASKED, attention
 
@@ -165,6 +165,13 @@ def test_a_chain_of_thousands_of_operators_is_understood() -> None:
     nodes = [node("Abs" if at % 2 else "Neg", [f"t{at}"], [f"t{at + 1}"]) for at in range(2000)]
     program = program_of(model(nodes, {}, ("t2000",), t0=(1, 3)))
     assert len(program.steps) == 1
+
+
+def test_nodes_may_come_in_any_order() -> None:
+    """onnxruntime takes them so, and may write them so."""
+    data = model(attention([], "raw")[::-1], ATTENTION, x=WORDS)
+    program = program_of(data)
+    ensure_meaning(program, sample(program))
 
 
 def test_the_same_file_gives_the_same_program_in_every_process(tmp_path: Path) -> None:
