@@ -34,6 +34,9 @@ from primitives.hashing import blake2b_256
 PEAK_BYTES_MAX: Final = 1 << 30
 """Most memory that one run may take by the proof's account; a worker's limit lies above it."""
 
+_ADJUSTING: Final = frozenset({"Add", "Mul", "Sub"})
+"""Operators whose constant an engine may merge with the next."""
+
 INPUT_TYPES: Final = ("uint8", "int8", "int16", "int32")
 OUTPUT_TYPES: Final = ("uint8", "int8", "int16", "int32", "int64")
 
@@ -165,12 +168,15 @@ class _Prover:
         values = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
         if len(values) != len(node.outputs):
             refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
-        carried = any(value is not None and value.linear for value in inputs)
-        linear = rule.flow is Flow.LINEAR or (rule.flow is Flow.CARRIES and carried)
+        carried = computed if rule.flow is not Flow.CUTS else []
+        linear = rule.flow is Flow.LINEAR or any(value.linear for value in carried)
+        adjusts = node.operator in _ADJUSTING and len(computed) < len(inputs)
+        adjusted = adjusts or any(value.adjusted for value in carried)
         for name, value in zip(node.outputs, values, strict=True):
             self.work.elements += value.elements
             floating = value.dtype not in INTEGER_RANGES
-            self.values[name] = replace(value, linear=linear and floating)
+            known = replace(value, linear=linear and floating, adjusted=adjusted and floating)
+            self.values[name] = known
         elements = sum(value.elements for value in values)
         gas = self._gas(nodes=1, size_bytes=0) - gas
         self.findings.append(Finding(node, values, computed[0], self.work.macs - macs, elements, gas))

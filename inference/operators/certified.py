@@ -83,15 +83,21 @@ def _function(application: Application) -> tuple[Value, ...]:
 
 
 def _multiply(application: Application, x: Value, curve: Curve) -> tuple[Value, ...]:
-    others = _others(application, curve)
+    if curve.root.name in application.node.inputs:
+        others = _numbers(curve.root)
+    else:
+        others = [_constant(application)] * len(curve.intervals)
     products = (_product(each, other) for each, other in zip(curve.intervals, others, strict=True))
     return _followed(application, x, replace(curve, intervals=tuple(map(_widened, products))))
 
 
 def _add(application: Application, x: Value, curve: Curve) -> tuple[Value, ...]:
-    added = (_product((ONE, ONE), other) for other in _others(application, curve))
-    sums = ((a[0] + b[0], a[1] + b[1]) for a, b in zip(curve.intervals, added, strict=True))
-    return _followed(application, x, replace(curve, intervals=tuple(map(_widened, sums))))
+    """Off by what its terms may be: an engine may distribute a factor that comes next."""
+    least, most = _product((ONE, ONE), _constant(application))
+    intervals = []
+    for low, high in curve.intervals:
+        intervals.append(_widened((low + least, high + most), max(-low, high, -least, most)))
+    return _followed(application, x, replace(curve, intervals=tuple(intervals)))
 
 
 def _clip(application: Application, x: Value, curve: Curve) -> tuple[Value, ...]:
@@ -160,20 +166,20 @@ def _followed(application: Application, x: Value, curve: Curve) -> tuple[Value, 
     return (Value(x.dtype, x.shape, Bounds(()), loose=loose),)
 
 
-def _others(application: Application, curve: Curve) -> list[Fraction]:
-    """What a curve meets at each of its root's numbers: a constant, or those numbers themselves."""
-    if curve.root.name in application.node.inputs:
-        return _numbers(curve.root)
+def _constant(application: Application) -> Fraction:
+    """The single number that a curve meets."""
     at = next(
         (at for at, value in enumerate(application.inputs) if value and value.constant is not None), None
     )
     if at is None:
-        application.refuse("a certified value meets constants, and the tensor it is a function of, alone")
+        application.refuse(
+            "a certified value meets constants, and in Mul the tensor it is a function of, alone"
+        )
     constant = application.constant(at, "float32")
     if prod(constant.shape) != 1:
         application.refuse("a certified value meets single constants only")
     numbers = decode(constant, application)
-    return [numbers.mantissas[0] * Fraction(2) ** numbers.steps[0]] * len(curve.intervals)
+    return numbers.mantissas[0] * Fraction(2) ** numbers.steps[0]
 
 
 def _numbers(root: Root) -> list[Fraction]:
@@ -193,10 +199,10 @@ def _product(interval: Interval, factor: Fraction) -> Interval:
     return ends[0] // factor.denominator, ceil_div(ends[1], factor.denominator)
 
 
-def _widened(interval: Interval) -> Interval:
-    """After an operation that rounds."""
+def _widened(interval: Interval, term: int = 0) -> Interval:
+    """After an operation that rounds its result, or a term as large as this."""
     low, high = interval
-    slack = (max(-low, high) >> ROUNDING_BITS) + _SMALLEST
+    slack = (max(-low, high, term) >> ROUNDING_BITS) + _SMALLEST
     return low - slack, high + slack
 
 

@@ -26,7 +26,7 @@ def _multiply(application: Application) -> tuple[Value, ...]:
     if application.node.inputs[0] == application.node.inputs[1]:
         cells = [Cell(cell.step, 0, cell.high) for cell in cells]
     values = [value for value in application.inputs if value is not None]
-    settled = any(value.constant for value in values) and not any(value.linear for value in values)
+    settled = any(value.constant for value in values) and not any(map(rounded.is_open, values))
     if settled and any(cell.magnitude >> MANTISSA_BITS[operands.dtype] for cell in cells):
         return rounded.scaled(application)
     bounds = application.fitting(along(operands.axis, cells), operands.dtype)

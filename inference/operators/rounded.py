@@ -4,7 +4,8 @@ back.
 The operands are on the lattice, so exact, and the result is the float nearest to a true number: the same bits
 on every engine, provided that none computes it in another way. `docs/exactness.md` lists the other ways that
 engines know, and which of these rules keeps each of them away:
-- an operand must not be `linear`, for then the operator may be folded into weights that are rounded anew;
+- an operand must not be `linear`, for then the operator may be folded into weights that are rounded anew, and
+  the operand of Mul not `adjusted`: an engine may take x*(a*b) for (x*a)*b, or x*b + a*b for (x+a)*b;
 - Div takes two computed inputs: an engine may multiply by the inverse of a constant divisor, and take
   (1/x)*y for y/x;
 - Sqrt is float64 only: engines have a fast root for float32 that is not correctly rounded;
@@ -81,7 +82,6 @@ def scaled(application: Application) -> tuple[Value, ...]:
         application.refuse("both inputs must be there")
     at = 0 if left.constant is None else 1
     x = application.computed(at, "float32", "float64", loose=True)
-    _ensure_settled(application, x)
     constant = application.constant(1 - at, x.dtype)
     ensure_channels(prod(constant.shape), application)
     factors = decode(constant, application)
@@ -155,6 +155,11 @@ def _leaving(
     except OutOfRange:
         application.refuse(f"a result is subnormal or infinite in {dtype}")
     return (Value(dtype, shape, Bounds(()), loose=loose),)
+
+
+def is_open(value: Value) -> bool:
+    """Whether an engine may merge a factor that comes next with what made the value, and round that first."""
+    return value.loose is None and (value.linear or value.adjusted)
 
 
 def _range(value: Value) -> tuple[Fraction, Fraction]:

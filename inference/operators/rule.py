@@ -49,6 +49,10 @@ class Value:
     """Whether an engine may fold a factor that comes next into the weights that made this value: no Round
     stands between. The prover fills it in, from the flows of the rules.
     """
+    adjusted: bool = False
+    """Whether a constant was multiplied in or added since the last Round, with which an engine may merge one
+    that comes next. The prover fills it in likewise.
+    """
 
     @property
     def elements(self) -> int:
@@ -199,7 +203,7 @@ class Application:
 
 
 class Flow(Enum):
-    """What an operator does to `Value.linear`."""
+    """What an operator does to `Value.linear` and `Value.adjusted`."""
 
     LINEAR = "linear"
     """It has weights, into which an engine may fold what follows."""

@@ -221,11 +221,15 @@ def refused(steps: Steps, **constants: float) -> str:
 
 
 def test_other_uses_are_refused() -> None:
-    used = [("Add", "real one", "x1"), ("Mul", "x1 third", "a")]
-    assert "may be above 64" in refused([*used, ("Exp", "x1", "f"), ("Mul", "f a", "r")])
+    used = [("Add", "real one", "x1"), ("Round", "x1", "x2"), ("Mul", "x2 third", "a")]
+    assert "may be above 64" in refused([*used, ("Exp", "x2", "f"), ("Mul", "f a", "r")])
+    assert "needs 31 bits" in refused([used[0], ("Mul", "x1 third", "a"), ("Tanh", "a", "r")])
     start = [*used, ("Tanh", "a", "f")]
     assert "the tensor it is a function of, alone" in refused(
         [*start, ("Mul", "f real", "m"), ("Round", "m", "r")]
+    )
+    assert "the tensor it is a function of, alone" in refused(
+        [*start, ("Add", "f x2", "m"), ("Round", "m", "r")]
     )
     assert "only Add, Clip, Mul, Round may follow" in refused([*start, ("Relu", "f", "r")])
     assert "only Add, Clip, Mul, Round may follow" in refused([*used, ("Tanh", "a", "r")])

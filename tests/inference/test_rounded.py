@@ -30,6 +30,7 @@ Y = Port("y", "int32", (1, WIDTH))
 
 CONSTANTS = {
     "one": floats((), [1]),
+    "three": floats((), [3]),
     "third": floats((), [1 / 3]),
     "gains": floats((WIDTH,), [0.1 * at - 3 for at in range(WIDTH)]),
     "low": floats((), [-1000]),
@@ -128,6 +129,18 @@ def test_a_bound_of_a_rounded_result_is_reached() -> None:
                 ("Round", "m", "r"),
             ),
             "put a Round between",
+        ),
+        (
+            chain(("Mul", "real three", "s"), ("Mul", "s third", "m"), ("Round", "m", "r")),
+            r"Mul -> m\): needs",
+        ),
+        (
+            chain(("Add", "real three", "s"), ("Mul", "s third", "m"), ("Round", "m", "r")),
+            r"Mul -> m\): needs",
+        ),
+        (
+            chain(("Sub", "three real", "s"), ("Mul", "s third", "m"), ("Round", "m", "r")),
+            r"Mul -> m\): needs",
         ),
         (chain(("Div", "one real", "q"), ("Round", "q", "r")), "input 0 must be computed"),
         (chain(("Div", "real third", "q"), ("Round", "q", "r")), "input 1 must be computed"),
