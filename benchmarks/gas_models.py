@@ -64,9 +64,10 @@ class Builder:
         self.constants[name] = from_array(array)
         return name
 
-    def weights(self, *shape: int) -> str:
-        """Integers of up to seven bits."""
-        return self.constant(self.random.integers(-64, 65, shape).astype(np.float32))
+    def weights(self, terms: int, *shape: int) -> str:
+        """Integers of up to seven bits, fewer where sums of so many products would not stay exact."""
+        most = max(1, min(64, 100_000 // terms))
+        return self.constant(self.random.integers(-most, most + 1, shape).astype(np.float32))
 
     def requantise(self) -> None:
         low, high = (self.constant(np.array(value, np.float32)) for value in (0, 127))
@@ -76,13 +77,15 @@ class Builder:
     def dense(self, outputs: int) -> None:
         rows, inputs = self.shape
         self.macs += rows * inputs * outputs
-        self.node("Gemm", (rows, outputs), self.weights(inputs, outputs), self.weights(outputs))
+        self.node("Gemm", (rows, outputs), self.weights(inputs, inputs, outputs), self.weights(1, outputs))
         self.requantise()
 
     def matmul(self, outputs: int) -> None:
         """A linear layer on each row of a sequence."""
         self.macs += prod(self.shape) * outputs
-        self.node("MatMul", (*self.shape[:-1], outputs), self.weights(self.shape[-1], outputs))
+        self.node(
+            "MatMul", (*self.shape[:-1], outputs), self.weights(self.shape[-1], self.shape[-1], outputs)
+        )
         self.requantise()
 
     def conv(self, channels: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
@@ -94,9 +97,11 @@ class Builder:
         self.node(
             "Conv",
             shape,
-            self.weights(channels, each, kernel, kernel),
-            self.weights(channels),
+            self.weights(each * kernel**2, channels, each, kernel, kernel),
+            self.weights(1, channels),
+            dilations=(1, 1),
             group=groups,
+            kernel_shape=(kernel, kernel),
             pads=around,
             strides=(stride, stride),
         )
@@ -108,7 +113,8 @@ class Builder:
     def pool(self) -> None:
         _, channels, height, width = self.shape
         shape = (1, channels, height // 2, width // 2)
-        self.node("MaxPool", shape, kernel_shape=(2, 2), strides=(2, 2))
+        self.macs += prod(shape) * 4
+        self.node("MaxPool", shape, dilations=(1, 1), kernel_shape=(2, 2), pads=(0, 0, 0, 0), strides=(2, 2))
 
     def flatten(self) -> None:
         self.node("Flatten", (1, prod(self.shape)), axis=1)
@@ -218,6 +224,7 @@ def residual(side: int, channels: Sequence[int]) -> Measured:
             builder.conv(width, 3)
             builder.conv(width, 3)
             builder.add(before)
+            builder.requantise()
     builder.flatten()
     builder.dense(100)
     return builder.finish()

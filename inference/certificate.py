@@ -23,7 +23,7 @@ SCALES_MAX: Final = VERDICT_BYTES_MAX // 4
 
 GAS_BASE: Final = 300_000
 """Gas of one run besides the model. All constants of a run are in multiply-adds, fitted by `benchmarks.gas`;
-docs/exactness.md has the table."""
+docs/gas.md has the table."""
 GAS_PER_NODE: Final = 10_000
 """Dispatch of a node."""
 GAS_PER_MAC: Final = 1

@@ -10,25 +10,29 @@ import math
 import os
 import select
 import sys
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from threading import Thread
 from typing import BinaryIO, Final
 
 from inference import messages, sandbox
-from inference.certificate import proof_gas
+from inference.certificate import ExactnessCertificate, proof_gas
 from inference.engines.choice import Chosen, choose
 from inference.engines.interface import EngineError, InferenceEngine
 from inference.engines.kinds import EngineKind
 from inference.gas import allowance_s
 from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
-from inference.prover import prove, verdict
+from inference.prover import Proof, prove, rewrite, verdict
 from inference.refusal import Refusal, Refused
 from inference.selftest import trial
 from inference.sessions import Session, Sessions
 from inference.tensor import Tensor, TensorError, from_integers
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
+
+PROVED_MAX: Final = 1024
+"""Certificates that are remembered, of at most 4 KiB each."""
 
 OUTPUT_BYTES_MAX: Final = 1024 * 1024
 """Once the outputs of a request take more, the rest is left for another one."""
@@ -42,6 +46,9 @@ class Service:
     sessions: Sessions
     allow: Callable[[int], None]
     """Called with the gas of what comes next, so that it gets the time that it may take."""
+
+    proved: OrderedDict[bytes, ExactnessCertificate] = field(default_factory=OrderedDict)
+    """What was loaded before, by the hash of the file."""
 
     def answer(self, request: Request) -> Reply:
         try:
@@ -62,15 +69,30 @@ class Service:
     def _load(self, file: bytes) -> Reply:
         """Prove, load, and run once on zeros: what an engine cannot do shows here."""
         self.allow(proof_gas(len(file)))
+        file_hash = blake2b_256(file)
         try:
-            proof = prove(file)
+            proof = self._proof(file_hash, file)
         except Refused as refused:
             return refused.refusal
         self.allow(proof.certificate.gas)
         session = Session(proof.certificate, self.engine.load(proof.canonical))
         session.run(tuple(_zeros(port.dtype, port.shape) for port in proof.certificate.inputs))
-        self.sessions.put(blake2b_256(file), session)
+        self.sessions.put(file_hash, session)
         return messages.Loaded()
+
+    def _proof(self, file_hash: bytes, file: bytes) -> Proof:
+        """The proof of a file, which takes long only the first time: whoever has many models run in turn pays
+        for the runs alone. Raises Refused."""
+        certificate = self.proved.get(file_hash)
+        if certificate is not None:
+            canonical = rewrite(file)
+            assert blake2b_256(canonical) == certificate.model_hash, "the same file, the same canonical file"
+            return Proof(certificate, canonical)
+        proof = prove(file)
+        self.proved[file_hash] = proof.certificate
+        if len(self.proved) > PROVED_MAX:
+            self.proved.popitem(last=False)
+        return proof
 
     def _run(self, file_hash: bytes, runs: tuple[tuple[Tensor, ...], ...]) -> Reply:
         session = self.sessions.get(file_hash)

@@ -5,6 +5,7 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
+from inference.gas import GAS_TIME_PS
 from pallets import (
     balances,
     disputes,
@@ -76,7 +77,7 @@ GAS: Final = gas.Config(per_million_initial=Balance(100_000), per_million_max=Ba
 JOBS: Final = jobs.Config(
     open_max=64,
     open_gas_max=4_000_000_000_000,
-    gas_time_ps=18,
+    gas_time_ps=GAS_TIME_PS,
     time_margin=10,
     grace_ms=30_000,
     reveal_ms=10_000,

@@ -86,6 +86,27 @@ def test_outputs_that_do_not_fit_a_reply_are_left_for_the_next_request(
     assert reply == messages.Outputs(runs=((SCORES, CLASS),) * 2)
 
 
+def test_a_model_that_was_put_away_is_not_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    service, model = Service(NumpyEngine(), Sessions(0), lambda gas: None), two_layers()
+    other = two_layers(metadata={"exact.scale.x": "2/1"})
+    for each in (model, other):
+        assert service.answer(messages.Load(model=each)) == messages.Loaded()
+    request = messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,))
+    assert service.answer(request) == messages.NotLoaded()
+    monkeypatch.delattr(worker, "prove")
+    assert service.answer(messages.Load(model=model)) == messages.Loaded()
+    assert service.answer(request) == messages.Outputs(runs=((SCORES, CLASS),))
+
+
+def test_only_so_many_proofs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "PROVED_MAX", 2)
+    service = Service(NumpyEngine(), Sessions(0), lambda gas: None)
+    models = [two_layers(metadata={"exact.scale.x": f"{scale}/1"}) for scale in range(1, 5)]
+    for model in models:
+        service.answer(messages.Load(model=model))
+    assert list(service.proved) == [blake2b_256(model) for model in models[2:]]
+
+
 class Hungry:
     """An engine that runs out of memory."""
 
