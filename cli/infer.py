@@ -16,6 +16,7 @@ from cli.disputes import challenge, disputed
 from cli.errors import UserError
 from cli.exact import certificate_of, outputs_document
 from cli.inputs import InputOption, RowOption, SamplesOption, read_input, tell_limited
+from cli.instant import NOW, now
 from cli.model import ModelId, event_field, print_seats
 from cli.options import (
     AMOUNT_HELP,
@@ -191,6 +192,7 @@ def verify(
 
 
 app.command(epilog=CHALLENGE)(challenge)
+app.command(epilog=NOW)(now)
 
 
 def model_certificate(chain: Chain, model: str, *, request_of: bool = False) -> ExactnessCertificate:

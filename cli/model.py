@@ -19,6 +19,7 @@ from cli.exact import (
     prove_file,
 )
 from cli.inputs import read_bytes
+from cli.instant import DEPLOY, deploy
 from cli.options import (
     AMOUNT_HELP,
     DEFAULT_KEYSTORE,
@@ -91,6 +92,7 @@ def register(
 
 
 app.command(epilog=EVALUATE)(evaluate)
+app.command(epilog=DEPLOY)(deploy)
 
 
 @app.command("list", epilog=examples("consil model list", "consil model list --json"))

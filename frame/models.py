@@ -17,6 +17,9 @@ class Offer:
     blob: Hash
     """Content hash of the model file, under which validators fetch it."""
 
+    size_bytes: int
+    """Of the file."""
+
 
 class Models(Protocol):
     """Who keeps models."""

@@ -19,6 +19,7 @@ from starlette.routing import BaseRoute
 
 from chainspec.state_file import BadStateFile
 from inference.pool import PoolSettings, WorkerPool
+from inference.supervisor import Supervisor
 from node.attestation import journal as attestation
 from node.attestation.service import AttestationService, Parts, Seating
 from node.authorship.author import Author
@@ -42,6 +43,8 @@ from node.evidence.service import EvidenceService, views_of
 from node.evidence.store import EvidenceStore
 from node.evidence.votes import VoteRecord
 from node.identity import node_seed
+from node.instant.host import SETTINGS, BlockHost
+from node.instant.service import InstantService
 from node.keystore.store import KeystoreError
 from node.metrics.gauges import metrics_route
 from node.network.fault_plan import BadPlan
@@ -175,7 +178,8 @@ class Node:
         """The session key that vouches for this node."""
 
         self._verdicts = Verdicts()
-        self._chain = Chain(database, Runtime(self._verdicts))
+        self._block_host = BlockHost(Supervisor(SETTINGS))
+        self._chain = Chain(database, Runtime(self._verdicts, self._block_host))
         self._network = self._make_network(config.node_seed or node_seed(self._keys))
         SnapshotService(database, self._network)
         self._pool = PoolService(self._chain, self._network, self._chain.follow(), Limits())
@@ -183,6 +187,13 @@ class Node:
         pool = PoolSettings(worker=config.worker)
         self._workers = None if self._sessions is None else WorkerPool(pool)
         self._attestation = self._make_attestation()
+        self._instant = InstantService(
+            self._chain,
+            self._blobs,
+            self._block_host,
+            self._chain.runtime.pinned_models,
+            self._chain.follow(),
+        )
         self._discovery = self._make_discovery()
         self._votes = VoteRecord(config.directory / VOTES_DIRECTORY)
         self._evidence = self._make_evidence()
@@ -211,7 +222,7 @@ class Node:
         async with trio.open_nursery() as nursery:
             await nursery.start(self._network.run)
             services: list[Service] = [self._pool, self._sync, self._attestation, *self._servers]
-            services += [self._votes, self._evidence, self._discovery]
+            services += [self._votes, self._evidence, self._discovery, self._instant]
             if self._engine is not None:
                 services.append(self._engine)
             if self._config.mdns:

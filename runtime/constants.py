@@ -13,6 +13,7 @@ from pallets import (
     fees,
     gas,
     inference,
+    instant,
     jobs,
     models,
     offences,
@@ -100,6 +101,15 @@ DISPUTES: Final = disputes.Config(window_blocks=600, treasury=TREASURY)
 """Five minutes of the local network. What a job was about, 4 kB at most, stays in the state so long."""
 
 EVALUATION: Final = evaluation.Config(deposit=Balance(TOKEN), datasets_max=10_000, records_max=100_000)
+
+INSTANT: Final = instant.Config(
+    price=Balance(10 * TOKEN),
+    treasury=TREASURY,
+    models_max=64,
+    bytes_max=32 * 1024 * 1024,
+    lead_blocks=20,
+    records_max=100_000,
+)
 
 SEALING: Final = sealing.Config(key_deposit=Balance(TOKEN))
 

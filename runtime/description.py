@@ -11,6 +11,7 @@ from runtime.constants import (
     FEES,
     GAS,
     INFERENCE,
+    INSTANT,
     JOBS,
     MODELS,
     OFFENCES,
@@ -33,6 +34,7 @@ _CONFIGS: dict[str, object] = {
     "offences": OFFENCES,
     "disputes": DISPUTES,
     "evaluation": EVALUATION,
+    "instant": INSTANT,
     "sealing": SEALING,
 }
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from frame.account import Account
 from frame.call import CallDeclaration
 from frame.context import BlockContext, Context
-from frame.error import InvalidTransaction, TransactionError
+from frame.error import InvalidTransaction, TransactionError, Unable
 from frame.host import HostFunctions
 from frame.origin import Nobody, Signed
 from frame.state import Changes, Overlay, StateView
@@ -84,18 +84,26 @@ class Execution:
         return True
 
     def apply_extrinsic(self, extrinsic: Extrinsic, length_bytes: int) -> None:
-        """Charge and run an extrinsic. Raises InvalidTransaction, and does nothing, if it may not be here."""
+        """Charge and run an extrinsic. Raises InvalidTransaction, and does nothing, if it may not be here.
+
+        Raises Unable, and has done nothing, if this machine could not run it.
+        """
         checked = self.check(extrinsic, length_bytes)
         if extrinsic.nonce != checked.account.nonce:
             raise InvalidTransaction(TransactionError.FUTURE_NONCE)
         call_class = checked.declaration.call_class
         if not self._meter.has_room(call_class, checked.weight, length_bytes):
             raise InvalidTransaction(TransactionError.TOO_HEAVY)
-        self._meter.take(call_class, checked.weight, length_bytes)
-        signer = extrinsic.signer
+        signer, transaction = extrinsic.signer, self._context.begin()
         self.pallets.fees.charge(signer, checked.account, checked.fee)
         origin = Signed(signer)
-        failure = self.pallets.run(origin, extrinsic.call, checked.declaration, checked.arguments)
+        try:
+            failure = self.pallets.run(origin, extrinsic.call, checked.declaration, checked.arguments)
+        except Unable:
+            self._context.rollback(transaction)
+            self.pallets.fees.return_fee(checked.fee)
+            raise
+        self._meter.take(call_class, checked.weight, length_bytes)
         self._outcomes.append(Outcome(failure, self._context.take_events()))
 
     def check(self, extrinsic: Extrinsic, length_bytes: int) -> Checked:

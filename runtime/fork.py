@@ -44,6 +44,7 @@ def fork_changes(state: StateView, config: ForkConfig, host: HostFunctions) -> C
         raise ForkRefused(f"this chain has {pallets.session.seats_max()} validator at most")
     pallets.jobs.cancel_all()
     pallets.disputes.restart()
+    pallets.instant.restart()
     pallets.offences.restart()
     try:
         pallets.session.restart(config.validators)

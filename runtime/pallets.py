@@ -20,6 +20,8 @@ from pallets.fees import Needs as FeesNeeds
 from pallets.gas import Gas
 from pallets.inference import Inference
 from pallets.inference import Needs as InferenceNeeds
+from pallets.instant import Instant
+from pallets.instant import Needs as InstantNeeds
 from pallets.jobs import Jobs
 from pallets.jobs import Needs as JobsNeeds
 from pallets.models import Models
@@ -48,6 +50,7 @@ from runtime.constants import (
     FEES,
     GAS,
     INFERENCE,
+    INSTANT,
     JOBS,
     MODELS,
     OFFENCES,
@@ -71,6 +74,7 @@ PALLETS: Final[dict[int, type[Pallet]]] = {
     12: Sealing,
     13: Disputes,
     14: Evaluations,
+    15: Instant,
 }
 """By index, which is wire format. Hooks run in this order."""
 
@@ -94,7 +98,7 @@ class Pallets:
         everyone: tuple[Pallet, ...] = (
             *(self.system, self.timestamp, self.balances, self.fees, self.session),
             *(self.jobs, self.models, self.inference, self.validators, self.sudo, self.offences),
-            *(self.gas, self.sealing, self.disputes, self.evaluation),
+            *(self.gas, self.sealing, self.disputes, self.evaluation, self.instant),
         )
         self.by_index = dict(zip(PALLETS, everyone, strict=True))
 
@@ -127,6 +131,8 @@ class Pallets:
         self.disputes = Disputes(context, DISPUTES, DisputesNeeds(currency=currency, jobs=self.jobs))
         evaluation_needs = EvaluationNeeds(currency=currency, jobs=self.jobs, models=self.models)
         self.evaluation = Evaluations(context, EVALUATION, evaluation_needs)
+        instant_needs = InstantNeeds(currency=currency, models=self.models, identity=self.system)
+        self.instant = Instant(context, INSTANT, instant_needs)
         owners: dict[JobKind, JobOwner] = {
             JobKind.PROVE: self.models,
             JobKind.INFER: self.inference,

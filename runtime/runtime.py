@@ -20,7 +20,16 @@ from primitives.committee import Committee, committee_root
 from primitives.extrinsic import Call, Extrinsic
 from primitives.merkle import list_root
 from primitives.outcome import events_root
-from primitives.types import AccountId, BlockHash, BlockNumber, EpochIndex, Nonce, PublicKey, TimestampMs
+from primitives.types import (
+    AccountId,
+    BlockHash,
+    BlockNumber,
+    EpochIndex,
+    Hash,
+    Nonce,
+    PublicKey,
+    TimestampMs,
+)
 from runtime.constants import SHARES
 from runtime.description import describe_runtime
 from runtime.executive import Checked, Executed, Execution
@@ -28,14 +37,36 @@ from runtime.fork import ForkConfig, fork_changes
 from runtime.genesis import GenesisConfig, genesis_changes
 from runtime.jobs import OpenJob, open_jobs
 from runtime.pallets import Pallets
+from runtime.pinned import PinnedModel, pinned_models
 
 
 class NoHost:
     """A machine that runs no models. Implements frame.host.HostFunctions."""
 
-    def run_model(self, model: bytes, tensors: bytes) -> bytes:
+    def run_model(self, blob: Hash, certificate: bytes, inputs: bytes) -> bytes:
         """Raises Unable."""
         raise Unable("this machine runs no models")
+
+
+class GivingUp:
+    """A machine that is not asked again once it was unable: an author has no time to lose twice.
+
+    Implements frame.host.HostFunctions, for one block.
+    """
+
+    def __init__(self, host: HostFunctions) -> None:
+        self._host = host
+        self._trouble: Unable | None = None
+
+    def run_model(self, blob: Hash, certificate: bytes, inputs: bytes) -> bytes:
+        """Raises Unable."""
+        if self._trouble is not None:
+            raise self._trouble
+        try:
+            return self._host.run_model(blob, certificate, inputs)
+        except Unable as trouble:
+            self._trouble = trouble
+            raise
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,9 +136,11 @@ class Runtime:
     ) -> tuple[Body, Executed]:
         """A body of what is valid and fits, in the order given, and what it does.
 
+        What this machine is unable to run is left out, and nothing else of its kind is tried.
+
         Raises InvalidBlock if no block with this context can be valid, Unable if this machine could not tell.
         """
-        execution = Execution(state, context, self._host, self._verifier)
+        execution = Execution(state, context, GivingUp(self._host), self._verifier)
         execution.initialize()
         calls = [call for call in inherents if _try_inherent(execution, call)]
         extrinsics = [extrinsic for extrinsic in candidates if _try_extrinsic(execution, extrinsic)]
@@ -134,6 +167,10 @@ class Runtime:
     def open_jobs(self, state: StateView) -> tuple[OpenJob, ...]:
         """What the attestation service acts on."""
         return open_jobs(self._pallets(state))
+
+    def pinned_models(self, state: StateView) -> tuple[PinnedModel, ...]:
+        """The model files without which blocks after `state` cannot be executed."""
+        return pinned_models(self._pallets(state))
 
     def view(self, state: StateView, name: str, arguments: bytes) -> bytes:
         """The answer of the view `pallet.view`, encoded; `arguments` is their canonical array.
@@ -202,7 +239,7 @@ def _try_inherent(execution: Execution, call: Call) -> bool:
 def _try_extrinsic(execution: Execution, extrinsic: Extrinsic) -> bool:
     try:
         execution.apply_extrinsic(extrinsic, len(spell(extrinsic)))
-    except InvalidTransaction:
+    except (InvalidTransaction, Unable):
         return False
     return True
 

@@ -121,6 +121,10 @@ class Fees(Pallet):
         self._collected += fee
         self.deposit(FeePaid(who, fee))
 
+    def return_fee(self, fee: Balance) -> None:
+        """Collect a fee no longer whose charge was rolled back."""
+        self._collected -= fee
+
     def on_finalize(self) -> None:
         """Share out what the block collected."""
         if self._collected:

@@ -319,7 +319,7 @@ class Models(Pallet):
         found = self.models.find(model)
         if found is None or found.state is not ModelState.PROVEN:
             return None
-        return Offer(owner=found.owner, price=found.price, blob=found.blob)
+        return Offer(owner=found.owner, price=found.price, blob=found.blob, size_bytes=found.size_bytes)
 
     def certificate(self, model: Hash) -> bytes:
         """As in frame.models.Models."""

@@ -31,8 +31,9 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.outcome import BlockOutcome, EventRecord, Outcome
-from primitives.types import AccountId, Seed
+from primitives.types import AccountId, Hash, Seed
 from runtime.jobs import EvaluateTask, InferTask, OpenJob, Task
+from runtime.runtime import Runtime
 from tests.cli.fake_rpc import FakeNode, Refusal
 from tests.runtime.chain import ALICE, GENESIS_HASH, Chain, call
 
@@ -50,7 +51,7 @@ class FakeChain(FakeNode):
     calls_max = 1
 
     def __init__(self) -> None:
-        self.chain = Chain()
+        self.chain = Chain(Runtime(host=self))
         self.blocks: list[tuple[Block, BlockOutcome]] = []
         self.pool: dict[str, Extrinsic] = {}
         self.blobs: dict[bytes, bytes] = {}
@@ -133,6 +134,13 @@ class FakeChain(FakeNode):
         if isinstance(material, Trouble):
             return material
         return compute(self, task, replace(material, model=self.blobs[task.blob]))
+
+    def run_model(self, blob: Hash, certificate: bytes, inputs: bytes) -> bytes:
+        """As in frame.host.HostFunctions."""
+        task = InferTask(blob=blob, certificate=certificate, input=inputs, given=None)
+        found = compute(self, task, Material(self.blobs[blob]))
+        assert isinstance(found, bytes)
+        return found
 
     def prove(self, model: bytes) -> Verdict:
         return self.verdict(model)

@@ -216,3 +216,24 @@ def test_a_wrong_answer_is_challenged_and_changed(
     assert (shown["values"], shown["dispute"]) == (rectified(3), "overturned: another answer stood here")
     assert document("query", "conduct", "//Alice", "--rpc", chain.url)["overturned"] == 1
     assert "cannot be challenged" in refusal("infer", "challenge", job, *options)
+
+
+def test_a_deployed_model_answers_in_the_block_of_the_question(
+    chain: FakeChain, register: Callable[[int], str], document: Document, refusal: Refusal, consil: Consil
+) -> None:
+    model = register(3)
+    given = ("--input", json.dumps(values(3)), "--rpc", chain.url)
+    run = ("infer", "now", model, "--from", "//Bob", *given)
+    assert "is not run in blocks" in refusal(*run)
+    owner = ("--from", "//Alice", "--rpc", chain.url)
+    made = document("model", "deploy", model, *owner)
+    result = consil(*run)
+    assert result.exit_code == 1
+    assert "instant.NotDeployed" in result.stderr
+    while len(chain.chain.hashes) < made["since"]:
+        chain.grow()
+    answer = document(*run)
+    assert answer["values"] == rectified(3)
+    record = chain.view("instant.receipt", [answer["id"]])
+    assert record["height"] == answer["height"]
+    assert "instant.AlreadyDeployed" in consil("model", "deploy", model, *owner).stderr

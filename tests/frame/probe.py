@@ -24,6 +24,7 @@ from primitives.types import (
     BlockHash,
     BlockNumber,
     EpochIndex,
+    Hash,
     PublicKey,
     TimestampMs,
 )
@@ -136,6 +137,6 @@ def probe(state: DictState | None = None) -> Probe:
 class NoModels:
     """A host that cannot run models."""
 
-    def run_model(self, model: bytes, tensors: bytes) -> bytes:
+    def run_model(self, blob: Hash, certificate: bytes, inputs: bytes) -> bytes:
         """Raises Unable."""
         raise Unable("no models")

@@ -6,7 +6,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
-from frame.error import DispatchError
+from frame.error import DispatchError, Unable
 from frame.origin import Nobody, Root, Signed
 from inference.certificate import encode_inputs, encode_outputs
 from inference.evaluation import Metric
@@ -16,7 +16,7 @@ from pallets.models.pallet import model_id
 from primitives.job_message import STORED_OUTPUT, StoredOutput, result_digest, sign_abstain
 from primitives.sealing import panel_digest
 from primitives.types import AccountId, Balance, Hash
-from runtime.constants import DISPUTES, TOKEN
+from runtime.constants import TOKEN
 from tests.pallets.attested import (
     BLOB,
     CERTIFICATE,
@@ -32,6 +32,7 @@ from tests.pallets.attested import (
     reveal_of,
 )
 from tests.pallets.attested import SEATS as PANEL
+from tests.pallets.test_instant import Host
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 
 WHO = st.sampled_from([ALICE, ALICE, BOB, BOB, CHARLIE, DAVE])
@@ -49,7 +50,6 @@ INPUTS = st.sampled_from(
 )
 WHICH = st.integers(0, 7)
 DATASETS = st.sampled_from([Hash(bytes([index]) * 32) for index in range(2)])
-WINDOW = DISPUTES.window_blocks
 
 
 class Sequences(RuleBasedStateMachine):
@@ -60,14 +60,16 @@ class Sequences(RuleBasedStateMachine):
         self.world = Attested((5, 4, 3, 2))
         for seat in PANEL:
             self.world.pallets.balances.move(ALICE, seat, Balance(2 * TOKEN))
+        self.world.window_blocks = 30
         self.world.prove()
+        self.host = self.world.host = Host()
 
     def attempt(self, method: Any, *arguments: Any) -> None:
         """A refusal must leave no trace."""
         before = self.world.pallets.context.overlay.changes()
         try:
             method(*arguments)
-        except DispatchError:
+        except (DispatchError, Unable):
             assert self.world.pallets.context.overlay.changes() == before
 
     def job(self, which: int) -> Hash:
@@ -109,6 +111,18 @@ class Sequences(RuleBasedStateMachine):
         panel = panel_digest(keys) if is_right else BLOB
         arguments = (model_id(owner, BLOB), BLOB, BLOB, 300, panel, is_sealed, max_fee)
         self.attempt(self.world.pallets.inference.request_private, Signed(who), *arguments)
+
+    @rule(who=OWNERS, owner=OWNERS)
+    def deploy(self, who: AccountId, owner: AccountId) -> None:
+        self.attempt(self.world.pallets.instant.deploy, Signed(who), model_id(owner, BLOB))
+
+    @rule(who=WHO, owner=OWNERS, data=INPUTS, max_price=PRICES, is_unable=st.booleans())
+    def infer_now(
+        self, who: AccountId, owner: AccountId, data: bytes, max_price: Balance, is_unable: bool
+    ) -> None:
+        self.host.is_unable = is_unable
+        arguments = (model_id(owner, BLOB), data, CERTIFICATE.gas, max_price)
+        self.attempt(self.world.pallets.instant.infer_now, Signed(who), *arguments)
 
     @rule(who=WHO, blob=DATASETS)
     def register_dataset(self, who: AccountId, blob: Hash) -> None:
@@ -174,7 +188,7 @@ class Sequences(RuleBasedStateMachine):
         job = past[which % len(past)] if past else Hash(bytes(32))
         self.attempt(self.world.pallets.disputes.challenge, Signed(who), job, max_bond)
 
-    @rule(blocks=st.sampled_from([1, 1, 1, 1, 1, 2, 2, 40, 40, 100, WINDOW]))
+    @rule(blocks=st.sampled_from([1, 1, 1, 2, 40, 100]))
     def pass_blocks(self, blocks: int) -> None:
         for _ in range(blocks):
             self.world.end_block()
@@ -185,6 +199,6 @@ class Sequences(RuleBasedStateMachine):
 
 
 Sequences.TestCase.settings = settings(
-    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=40, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 TestSequences = Sequences.TestCase

@@ -73,7 +73,7 @@ def test_a_quorum_for_a_certificate_makes_a_model_usable(world: Attested) -> Non
     assert proof is not None
     assert (proof.verdict, proof.digest) == (VERDICT, result_digest(VERDICT))
     assert [seat.conduct for seat in proof.attestations] == [Conduct.AGREED] * 3 + [Conduct.SILENT]
-    assert world.pallets.models.offer(MODEL) == Offer(owner=ALICE, price=PRICE, blob=BLOB)
+    assert world.pallets.models.offer(MODEL) == Offer(owner=ALICE, price=PRICE, blob=BLOB, size_bytes=SIZE)
     assert world.pallets.models.certificate(MODEL) == VERDICT
 
 

@@ -1,8 +1,10 @@
 """All pallets over a state in a dictionary, for tests of one of them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from frame.context import BlockContext, Context
+from frame.host import HostFunctions
 from frame.state import DictState, Overlay
 from frame.validators import Validator
 from pallets import session, system
@@ -17,7 +19,7 @@ from primitives.types import (
     Stake,
     TimestampMs,
 )
-from runtime.constants import BALANCES, SPEC_VERSION, TOKEN
+from runtime.constants import BALANCES, DISPUTES, SPEC_VERSION, TOKEN
 from runtime.genesis import Endowment, GenesisConfig
 from runtime.pallets import Pallets
 from runtime.runtime import NoHost, Runtime
@@ -46,6 +48,10 @@ class World:
         self.state = DictState()
         self.state.apply(Runtime().build_genesis(config))
         self.height = 0
+        self.host: HostFunctions = NoHost()
+        self.window_blocks = DISPUTES.window_blocks
+        """In which results can be challenged."""
+
         self.author = validators[0].key
         self.pallets = self.next_block()
 
@@ -63,7 +69,8 @@ class World:
             timestamp_ms=TimestampMs(1000 + 500 * self.height if timestamp_ms is None else timestamp_ms),
             author=self.author,
         )
-        self.pallets = Pallets(Context(Overlay(self.state), block, NoHost()))
+        self.pallets = Pallets(Context(Overlay(self.state), block, self.host))
+        self.pallets.disputes.config = replace(DISPUTES, window_blocks=self.window_blocks)
         for pallet in self.pallets.by_index.values():
             pallet.on_initialize()
         self.pallets.context.take_events()

@@ -206,6 +206,8 @@ KNOWN: Final = {
     "disputes.due": "every job is settled",
     "evaluation.datasets": "a record of what happened",
     "evaluation.records": "a record of what happened",
+    "instant.models": "begins again",
+    "instant.records": "a record of what happened",
     "models.models": "a record of what happened",
     "models.proofs": "a record of what happened",
     "inference.records": "a record of what happened",
