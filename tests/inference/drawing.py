@@ -343,11 +343,17 @@ def _combine(drawing: Drawing, name: str) -> str:
     shape, random = drawing.shapes[name], drawing.random
     operator = random.choice(["Add", "Sub", "Mul", "Max", "Min", "Add"])
     own = tuple(size if random.random() < 0.5 else 1 for size in shape)
-    alike = [other for other, size in drawing.shapes.items() if size in (shape, own)]
+    alike = [other for other, size in drawing.shapes.items() if _spreads(size, shape)]
     other = random.choice(alike) if random.random() < 0.5 and alike else drawing.weights(own)
     pair = [name, other] if random.random() < 0.5 else [other, name]
     (made,) = drawing.put(operator, pair, shape)
     return made
+
+
+def _spreads(shape: Shape, to: Shape) -> bool:
+    """Whether a tensor of one shape broadcasts to another."""
+    sizes = zip(reversed(shape), reversed(to), strict=False)
+    return len(shape) <= len(to) and all(size in (1, wanted) for size, wanted in sizes)
 
 
 def _relu(drawing: Drawing, name: str) -> str:

@@ -14,6 +14,7 @@ from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
 from inference.wire import Reader
 from tests.inference.build import two_layers
+from tests.inference.drawing import drawn
 
 X = helper.make_tensor_value_info("x", TensorProto.INT8, [1, 3])
 Y = helper.make_tensor_value_info("y", TensorProto.INT8, [1, 3])
@@ -272,15 +273,19 @@ def test_every_truncation_is_refused_or_complete() -> None:
         assert answer.reason
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+MUTATED = [two_layers(metadata={"exact.scale.x": "1/7"}), *map(drawn, range(20))]
+
+
+@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
+    st.sampled_from(MUTATED),
     st.lists(st.tuples(st.floats(0, 1, exclude_max=True), st.integers(0, 255)), min_size=1, max_size=8),
     st.binary(max_size=8),
 )
 def test_a_mutated_file_is_proved_or_refused_and_nothing_else(
-    changes: list[tuple[float, int]], inserted: bytes
+    whole: bytes, changes: list[tuple[float, int]], inserted: bytes
 ) -> None:
-    data = bytearray(two_layers(metadata={"exact.scale.x": "1/7"}))
+    data = bytearray(whole)
     for place, byte in changes:
         data[int(place * len(data))] = byte
     at = int(changes[0][0] * len(data))
