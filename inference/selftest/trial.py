@@ -3,14 +3,14 @@
 from collections.abc import Iterator
 
 from inference.engines.interface import EngineError, InferenceEngine
-from inference.selftest import lookups, matrices, rounding
+from inference.selftest import images, lookups, matrices, reductions, rounding
 from inference.selftest.vector import Tensors, Vector
 from inference.tensor import TensorError, integers
 
 
 def vectors() -> Iterator[Vector]:
     """All of them, cheap ones first."""
-    for family in (matrices, rounding, lookups):
+    for family in (matrices, reductions, images, rounding, lookups):
         yield from family.vectors()
 
 

@@ -6,14 +6,14 @@ from typing import Final
 import numpy as np
 
 from inference.engines.interface import Array, InferenceEngine, LoadedModel, from_array, to_array
-from inference.engines.operations.operation import Attributes, Operation
+from inference.engines.operations.operation import Attributes, Operation, integer
 from inference.engines.operations.registry import OPERATIONS
 from inference.engines.reference import NumpyEngine
 from inference.tensor import Tensor
 from inference.twin.derive import twin
 from tests.inference.twin.quantized import fours_product, quantized
 
-LINEAR: Final = ("Gemm", "MatMul")
+LINEAR: Final = ("Conv", "Gemm", "MatMul")
 
 Round = Callable[[Array], Array]
 
@@ -96,6 +96,34 @@ def in_single() -> NumpyEngine:
     return NumpyEngine({**OPERATIONS, "Sqrt": root})
 
 
+# Winograd's F(2, 3). Source: Lavin and Gray, "Fast Algorithms for Convolutional Neural Networks", 4.1.
+_INPUT: Final = np.array([[1, 0, -1, 0], [0, 1, 1, 0], [0, -1, 1, 0], [0, 1, 0, -1]], np.float32)
+_KERNEL: Final = np.array([[1, 0, 0], [0.5, 0.5, 0.5], [0.5, -0.5, 0.5], [0, 0, 1]], np.float32)
+_OUTPUT: Final = np.array([[1, 1, 1, 0], [0, 1, -1, -1]], np.float32)
+
+
+def winograd() -> NumpyEngine:
+    """Convolutions of 3x3 at stride 1 in float32, four outputs at a time from tiles of 4x4."""
+
+    def conv(inputs: Sequence[Array], attributes: Attributes) -> Array | tuple[Array, ...]:
+        x, w = inputs[0], inputs[1]
+        plain = all(attributes[name] == (1, 1) for name in ("strides", "dilations"))
+        if w.shape[2:] != (3, 3) or not plain or integer(attributes, "group", 1) != 1:
+            return OPERATIONS["Conv"](inputs, attributes)
+        high, wide = x.shape[2:]
+        padded = np.pad(x, [(0, 0), (0, 0), (1, 1 + high % 2), (1, 1 + wide % 2)])
+        kernels = _KERNEL @ w @ _KERNEL.T
+        y = np.zeros((x.shape[0], w.shape[0], high + high % 2, wide + wide % 2), np.float32)
+        for row in range(0, high, 2):
+            for column in range(0, wide, 2):
+                tile = _INPUT @ padded[:, :, row : row + 4, column : column + 4] @ _INPUT.T
+                sums = np.einsum("ncij,ocij->noij", tile, kernels)
+                y[:, :, row : row + 2, column : column + 2] = _OUTPUT @ sums @ _OUTPUT.T
+        return y[:, :, :high, :wide] + inputs[2].reshape(-1, 1, 1)
+
+    return NumpyEngine({**OPERATIONS, "Conv": conv})
+
+
 class Saturating:
     """An int8 twin on kernels that add four products in 16 bits."""
 
@@ -162,12 +190,15 @@ WRONG: Final[Mapping[str, tuple[InferenceEngine, str]]] = {
     "float16 operands": (with_operands(half), "sums of 1"),
     "sums in float16": (with_sums(half), "sums of 1"),
     "sums of 23 bits": (with_sums(to_bits(23)), "sums of 1"),
+    "convolutions of 23 bits": (with_results("Conv", to_bits(23)), "pointwise convolution at the bound"),
+    "long sums of 23 bits": (with_results("ReduceSum", to_bits(23)), "a long sum"),
+    "Winograd": (winograd(), "3x3 convolution at the bound"),
     "division by inverses": (by_inverse(), "quotients"),
     "single roots": (in_single(), "roots"),
     "halves away from zero": (rounding_away(), "bytes to bytes, 2 terms"),
     "small numbers flushed": (with_results("Mul", flushed), "small numbers"),
     "saturating int8": (Saturating(), "bytes to bytes, 64 terms"),
-    "one bit": (Spoiled(_each(_one_bit)), "quotients"),
+    "one bit": (Spoiled(_each(_one_bit)), "pointwise convolution at the bound"),
     "outputs swapped": (Spoiled(lambda answers, _: answers[::-1]), "classes"),
     "stale": (Spoiled(_stale), "sums of 1"),
     "rows mixed": (Spoiled(_each(_mixed)), "rows"),
