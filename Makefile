@@ -72,6 +72,11 @@ check-long: setup ## what takes hours: the long simulation, every scenario, muta
 	$(MAKE) sim SEEDS=50000
 	$(MAKE) mutants chaos-long fuzz floods
 
+conformance: setup ## run every engine's tests, and the same through an MLServer in an environment of its own
+	$(BIN)/pytest tests/conformance/test_engines.py
+	test -x .mlserver/bin/mlserver || { $(BIN)/python -m venv .mlserver && .mlserver/bin/pip install -q mlserver==1.7.1 onnxruntime numpy; }
+	$(BIN)/python -m tests.conformance.mlserver .mlserver/bin/mlserver
+
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run
 
@@ -83,4 +88,4 @@ lock: ## renew lock/ from pyproject.toml (needs uv, and the public index alone)
 	$(UV_LOCK) --extra dev pyproject.toml --output-file lock/requirements.txt
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
+	rm -rf .venv .mlserver .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist

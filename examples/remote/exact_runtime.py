@@ -5,6 +5,7 @@ repository.
 """
 
 import os
+from typing import Any
 
 # Versions from 1.29 on otherwise tell their maker about the machine and its models.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
@@ -12,8 +13,9 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 from mlserver import MLModel
 from mlserver.codecs import NumpyCodec
-from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor
+from mlserver.types import InferenceRequest, InferenceResponse, MetadataTensor, ResponseOutput
 from mlserver.utils import get_model_uri
+from numpy.typing import NDArray
 
 DATATYPES = {
     "tensor(uint8)": "UINT8",
@@ -27,6 +29,12 @@ DATATYPES = {
 def described(port: onnxruntime.NodeArg) -> MetadataTensor:
     """A port as the protocol describes it."""
     return MetadataTensor(name=port.name, datatype=DATATYPES[port.type], shape=port.shape)
+
+
+def answered(port: MetadataTensor, array: NDArray[Any]) -> ResponseOutput:
+    """An output; not by NumpyCodec, which gives a tensor of one dimension a second one."""
+    data = array.reshape(-1).tolist()
+    return ResponseOutput(name=port.name, datatype=port.datatype, shape=list(array.shape), data=data)
 
 
 class ExactRuntime(MLModel):  # type: ignore[misc] # MLServer is not installed where this is checked
@@ -44,7 +52,6 @@ class ExactRuntime(MLModel):  # type: ignore[misc] # MLServer is not installed w
 
     async def predict(self, payload: InferenceRequest) -> InferenceResponse:
         feed = {each.name: NumpyCodec.decode_input(each) for each in payload.inputs}
-        names = [port.name for port in self.session.get_outputs()]
-        arrays = self.session.run(names, feed)
-        outputs = [NumpyCodec.encode_output(name, array) for name, array in zip(names, arrays, strict=True)]
+        arrays = self.session.run([port.name for port in self.outputs], feed)
+        outputs = [answered(port, array) for port, array in zip(self.outputs, arrays, strict=True)]
         return InferenceResponse(model_name=self.name, id=payload.id, outputs=outputs)

@@ -6,7 +6,7 @@ unknown, and stays float32. All of it assumes a model that was proved.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from math import floor
+from math import isinf
 from typing import Final
 
 from inference.engines.interface import to_array
@@ -31,7 +31,7 @@ class Interval:
 
     def clipped(self, low: float, high: float) -> "Interval":
         """After a limit from below and from above."""
-        whole = self.whole and low == floor(low) and high == floor(high)
+        whole = self.whole and all(isinf(limit) or limit.is_integer() for limit in (low, high))
         return Interval(min(max(self.low, low), high), min(max(self.high, low), high), whole)
 
     def rounded(self) -> "Interval":

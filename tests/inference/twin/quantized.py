@@ -64,6 +64,8 @@ def _operations(product: Product) -> Mapping[str, Operation]:
         return saturated(sums, inputs[1] * inputs[4] / inputs[6], inputs[7])
 
     return {
+        "ConvInteger": _conv_integer,
+        "QLinearConv": _qlinear_conv,
         "DequantizeLinear": lambda inputs, _: (
             (inputs[0].astype(np.float32) - inputs[2].astype(np.float32)) * inputs[1]
         ),
@@ -79,6 +81,21 @@ def saturated(sums: Array, scale: Array, zero: Array) -> Array:
     """Scaled, rounded half to even, and limited to bytes."""
     scaled = np.rint(sums.astype(np.float32) * scale.astype(np.float32))
     return np.clip(scaled + np.float32(zero), 0, 255).astype(np.uint8)
+
+
+def _conv_integer(inputs: Sequence[Array], attributes: Attributes) -> Array:
+    """In doubles, which hold every sum."""
+    centred = inputs[0].astype(np.float64) - float(inputs[2])
+    sums = OPERATIONS["Conv"]([centred, inputs[1].astype(np.float64)], attributes)
+    assert not isinstance(sums, tuple)
+    return sums.astype(np.int32)
+
+
+def _qlinear_conv(inputs: Sequence[Array], attributes: Attributes) -> Array:
+    sums = _conv_integer([inputs[0], inputs[3], inputs[2]], attributes)
+    if len(inputs) > 8:
+        sums = sums + inputs[8].reshape(-1, 1, 1)
+    return saturated(sums, (inputs[1] * inputs[4] / inputs[6]).reshape(-1, 1, 1), inputs[7])
 
 
 def _qlinear_add(inputs: Sequence[Array], _: Attributes) -> Array:

@@ -12,7 +12,7 @@ from inference.engines.int8 import FasterEngine, TwinEngine
 from inference.engines.interface import EngineError, InferenceEngine, from_array, run, to_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
 from inference.engines.reference import NumpyEngine
-from inference.graph import Graph, Port, read
+from inference.graph import AttributeValue, Graph, Port, read
 from inference.prover import prove
 from inference.refusal import Refused
 from inference.tensor import Tensor
@@ -20,9 +20,17 @@ from inference.twin.derive import twin
 from inference.twin.proof import CONTRIBUTED, TWIN, Unequal, ensure_equal
 from inference.wire import bytes_field, number_field
 from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node, two_layers
+from tests.inference.twin.networks import network
 from tests.inference.twin.quantized import exact_product, fours_product, paired_product, quantized
 
 WIDTH = 12
+WINDOW: dict[str, AttributeValue] = {
+    "dilations": (1, 1),
+    "group": 1,
+    "kernel_shape": (3, 3),
+    "pads": (1,) * 4,
+    "strides": (1, 1),
+}
 
 
 def dense(seed: int, dtype: str = "uint8", low: int = 0, high: int = 255) -> bytes:
@@ -110,10 +118,52 @@ def test_the_twin_gives_the_same_bits(dtype: str, low: int, high: int) -> None:
         engines: list[InferenceEngine] = [quantized(), quantized(paired_product)]
         engines += [OnnxRuntimeEngine(threads, level) for threads in (1, 2) for level in Optimization]
         twins, reference = [engine.load(derived) for engine in engines], NumpyEngine().load(model)
-        for at in range(20):
+        for at in range(6):
             x = inputs(model, at)
             expected = reference.run(x)
             assert all(each.run(x) == expected for each in twins)
+
+
+@pytest.mark.parametrize("start", range(0, 30, 15))
+def test_twins_of_images_give_the_same_bits(start: int) -> None:
+    found: set[str] = set()
+    for seed in range(start, start + 15):
+        model = network(seed)
+        derived = twin(model)
+        if derived is None:
+            continue
+        found.update(operators(derived))
+        ensure_equal(model, derived)
+        reference = NumpyEngine().load(model)
+        engines = (quantized(), OnnxRuntimeEngine(1, Optimization.NONE), OnnxRuntimeEngine())
+        twins = [engine.load(derived) for engine in engines]
+        for at in range(5):
+            x = inputs(model, at)
+            assert [each.run(x) for each in twins] == [reference.run(x)] * 3, seed
+    assert {"Clip", "Concat", "MaxPool", "MatMulInteger", "QLinearConv"} <= found
+
+
+def test_a_wide_convolution_that_is_not_rounded_to_bytes_sums_in_integers() -> None:
+    random = Random(0)
+    constants = {
+        "w": floats((3, 16, 3, 3), [random.randint(-64, 64) / 8 for _ in range(432)]),
+        "b": floats((3,), [1.5, -2.25, 0.125]),
+    }
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Conv", "r w b", "s", **WINDOW),
+        node("Round", "s", "q"),
+        node("Cast", "q", "y", to=TO_INT32),
+    ]
+    ports = [Port("x", "int8", (1, 16, 5, 5))], [Port("y", "int32", (1, 3, 5, 5))]
+    model = prove(file(nodes, *ports, constants)).canonical
+    derived = twin_of(model)
+    assert "ConvInteger" in operators(derived)
+    ensure_equal(model, derived)
+    for at in range(5):
+        x = inputs(model, at)
+        expected = run(NumpyEngine(), model, x)
+        assert run(OnnxRuntimeEngine(), derived, x) == run(quantized(), derived, x) == expected
 
 
 def test_every_form_is_used() -> None:
@@ -159,9 +209,10 @@ def changed(derived: bytes, change: Graph) -> bytes:
 def test_a_changed_number_is_refused_or_changes_nothing() -> None:
     """Each constant of each twin, one element at a time."""
     random, refused = Random(0), 0
-    for seed, (low, high) in enumerate([(0, 255), (-3, 100)]):
-        model = dense(seed, low=low, high=high)
-        derived = twin_of(model)
+    for model in (dense(0), dense(1, low=-3, high=100), *map(network, range(6))):
+        derived = twin(model)
+        if derived is None:
+            continue
         graph = read(derived, TWIN)
         for name, tensor in graph.constants.items():
             array = to_array(tensor).copy()
