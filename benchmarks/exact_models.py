@@ -50,7 +50,7 @@ def measured(model: TestModel) -> dict[str, Any]:
     engine = OnnxRuntimeEngine(threads=1)
     held_out = model.held_out[:HELD_OUT_MAX]
     began = time.perf_counter()
-    program = understand(model.model)
+    program = understand(model.model, {name: array.shape for name, array in held_out[0].items()})
     done = make_exact(program, model.samples, held_out, Options(), engine, unwatched)
     converted_s = time.perf_counter() - began
     began = time.perf_counter()

@@ -34,6 +34,7 @@ from inference.converter.program import (
     Movement,
     Reals,
     Source,
+    Trees,
 )
 from inference.converter.registry import rule_of
 from inference.converter.rule import BITS_MAX, BITS_MIN, Want
@@ -321,12 +322,16 @@ class _Allocation:
         if not own:
             low, high = low.min(keepdims=True), high.max(keepdims=True)
         readers = [reader for reader, _ in self.wiring.readings[source.name]]
-        centred = all(isinstance(each, Convolution | Matrix) and not is_padded(each) for each in readers)
+        centred = all(
+            isinstance(each, Trees) or (isinstance(each, Convolution | Matrix) and not is_padded(each))
+            for each in readers
+        )
         middle = (low + high) / 2 if centred else np.zeros_like(low)
         reach = np.maximum(high - middle, middle - low) * INPUT_MARGIN
         reach = np.where(reach > 0, reach, np.maximum(np.abs(middle), 1.0))
         signed = bool(centred or low.min() < 0)
-        bits = self._bits(names, 2 * reach if signed else reach, BITS_MAX)
+        most = min(want.bits_max for want in self._wants(source.name))
+        bits = self._bits(names, 2 * reach if signed else reach, most)
         top = 2 ** (bits - signed) - 1
         scales = tuple(short_scale(float(each) / top) for each in reach)
         zeros = [-round(Fraction(float(each)) / scale) for each, scale in zip(middle, scales, strict=True)]

@@ -123,6 +123,8 @@ class Combine(Step):
 class Product(Step):
     """x[..., m, k] @ y[..., k, n], both computed, times `scale`; attention is made of these."""
 
+    terms: int
+    """k."""
     scale: float = 1.0
 
 

@@ -3,8 +3,32 @@
 from collections.abc import Mapping
 from typing import Final
 
-from inference.converter import lower_combine, lower_linear, lower_maps, lower_moves
-from inference.converter.program import Combine, Convolution, Form, Map, Matrix, Move, Pool, Reduce, Step
+from inference.converter import (
+    lower_attention,
+    lower_combine,
+    lower_linear,
+    lower_maps,
+    lower_moves,
+    lower_norm,
+    lower_tables,
+    lower_trees,
+)
+from inference.converter.program import (
+    Combine,
+    Convolution,
+    Form,
+    Map,
+    Matrix,
+    Move,
+    Norm,
+    Pool,
+    Product,
+    Reduce,
+    Softmax,
+    Step,
+    Table,
+    Trees,
+)
 from inference.converter.rule import Rule
 from inference.refusal import refuse
 
@@ -13,12 +37,18 @@ RULES: Final[Mapping[type[Step] | Form, Rule]] = {
     Convolution: lower_linear.CONVOLUTION,
     Form.AFFINE: lower_maps.AFFINE,
     Form.CLIP: lower_maps.CLIP,
+    Form.CURVE: lower_tables.CURVE,
     Form.HARD_SWISH: lower_maps.HARD_SWISH,
     Form.LEAKY: lower_maps.LEAKY,
     Matrix: lower_linear.MATRIX,
     Move: lower_moves.MOVE,
+    Norm: lower_norm.NORM,
     Pool: lower_combine.POOL,
+    Product: lower_attention.PRODUCT,
     Reduce: lower_combine.REDUCE,
+    Softmax: lower_attention.SOFTMAX,
+    Table: lower_tables.TABLE,
+    Trees: lower_trees.TREES,
 }
 
 

@@ -19,6 +19,7 @@ from inference.converter.program import (
     Program,
     Reduce,
     Step,
+    Trees,
 )
 from inference.converter.registry import rule_of
 
@@ -148,13 +149,13 @@ class Sharing:
         return self.survey.axes[reader.name] == self.survey.axes[name] - (0 if reader.keep else before)
 
     def _source_can(self, name: str) -> bool:
-        """A table of features whose readers fold scales: an input that only matrices read."""
+        """A table of features whose readers fold scales: an input that only matrices and trees read."""
         shape = self.wiring.shapes[name]
         readers = [reader for reader, _ in self.wiring.readings[name]]
         return (
             len(shape) == 2
             and 1 < shape[1] <= OWN_SCALES_MAX
-            and all(isinstance(each, Matrix) for each in readers)
+            and all(isinstance(each, Matrix | Trees) for each in readers)
             and name not in self.wiring.sinks
         )
 

@@ -148,7 +148,11 @@ def _matmul(draft: Draft, node: Node) -> list[Step]:
         return [_matrix(draft, node, left, weights, np.zeros(shape[-1]))]
     steps: list[Step] = []
     inputs = tuple(operand(draft, name, steps) for name in node.inputs)
-    return [*steps, Product(name=node.outputs[0], inputs=inputs, shape=draft.shape(node.outputs[0]))]
+    terms = draft.shape(left)[-1]
+    return [
+        *steps,
+        Product(name=node.outputs[0], inputs=inputs, shape=draft.shape(node.outputs[0]), terms=terms),
+    ]
 
 
 def _layer_norm(draft: Draft, node: Node) -> list[Step]:
