@@ -126,3 +126,17 @@ def test_pictures_of_bytes_are_scaled_in_the_first_layer() -> None:
     data = typed_model(nodes, constants, {"x": (TensorProto.UINT8, (1, 3, 5, 5))})
     program = ensure(data, ["Convolution"])
     assert program.sources[0].dtype == "uint8"
+
+
+def test_a_norm_takes_in_a_scale_before_it() -> None:
+    """Small enough for the norm's epsilon to matter."""
+    nodes = [
+        node("Mul", ["x", "small"], ["s"]),
+        node("LayerNormalization", ["s", "gain"], ["y"], epsilon=0.125),
+    ]
+    ensure(model(nodes, {"small": -0.25, "gain": weights(8)}, x=(1, 5, 8)), ["Norm"])
+
+
+def test_constants_minus_what_is_computed() -> None:
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Sub", ["b", "m"], ["y"])]
+    ensure(model(nodes, {"w": weights(6, 3), "b": weights(3)}, x=ROWS), ["Matrix"])

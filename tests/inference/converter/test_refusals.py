@@ -160,6 +160,13 @@ def test_inputs_must_be_numbers(code: int) -> None:
         program_of(data)
 
 
+def test_a_softmax_over_several_dimensions_is_refused() -> None:
+    """As older operator sets mean it."""
+    nodes = [node("Softmax", ["x"], ["s"], axis=1), node("MatMul", ["s", "w"], ["y"])]
+    with pytest.raises(Refused, match="a softmax over several dimensions; export with operator set 13"):
+        program_of(model(nodes, {"w": weights(8, 2)}, version=11, x=WORDS))
+
+
 def test_a_chain_of_thousands_of_operators_is_understood() -> None:
     """Nothing recurses along the graph."""
     nodes = [node("Abs" if at % 2 else "Neg", [f"t{at}"], [f"t{at + 1}"]) for at in range(2000)]

@@ -157,7 +157,8 @@ def test_a_region_starts_anew_where_its_result_is_read_otherwise() -> None:
         node("Tanh", ["h"], ["t"]),
         node("Add", ["t", "p"], ["y"]),
     ]
-    ensure(activation(nodes, {"half": 0.5}), ["Convolution", "Sigmoid", "Reduce", "curve", "add"])
+    program = ensure(activation(nodes, {"half": 0.5}), ["Convolution", "Sigmoid", "Reduce", "curve", "add"])
+    assert program.steps[3].inputs == ("s",)
 
 
 def test_slopes_for_each_channel() -> None:
