@@ -131,6 +131,17 @@ def test_products_and_sums_that_round_are_followed_without_an_assumption() -> No
         prove(curve(line, {"a": 0.1, "b": 1.0}))
 
 
+def test_every_rounding_on_the_way_counts() -> None:
+    """127 * 1000.3 lies 0.02 from a boundary: more than one rounding of 2^-23 takes, less than two."""
+    line = [("Mul", "real a", "m"), ("Add", "m b", "s"), ("Round", "s", "r")]
+    product = 127 * Fraction(float(np.float32(1000.3)))
+    wanted = Fraction(round(product) + 100) + Fraction(1, 2) - product
+    near, far = (curve(line, {"a": 1000.3, "b": float(wanted - distance)}) for distance in (0.02, 0.04))
+    assert prove(far).certificate.gap is None
+    with pytest.raises(Refused, match="the result may round in two ways"):
+        prove(near)
+
+
 def test_the_margin_is_the_least_distance_to_a_boundary() -> None:
     """Compared with the true values: what is missing to the distance is what the assumption takes."""
     scale = Fraction(float(np.float32(99.3)))
