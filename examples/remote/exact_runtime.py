@@ -1,4 +1,4 @@
-"""Runs exact models on an MLServer, for nodes that use it as their engine: see docs/remote-engine.md.
+"""Runs exact models on an MLServer, for nodes that use it as their engine: see README.md.
 
 Stands alone: MLServer's environment needs `mlserver`, `numpy` and `onnxruntime`, and nothing of this
 repository.
