@@ -106,13 +106,17 @@ def channel_axes(wiring: Wiring, groups: Groups) -> dict[str, int]:
 
 
 def moved(wiring: Wiring, members: list[str]) -> set[str]:
-    """Members of a group whose elements lie elsewhere than in its first members'."""
+    """Members of a group whose elements lie elsewhere than in its first members'.
+
+    The parts of a concatenation are of its group only if all have one scale.
+    """
     found: set[str] = set()
     for name in members:
         step = wiring.steps.get(name)
         if step is None:
             continue
-        elsewhere = isinstance(step, Move) and step.movement is not Movement.IDENTITY
+        stays = (Movement.CONCAT, Movement.IDENTITY)
+        elsewhere = isinstance(step, Move) and step.movement not in stays
         if elsewhere or any(each in found for each in step.inputs):
             found.add(name)
     return found

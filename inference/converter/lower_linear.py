@@ -44,6 +44,7 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
     kernel = in_units(kernel_of(step), x, grid, axis)
     spread = lowering.plan.spreads.get(step.inputs[0])
     mean = np.zeros(()) if spread is None else spread.mean
+    mean = mean if mean.size == x.shape[axis] else mean.mean()
     terms = Terms(
         low=_along(x.low) * 2.0 ** -_along(x.step),
         high=_along(x.high) * 2.0 ** -_along(x.step),
@@ -148,8 +149,8 @@ def _attributes(step: Convolution) -> dict[str, AttributeValue]:
         "pads": (*window.before, *window.after),
         "strides": window.strides,
     }
-    if step.transposed and any(step.output_padding):
-        attributes["output_padding"] = step.output_padding
+    if step.transposed:
+        attributes["output_padding"] = step.output_padding or (0,) * len(window.kernel)
     return attributes
 
 

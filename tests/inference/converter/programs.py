@@ -258,12 +258,12 @@ def samples(shape: tuple[int, ...], count: int, seed: int, scale: float = 1.0) -
 
 
 def exact(program: Program, options: Options | None = None, count: int = 200) -> Conversion:
-    """Converted with normal numbers, and compared on others that are a little smaller."""
+    """Converted with normal numbers, and compared on others that are half as large."""
     shape = program.sources[0].shape
     return make_exact(
         program,
         samples(shape, count, 1),
-        samples(shape, max(count // 4, 1), 2, scale=0.7),
+        samples(shape, max(count // 4, 1), 2, scale=0.5),
         options or Options(),
         OnnxRuntimeEngine(),
         unwatched,
