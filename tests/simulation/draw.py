@@ -90,7 +90,7 @@ class _Draw:
     def scenario(self) -> Scenario:
         """Put the parts together."""
         random = self.random
-        committees = tuple(self._committee() for _ in range(EPOCHS))
+        self.committees = committees = tuple(self._committee() for _ in range(EPOCHS))
         self.strays = self._strays(committees)
         nodes = self._nodes()
         history = self._history(nodes, committees[0]) if self.mood == "laggard" else None
@@ -260,12 +260,27 @@ class _Draw:
         if well_ms and random.random() < 0.25:
             at_ms = random.randint(0, well_ms)
             copied_ms = random.randint(0, at_ms)
-            faults.append(Restore(random.choice(honest), at_ms, random.randint(50, 2000), copied_ms))
+            name, down_ms = random.choice(honest), random.randint(50, 2000)
+            if not self._can_lose(nodes, name):
+                faults.append(Restore(name, at_ms, down_ms, copied_ms))
         for key in sorted(self.strays):
             if random.random() < 0.5:
                 skew_ms = random.choice((-3000, -DELTA_MS, DELTA_MS, 3000))
                 faults.append(ClockStep(f"n{key}", random.randint(0, well_ms), skew_ms))
         return tuple(faults)
+
+    def _can_lose(self, nodes: tuple[Node, ...], name: str) -> bool:
+        """Whether the node, with the keys that break promises, is a quorum of some committee.
+
+        Then a block may be final that nobody else ever had, and a disk that goes back in time loses it: more
+        than a third of the stake is at fault, and nothing can bring that block back.
+        """
+        faulty = {node.key for node in nodes if node.name == name or not node.is_honest}
+        return any(
+            3 * sum(seat.stake for seat in seats if seat.key in faulty)
+            > 2 * sum(seat.stake for seat in seats)
+            for seats in self.committees
+        )
 
     def _sync(self) -> Sync | None:
         random = self.random
