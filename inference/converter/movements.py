@@ -133,6 +133,9 @@ def _resize(draft: Draft, node: Node) -> list[Step]:
     if node.operator == "Resize" and draft.version > 10 and not plain and not centred:
         refuse(f"resizing with {coordinates} and {rounding} is not supported", node.place)
     factors = tuple(new // old for new, old in zip(after, before, strict=True))
+    given = draft.constants.get((*node.inputs, "", "")[1 if node.operator == "Upsample" else 2])
+    if given is not None and given.size and tuple(given.tolist()) != factors:
+        refuse(f"resizing by {given.tolist()} is not by whole factors", node.place)
     return [move(draft, node.outputs[0], node.inputs[0], Movement.RESIZE, scales=factors)]
 
 

@@ -148,6 +148,8 @@ def _program(draft: Draft, understood: tuple[list[Step], list[Sink]]) -> Program
         sources.append(Source(name=port.name, dtype=port.dtype, shape=draft.shape(port.name)))
         names.add(port.name)
     for step in steps:
+        if 0 in step.shape:
+            refuse("this tensor has no elements", step.name)
         for name in step.inputs:
             if name not in names:
                 refuse("what this tensor holds cannot be made exact where it is used", name)

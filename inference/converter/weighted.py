@@ -26,6 +26,9 @@ from inference.refusal import refuse
 
 Handler = Callable[[Draft, Node], list[Step]]
 
+WINDOW_MAX: Final = 1 << 16
+"""Largest size, step or padding of a window along one dimension: far beyond any in use."""
+
 
 def _listed(node: Node, name: str, default: Shape) -> Shape:
     value = node.attributes.get(name)
@@ -39,6 +42,8 @@ def _window(draft: Draft, node: Node, kernel: Shape) -> Window:
     dilations = _listed(node, "dilations", (1,) * rank)
     pads = _listed(node, "pads", (0,) * 2 * rank)
     before, after = pads[:rank], pads[rank:]
+    if max((*kernel, *strides, *dilations, *pads), default=0) > WINDOW_MAX or min(kernel, default=1) < 1:
+        refuse(f"a window of {list(kernel)}, or its padding, is impossible", node.place)
     reach = tuple((size - 1) * dilation + 1 for size, dilation in zip(kernel, dilations, strict=True))
     given, made = draft.shape(node.inputs[0])[2:], draft.shape(node.outputs[0])[2:]
     total = tuple(

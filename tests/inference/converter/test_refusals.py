@@ -53,6 +53,21 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         {"s": np.array([1, 4, 7, 8])},
         "node 0 (Resize -> y): resizing [1, 4, 6, 8] to [1, 4, 7, 8] is not by whole factors",
     ),
+    "uneven factors": (
+        [node("Resize", ["x", "", "s"], ["y"], mode="nearest")],
+        {"s": [1.0, 1, 2, 2.0625]},
+        "node 0 (Resize -> y): resizing by [1.0, 1.0, 2.0, 2.0625] is not by whole factors",
+    ),
+    "a huge window": (
+        [node("MaxPool", ["x"], ["y"], kernel_shape=[1 << 40, 3], auto_pad="SAME_UPPER")],
+        {},
+        "node 0 (MaxPool -> y): a window of [1099511627776, 3], or its padding, is impossible",
+    ),
+    "nothing left": (
+        [node("Slice", ["x", "a", "b"], ["s"]), node("Relu", ["s"], ["y"])],
+        {"a": np.array([1]), "b": np.array([1])},
+        "s: this tensor has no elements",
+    ),
     "reflection": (
         [node("Pad", ["x", "p"], ["y"], mode="reflect")],
         {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
