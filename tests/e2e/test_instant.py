@@ -1,0 +1,88 @@
+"""Models in blocks on real nodes: one whose worker hangs at that moment, and one that joins afterwards."""
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner
+
+from cli.main import app
+from cli.testnet_processes import Testnet
+from cli.testnet_votes import count_double_votes
+from examples.demo.real import RealNetwork
+from tests.e2e.local import FOLLOWER, VALIDATORS, LocalNetwork, running
+from tests.inference.build import two_layers
+
+INPUT = "[5, -7, 100]"
+
+
+@pytest.fixture
+def network(tmp_path: Path) -> Iterator[LocalNetwork]:
+    """Four validators, and a full node that is not started with them."""
+    made = Testnet.create(tmp_path / "network", len(VALIDATORS), 1)
+    with running(made, *VALIDATORS) as network:
+        yield network
+
+
+def consil(network: LocalNetwork, node: str, *arguments: str) -> Any:
+    url = network.testnet.plan(node).rpc_url
+    done = CliRunner().invoke(app, [*arguments, "--rpc", url, "--json"])
+    assert done.exit_code == 0, done.output
+    return json.loads(done.stdout)
+
+
+def deploy(network: LocalNetwork, file: Path) -> str:
+    """A model that can be run in blocks from the newest block on; its identity."""
+    options = ("--name", "two layers", "--from", "//Alice", "--wait")
+    model = str(consil(network, VALIDATORS[0], "model", "register", str(file), *options)["id"])
+    made = consil(network, VALIDATORS[0], "model", "deploy", model, "--from", "//Alice")
+    for node in VALIDATORS:
+        pinned = network.testnet.directory / node / "chains" / "testnet" / "blobs" / "pinned"
+        network.await_state(f"{node} keeps the model", (pinned / made["blob"][2:]).exists)
+    network.await_height(made["since"], *VALIDATORS)
+    return model
+
+
+def infer(network: LocalNetwork, model: str) -> Any:
+    return consil(network, VALIDATORS[0], "infer", "now", model, "--from", "//Alice", "--input", INPUT)
+
+
+def test_who_cannot_run_the_model_neither_forks_nor_stays_behind(
+    network: LocalNetwork, tmp_path: Path
+) -> None:
+    file = tmp_path / "model.onnx"
+    file.write_bytes(two_layers())
+    model = deploy(network, file)
+    here = CliRunner().invoke(app, ["model", "run", str(file), "--input", INPUT, "--json"])
+    first = infer(network, model)
+    assert first["values"] == json.loads(here.stdout)["values"]
+
+    victim, *others = reversed(VALIDATORS)
+    for worker in network.children(victim):
+        worker.send_signal(signal.SIGSTOP)
+    second = infer(network, model)
+    assert second["values"] == first["values"]
+    network.await_height(second["height"] + 3, *others)
+    network.await_height(second["height"] + 3, victim)
+    assert "could not be run" in network.log(victim)
+
+    network.start(FOLLOWER)
+    network.await_height(second["height"] + 3, FOLLOWER)
+    for answer in (first, second):
+        receipts = [
+            network.ask(node, "state_call", "instant.receipt", [answer["id"]])
+            for node in (*VALIDATORS, FOLLOWER)
+        ]
+        assert receipts == [receipts[0]] * 5
+        assert receipts[0]["height"] == answer["height"]
+    heights = range(1, second["height"] + 3)
+    for height in (*heights[:2], *heights[-2:]):
+        hashes = {network.ask(node, "chain_getBlockHash", height) for node in (*VALIDATORS, FOLLOWER)}
+        assert len(hashes) == 1
+    votes = [vote for node in VALIDATORS for vote in network.votes(node)]
+    assert count_double_votes(votes, RealNetwork(network.testnet.directory).is_signed) == 0
+    for node in (*VALIDATORS, FOLLOWER):
+        assert "Traceback" not in network.log(node)
