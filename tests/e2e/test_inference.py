@@ -1,4 +1,6 @@
-"""Models in blocks on real nodes: one whose worker hangs at that moment, and one that joins afterwards."""
+"""Inference on real nodes: blobs and sealed inputs that travel; and models in blocks, with a validator whose
+worker hangs at that moment, and a node that joins afterwards. The tests share one network.
+"""
 
 import json
 import signal
@@ -13,16 +15,17 @@ from cli.main import app
 from cli.testnet_processes import Testnet
 from cli.testnet_votes import count_double_votes
 from examples.demo.real import RealNetwork
+from tests.cli.test_infer import WIDE, model_of, rectified, values
 from tests.e2e.local import FOLLOWER, VALIDATORS, LocalNetwork, running
 from tests.inference.build import two_layers
 
 INPUT = "[5, -7, 100]"
 
 
-@pytest.fixture
-def network(tmp_path: Path) -> Iterator[LocalNetwork]:
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalNetwork]:
     """Four validators, and a full node that is not started with them."""
-    made = Testnet.create(tmp_path / "network", len(VALIDATORS), 1)
+    made = Testnet.create(tmp_path_factory.mktemp("network"), len(VALIDATORS), 1)
     with running(made, *VALIDATORS) as network:
         yield network
 
@@ -44,6 +47,48 @@ def deploy(network: LocalNetwork, file: Path) -> str:
         network.await_state(f"{node} keeps the model", (pinned / made["blob"][2:]).exists)
     network.await_height(made["since"], *VALIDATORS)
     return model
+
+
+def register(network: LocalNetwork, directory: Path, width: int) -> str:
+    """A model of some width, registered and proven; its identity."""
+    file = directory / f"{width}.onnx"
+    file.write_bytes(model_of(width))
+    options = ("--name", f"relu {width}", "--from", "//Alice", "--wait")
+    return str(consil(network, VALIDATORS[0], "model", "register", str(file), *options)["id"])
+
+
+def test_what_is_long_travels_by_its_hash(network: LocalNetwork, tmp_path: Path) -> None:
+    model = register(network, tmp_path, WIDE)
+    given = ("--input", json.dumps(values(WIDE)), "--from", "//Alice", "--wait")
+    answer = consil(network, VALIDATORS[1], "infer", "request", model, *given)
+    assert answer["values"] == rectified(WIDE)
+    assert (answer["attestations"], answer["record"]["is_output_stored"]) == (4, True)
+    shown = consil(network, VALIDATORS[2], "infer", "show", answer["request"])
+    assert shown["values"] == rectified(WIDE)
+
+
+def test_a_private_request_is_answered_to_its_requester(network: LocalNetwork, tmp_path: Path) -> None:
+    model = register(network, tmp_path, 3)
+    for node in VALIDATORS:
+        account = f"//{node}"
+        consil(network, node, "tx", "transfer", account, "5", "--from", "//Alice", "--wait")
+        consil(network, node, "key", "seal", "--from", account, "--wait")
+    keys = ("--keystore", str(tmp_path / "keys"))
+    given = ("--input", json.dumps(values(3)), "--from", "//Alice", "--private", "--wait", *keys)
+    answer = consil(network, VALIDATORS[0], "infer", "request", model, *given)
+    assert answer["values"] == rectified(3)
+    assert answer["attestations"] == 4
+    stranger = consil(network, VALIDATORS[1], "infer", "show", answer["request"])
+    assert stranger["answer"].startswith("sealed")
+
+
+def test_a_model_is_measured_on_a_data_set_that_travels(network: LocalNetwork, tmp_path: Path) -> None:
+    model = register(network, tmp_path, 4)
+    samples = tmp_path / "samples.csv"
+    samples.write_text("a,b,c,d,label\n9,1,2,3,0\n1,8,-3,4,1\n1,2,7,3,0\n")
+    given = ("--samples", str(samples), "--name", "three", "--from", "//Alice")
+    measured = consil(network, VALIDATORS[3], "model", "evaluate", model, *given)
+    assert (measured["rows"], measured["correct"], measured["attestations"]) == (3, 2, 4)
 
 
 def infer(network: LocalNetwork, model: str) -> Any:
