@@ -100,7 +100,7 @@ def zero_point(interval: Interval | None) -> int | None:
     """The byte that stands for zero, so that the interval's integers fit into unsigned bytes; None if they
     do not fit.
     """
-    if interval is None or not interval.whole or interval.high < 0:
+    if interval is None or not interval.whole or interval.high < 0 or interval.low < -255:
         return None
     zero = int(-min(interval.low, 0))
     return zero if interval.high + zero <= 255 else None

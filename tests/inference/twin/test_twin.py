@@ -284,3 +284,14 @@ def test_disagreement_during_the_trial_is_an_error() -> None:
 def test_a_kernel_that_adds_four_products_in_16_bits_is_noticed() -> None:
     rows = np.full((1, 4), 255, np.uint8)
     assert (fours_product(rows, np.full((4, 1), 64, np.int8)) != 255 * 64 * 4).all()
+
+
+def test_numbers_without_a_lower_end_have_no_twin() -> None:
+    nodes = [
+        node("Cast", "x", "real", to=TO_FLOAT),
+        node("Relu", "real", "positive"),
+        node("Round", "positive", "rounded"),
+        node("Cast", "rounded", "y", to=TO_INT32),
+    ]
+    model = file(nodes, [Port("x", "int8", (1, 3))], [Port("y", "int32", (1, 3))])
+    assert twin(prove(model).canonical) is None
