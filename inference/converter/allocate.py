@@ -125,8 +125,8 @@ class _Allocation:
             ends = {}
             for name in names:
                 maker = self.wiring.steps[name]
-                alike = name in elsewhere and isinstance(maker, Move) and maker.inputs[0] in ends
-                ends[name] = ends[maker.inputs[0]] if alike else self._ends(name, scale, own)
+                alike = name in elsewhere and isinstance(maker, Move) and ends.keys() >= {*maker.inputs}
+                ends[name] = _hull(ends, maker.inputs) if alike else self._ends(name, scale, own)
         axis = self.survey.axes[first]
         array = (
             channel_array(scale, len(self.wiring.shapes[first]), axis)
@@ -404,3 +404,7 @@ def scale_for(low: Reals, high: Reals, bits: int) -> Reals:
     assert best is not None
     found: Reals = best
     return found
+
+
+def _hull(ends: Mapping[str, tuple[int, int]], names: Sequence[str]) -> tuple[int, int]:
+    return min(ends[name][0] for name in names), max(ends[name][1] for name in names)

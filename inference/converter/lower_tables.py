@@ -1,4 +1,4 @@
-"""What is looked up: embeddings, and curves with one entry for each integer that their input can be."""
+"""What is known before: embeddings, constants, and curves with one entry for each integer of their input."""
 
 from typing import Final
 
@@ -7,7 +7,7 @@ import numpy as np
 from inference.converter import spellings
 from inference.converter.code import Code
 from inference.converter.lowering import Lowering
-from inference.converter.program import Map, Reals, Table
+from inference.converter.program import Constant, Map, Reals, Table
 from inference.converter.rule import Rule, Want
 
 CURVE_BITS: Final = 11
@@ -28,6 +28,13 @@ def _table(lowering: Lowering, step: Table) -> Code:
         low=rows.min(),
         high=rows.max(),
     )
+
+
+def _constant(lowering: Lowering, step: Constant) -> Code:
+    """In the units of its readers' grid."""
+    grid = lowering.grid(step.name)
+    whole = np.clip(np.rint(step.values / grid.scale), grid.low, grid.high)
+    return lowering.made(lowering.constant(whole), step, low=whole.min(), high=whole.max())
 
 
 def _curve(lowering: Lowering, step: Map) -> Code:
@@ -53,4 +60,5 @@ CURVE: Final = Rule(
     wants=lambda step, index: Want(bits_max=CURVE_BITS),
     gives=lambda step: Want(),
 )
+CONSTANT: Final = Rule(lower=_constant)
 TABLE: Final = Rule(lower=_table, gives=lambda step: Want(per_channel=True))

@@ -185,15 +185,15 @@ class Lowering:
         factor, shift = np.ldexp(factor, -fraction), np.ldexp(shift, -fraction)
         at = at if (factor == 1).all() else self.add("Mul", at, self.constant(factor))
         at = self.add("Add", at, self.constant(shift)) if shift.any() else at
-        ends = (code.low * factor + shift, code.high * factor + shift)
+        low, high = _sum_ends(code.low * factor, code.high * factor, shift)
         return self.changed(
             code,
             at,
             scale=grid.scale,
             offset=one(0.0),
             step=np.full(factor.shape, -fraction),
-            low=np.minimum(*ends),
-            high=np.maximum(*ends),
+            low=low,
+            high=high,
         )
 
     def refuse(self, name: str, reason: str, advice: str) -> NoReturn:
@@ -235,3 +235,21 @@ class Lowering:
     def _on_grid(self, code: Code, grid: Grid) -> bool:
         same = np.abs(code.scale / grid.scale - 1) < _SAME
         return bool(same.all()) and not code.offset.any()
+
+
+def _sum_ends(one_end: Reals, other_end: Reals, shift: Reals) -> tuple[Reals, Reals]:
+    """Of products and a constant added: as for the prover an engine may meet either alone.
+
+    It knows a constant that varies along more than one dimension by its ends only.
+    """
+    if sum(size > 1 for size in shift.shape) > 1:
+        least, greatest = shift.min(), shift.max()
+    else:
+        least, greatest = shift, shift
+    low, high = np.minimum(one_end, other_end), np.maximum(one_end, other_end)
+    if not shift.any():
+        return low, high
+    return (
+        np.minimum(low, 0) + np.minimum(least, 0),
+        np.maximum(high, 0) + np.maximum(greatest, 0),
+    )

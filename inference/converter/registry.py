@@ -15,6 +15,7 @@ from inference.converter import (
 )
 from inference.converter.program import (
     Combine,
+    Constant,
     Convolution,
     Form,
     Map,
@@ -34,6 +35,7 @@ from inference.refusal import refuse
 
 RULES: Final[Mapping[type[Step] | Form, Rule]] = {
     Combine: lower_combine.COMBINE,
+    Constant: lower_tables.CONSTANT,
     Convolution: lower_linear.CONVOLUTION,
     Form.AFFINE: lower_maps.AFFINE,
     Form.CLIP: lower_maps.CLIP,
