@@ -168,19 +168,13 @@ def _paired(real: Array, exact: Array) -> Array:
 
 def _choice(sink: Sink, scores: Array) -> Array:
     """What the scores choose, at each position; a number that is no score chooses itself, to one percent."""
-    axis = _class_axis(sink, scores.shape)
+    axis = sink.axis(scores.shape)
     if scores.shape[axis] > 1:
         return np.asarray(scores.argmax(axis=axis))
     if sink.head is Head.SIGMOID:
         return np.asarray(scores > 0)
     unit = 10.0 ** (np.floor(np.log10(np.maximum(np.abs(scores).max(), 1e-30))) - 1)
     return np.asarray(np.rint(scores / unit))
-
-
-def _class_axis(sink: Sink, shape: tuple[int, ...]) -> int:
-    if sink.class_axis is not None:
-        return sink.class_axis
-    return 1 if len(shape) == 4 else len(shape) - 1
 
 
 def _says(sinks: Mapping[str, Sink], reals: Mapping[str, Array]) -> int | None:

@@ -152,8 +152,7 @@ class Measurement:
 
     def _tally(self, sink: Sink) -> _Tally:
         unit = float(self.plan.grids[sink.step].scale.reshape(-1)[0])
-        axis = self.views[sink.step].axis if sink.class_axis is None else sink.class_axis
-        return _Tally(sink, axis, unit)
+        return _Tally(sink, sink.axis(self.plan.steps[sink.step].shape), unit)
 
     def _encoded(self, certificate: ExactnessCertificate, sample: Sample) -> tuple[list[Array], bool]:
         coded = [codes_of(port, np.asarray(sample[port.name])) for port in certificate.inputs]

@@ -265,6 +265,11 @@ class Sink:
     class_axis: int | None = None
     """Where the float model (also) gives the index of the greatest along this axis: an ArgMax is added."""
 
+    def axis(self, shape: Shape) -> int:
+        """Along which the scores of the classes lie: as the model shows, else as is usual for the shape."""
+        known = self.class_axis if self.class_axis is not None else self.head_axis
+        return (1 if len(shape) == 4 else len(shape) - 1) if known is None else known % len(shape)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Program:

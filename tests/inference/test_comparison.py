@@ -7,6 +7,7 @@ import pytest
 from inference.comparison import compare
 from inference.converter.convert import convert
 from inference.converter.options import Options, unwatched
+from inference.converter.program import Sink
 from inference.converter.understanding import understand
 from inference.engines.interface import EngineError, InferenceEngine, LoadedModel
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
@@ -78,3 +79,10 @@ def test_two_models_of_different_inputs_cannot_be_compared(proof: Proof) -> None
 def test_the_first_engine_must_work(proof: Proof) -> None:
     with pytest.raises(EngineError, match="out of order"):
         compare(understand(MODEL.model), proof, MODEL.held_out, [], {"broken": Broken()}, unwatched)
+
+
+def test_classes_lie_where_the_cut_softmax_ran() -> None:
+    assert Sink(name="y", step="y", head_axis=1).axis((1, 4, 7)) == 1
+    assert Sink(name="y", step="y", class_axis=-1, head_axis=1).axis((1, 4, 7)) == 2
+    assert Sink(name="y", step="y").axis((1, 4, 7)) == 2
+    assert Sink(name="y", step="y").axis((1, 4, 7, 7)) == 1
