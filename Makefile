@@ -1,7 +1,7 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench models lock clean
+.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench exactness models lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -76,6 +76,9 @@ conformance: setup ## run every engine's tests, and the same through an MLServer
 	$(BIN)/pytest tests/conformance/test_engines.py
 	test -x .mlserver/bin/mlserver || { $(BIN)/python -m venv .mlserver && .mlserver/bin/pip install -q mlserver==1.7.1 onnxruntime numpy; }
 	$(BIN)/python -m tests.conformance.mlserver .mlserver/bin/mlserver
+
+exactness: setup ## count the distinct outputs of every test model, float and exact, over versions and processors
+	$(BIN)/python -m tests.exactness.run
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run

@@ -1,0 +1,127 @@
+"""Prepares the test models for `runner.py`: each as the float original, the exact form and its int8 twin."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from inference.certificate import ExactnessCertificate
+from inference.converter.exact import make_exact
+from inference.converter.measure import codes_of
+from inference.converter.options import Options, unwatched
+from inference.converter.understanding import understand
+from inference.engines.interface import from_array, to_array
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.engines.reference import NumpyEngine
+from inference.prover import prove
+from inference.twin.derive import twin
+from inference.twin.proof import ensure_equal
+from tests.exactness.runner import digest
+from tests.models.load import Sample, TestModel
+
+Array = NDArray[Any]
+
+SAMPLES: Final = 4
+"""Held-out samples whose outputs are hashed together."""
+
+ROWS: Final = (1, 2, 8)
+"""Rows of a batch; or runs of one session at the same time, where the batch is fixed at one."""
+
+SMALL_MACS: Final = 2_000_000
+"""A model of at most so many multiply-adds is small: it is run by numpy and on emulated processors too."""
+
+
+class Form(StrEnum):
+    """What of a model a case holds."""
+
+    FLOAT = "float"
+    EXACT = "exact"
+    INT8 = "int8"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Case:
+    """A file and its inputs, ready for the runner."""
+
+    model: str
+    form: Form
+    outputs: tuple[str, ...] = ()
+    """Which are hashed; all if there is none."""
+    stacked: bool = False
+    """The file leaves the batch open: rows are put together in one run."""
+    rows: tuple[int, ...] = ROWS
+
+    @property
+    def name(self) -> str:
+        return f"{self.model}.{self.form}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """One model's cases."""
+
+    cases: tuple[Case, ...]
+    macs: int
+    reference: str | None
+    """The hash of the exact form's outputs as numpy computes them; None if the model is not small."""
+
+    @property
+    def small(self) -> bool:
+        return self.macs <= SMALL_MACS
+
+
+def prepare(model: TestModel, folder: Path) -> Prepared:
+    """Convert, prove, derive the twin, and write all three. Raises Refused if it cannot be converted."""
+    engine = OnnxRuntimeEngine(threads=1)
+    program = understand(model.model, {name: array.shape for name, array in model.held_out[0].items()})
+    done = make_exact(program, model.samples, model.held_out[:SAMPLES], Options(), engine, unwatched)
+    proof = prove(done.model)
+    chosen = model.held_out[:SAMPLES]
+    codes = encoded(proof.certificate, chosen)
+    opened = has_open_batch(model.model)
+    original = Case(model=model.name, form=Form.FLOAT, outputs=(model.output,), stacked=opened)
+    cases = [original, Case(model=model.name, form=Form.EXACT)]
+    write(folder, cases[0], model.model, chosen)
+    write(folder, cases[1], proof.canonical, codes)
+    derived = twin(proof.canonical)
+    if derived is not None:
+        ensure_equal(proof.canonical, derived)
+        cases.append(Case(model=model.name, form=Form.INT8))
+        write(folder, cases[-1], derived, codes)
+    macs = proof.certificate.macs
+    by_numpy = reference(proof.canonical, codes) if macs <= SMALL_MACS else None
+    return Prepared(cases=tuple(cases), macs=macs, reference=by_numpy)
+
+
+def has_open_batch(file: bytes) -> bool:
+    """Whether every input leaves its first dimension open."""
+    model = onnx.load_model_from_string(file)
+    constants = {each.name for each in model.graph.initializer}
+    inputs = [each.type.tensor_type for each in model.graph.input if each.name not in constants]
+    return all(each.shape.dim and not each.shape.dim[0].HasField("dim_value") for each in inputs)
+
+
+def encoded(certificate: ExactnessCertificate, samples: Sequence[Sample]) -> list[dict[str, Array]]:
+    """The integers that stand for each sample."""
+    return [
+        {port.name: codes_of(port, np.asarray(sample[port.name]))[0] for port in certificate.inputs}
+        for sample in samples
+    ]
+
+
+def reference(canonical: bytes, samples: Sequence[Mapping[str, Array]]) -> str:
+    """The runner's hash, of what numpy computes."""
+    loaded = NumpyEngine().load(canonical)
+    runs = [loaded.run([from_array(array) for array in sample.values()]) for sample in samples]
+    return digest([[to_array(tensor) for tensor in outputs] for outputs in runs])
+
+
+def write(folder: Path, case: Case, file: bytes, samples: Sequence[Mapping[str, Array]]) -> None:
+    (folder / f"{case.name}.onnx").write_bytes(file)
+    stored: dict[str, Any] = {name: np.stack([sample[name] for sample in samples]) for name in samples[0]}
+    np.savez(folder / f"{case.name}.npz", **stored)
