@@ -392,8 +392,10 @@ def scale_for(low: Reals, high: Reals, bits: int) -> Reals:
     whole = max(float((high - low).max()), _TINY)
     low, high = np.minimum(low, 0), np.maximum(high, whole * _SMALLEST * (low == 0))
     best, least = None, inf
+    top = 2**bits - (2 if low.any() and high.any() else 1)
     for part in range(17):
-        below, above = (2**bits - 1) * part / 16, (2**bits - 1) * (16 - part) / 16
+        # Whole, so that the ends are: products have no room for one more.
+        below, above = top * part // 16, top - top * part // 16
         if (not below and low.any()) or (not above and high.any()):
             continue
         scales = np.maximum(high / above if above else 0 * high, -low / below if below else 0 * low)

@@ -22,7 +22,7 @@ _SOFTMAX_BITS: Final = 12
 
 
 def _product(lowering: Lowering, step: Product) -> Code:
-    left, right = (lowering.integers(name) for name in step.inputs)
+    left, right = (_limited(lowering, name) for name in step.inputs)
     terms = left.shape[-1]
     greatest = terms * _magnitude(left) * _magnitude(right)
     if greatest > SUM_MAX:
@@ -42,6 +42,12 @@ def _product(lowering: Lowering, step: Product) -> Code:
         low=-reach,
         high=reach,
     )
+
+
+def _limited(lowering: Lowering, name: str) -> Code:
+    """Half of the bits are for each factor, so that neither may be wider than its grid."""
+    grid = lowering.grid(name)
+    return lowering.limited(lowering.integers(name), grid.low, grid.high)
 
 
 def _magnitude(code: Code) -> int:

@@ -7,7 +7,7 @@ from typing import Final
 import numpy as np
 
 from inference.converter.code import Code, Grid
-from inference.converter.lowering import SUM_MAX, Lowering
+from inference.converter.lowering import SUM_MAX, Lowering, hull_of_sum
 from inference.converter.program import Combination, Combine, Pool, Reals, Reduce, Reduction, Shape
 from inference.converter.rule import Rule, Want
 from inference.graph import AttributeValue
@@ -36,8 +36,8 @@ def _combine(lowering: Lowering, step: Combine) -> Code:
         sides.append(code)
     left, right = sides
     ends = {
-        Combination.ADD: (left.low + right.low, left.high + right.high),
-        Combination.SUBTRACT: (left.low - right.high, left.high - right.low),
+        Combination.ADD: hull_of_sum((left.low, left.high), (right.low, right.high)),
+        Combination.SUBTRACT: hull_of_sum((left.low, left.high), (-right.high, -right.low)),
         Combination.MAXIMUM: (np.maximum(left.low, right.low), np.maximum(left.high, right.high)),
         Combination.MINIMUM: (np.minimum(left.low, right.low), np.minimum(left.high, right.high)),
     }[step.combination]

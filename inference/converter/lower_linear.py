@@ -1,13 +1,14 @@
 """Convolutions and products with constant matrices: all scales and offsets melt into their weights."""
 
+from collections.abc import Callable
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.converter.code import Code, Grid, channel_array
-from inference.converter.lowering import Lowering
-from inference.converter.program import Convolution, Integers, Matrix, Step
+from inference.converter.lowering import Lowering, hull_of_sum
+from inference.converter.program import Convolution, Integers, Matrix, Reals, Step
 from inference.converter.rule import Rule, Want
 from inference.converter.sums import FINE_MAX, Kernel, Terms, Whole, finest, kernel_of, shaped
 from inference.graph import AttributeValue
@@ -45,14 +46,14 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
     spread = lowering.plan.spreads.get(step.inputs[0])
     mean = np.zeros(()) if spread is None else spread.mean
     mean = mean if mean.size == x.shape[axis] else mean.mean()
+    rank = len(step.shape)
     terms = Terms(
-        low=_along(x.low) * 2.0 ** -_along(x.step),
-        high=_along(x.high) * 2.0 ** -_along(x.step),
+        low=_limits(x.low, rank, axis, np.min) * 2.0 ** -_along(x.step),
+        high=_limits(x.high, rank, axis, np.max) * 2.0 ** -_along(x.step),
         mean=(mean - _along(x.offset)) / _along(x.scale) * 2.0 ** -_along(x.step),
     )
     whole = _whole(lowering, step, kernel, terms)
     name = _node(lowering, step, x, whole)
-    rank = len(step.shape)
     lowering.weight_bits[step.name] = whole.bits
     return lowering.made(
         name,
@@ -85,9 +86,8 @@ def _centred(lowering: Lowering, x: Code) -> Code:
     if not whole.any():
         return x
     name = lowering.add("Add", x.name, lowering.constant(whole))
-    return lowering.changed(
-        x, name, offset=x.offset - whole * x.scale, low=x.low + whole, high=x.high + whole
-    )
+    low, high = hull_of_sum((x.low, x.high), (whole, whole))
+    return lowering.changed(x, name, offset=x.offset - whole * x.scale, low=low, high=high)
 
 
 def in_units(kernel: Kernel, x: Code, grid: Grid, axis: int) -> Kernel:
@@ -102,6 +102,12 @@ def in_units(kernel: Kernel, x: Code, grid: Grid, axis: int) -> Kernel:
 def _along(values: NDArray[Any]) -> NDArray[Any]:
     """The numbers along the one dimension along which an array varies."""
     return values.reshape(-1) if values.size > 1 else values.reshape(())
+
+
+def _limits(values: Reals, rank: int, axis: int, extreme: Callable[[Reals], float]) -> Reals:
+    """Per channel, if they vary along nothing else: the prover knows limits along one dimension."""
+    varies = [at + rank - values.ndim for at, size in enumerate(values.shape) if size > 1]
+    return values.reshape(-1) if varies == [axis] else np.asarray(extreme(values))
 
 
 def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms) -> Whole:

@@ -30,6 +30,13 @@ _SAME: Final = 1e-9
 """Relative difference below which two scales are one: they were computed by other ways."""
 
 
+def hull_of_sum(left: tuple[Reals, Reals], right: tuple[Reals, Reals]) -> tuple[Reals, Reals]:
+    """Limits of a sum, given those of its terms: an engine may meet either term alone."""
+    low = np.minimum(left[0], 0) + np.minimum(right[0], 0)
+    high = np.maximum(left[1], 0) + np.maximum(right[1], 0)
+    return low, high
+
+
 class Lowering:
     """The exact graph as it grows. See `rule` for how rules use it."""
 
@@ -185,7 +192,10 @@ class Lowering:
         factor, shift = np.ldexp(factor, -fraction), np.ldexp(shift, -fraction)
         at = at if (factor == 1).all() else self.add("Mul", at, self.constant(factor))
         at = self.add("Add", at, self.constant(shift)) if shift.any() else at
-        low, high = _sum_ends(code.low * factor, code.high * factor, shift)
+        # The prover knows a constant that varies along several dimensions by its ends.
+        several = sum(size > 1 for size in shift.shape) > 1
+        added = (shift.min(), shift.max()) if several else (shift, shift)
+        low, high = hull_of_sum((code.low * factor, code.high * factor), added)
         return self.changed(
             code,
             at,
@@ -235,21 +245,3 @@ class Lowering:
     def _on_grid(self, code: Code, grid: Grid) -> bool:
         same = np.abs(code.scale / grid.scale - 1) < _SAME
         return bool(same.all()) and not code.offset.any()
-
-
-def _sum_ends(one_end: Reals, other_end: Reals, shift: Reals) -> tuple[Reals, Reals]:
-    """Of products and a constant added: as for the prover an engine may meet either alone.
-
-    It knows a constant that varies along more than one dimension by its ends only.
-    """
-    if sum(size > 1 for size in shift.shape) > 1:
-        least, greatest = shift.min(), shift.max()
-    else:
-        least, greatest = shift, shift
-    low, high = np.minimum(one_end, other_end), np.maximum(one_end, other_end)
-    if not shift.any():
-        return low, high
-    return (
-        np.minimum(low, 0) + np.minimum(least, 0),
-        np.maximum(high, 0) + np.maximum(greatest, 0),
-    )

@@ -5,6 +5,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from inference.converter.convert import convert
+from inference.converter.options import Options
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from tests.inference.converter.checks import ensure_meaning
 from tests.inference.converter.floats import program_of
 from tests.inference.converter.oracle import evaluate, headed
@@ -31,3 +34,12 @@ def test_models_of_exporters_are_understood(name: str) -> None:
         )
     else:
         assert expected.reshape(-1).tolist() == [given.argmax()]
+
+
+@pytest.mark.parametrize("name", ["bert", "row_transformer"])
+def test_transformers_of_exporters_become_exact(name: str) -> None:
+    """Whose limits vary along several dimensions, and whose products fill 24 bits."""
+    model = load(name)
+    samples = model.samples[:32]
+    done = convert(model.model, samples, model.held_out[:4], Options(), OnnxRuntimeEngine(threads=1))
+    assert done.report.matched == done.report.total
