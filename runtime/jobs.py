@@ -124,16 +124,18 @@ def _task(pallets: Pallets, id_: Hash, job: Job) -> Task:
         wanted = pallets.evaluation.requests.get(id_)
         return EvaluateTask(
             blob=blob,
-            certificate=pallets.models.certificate(wanted.model),
+            certificate=wanted.certificate,
             dataset=wanted.dataset,
             size_bytes=wanted.size_bytes,
             rows=wanted.rows,
             metric=wanted.metric,
         )
     request = pallets.inference.requests.get(id_)
-    certificate = pallets.models.certificate(request.model)
     return InferTask(
-        blob=blob, certificate=certificate, input=request.input.data, given=_given(request.input)
+        blob=blob,
+        certificate=request.certificate,
+        input=request.input.data,
+        given=_given(request.input),
     )
 
 

@@ -164,6 +164,7 @@ class Evaluations(Pallet):
             model=model,
             owner=offer.owner,
             price=offer.price,
+            certificate=self._needs.models.certificate(model),
             dataset=dataset,
             size_bytes=data.size_bytes,
             rows=data.rows,
@@ -254,7 +255,7 @@ class Evaluations(Pallet):
         return EvaluationRecord(
             requester=request.requester,
             model=request.model,
-            exact_hash=Hash(self._certificate(request.model).model_hash),
+            exact_hash=Hash(_certificate(request.certificate).model_hash),
             dataset=request.dataset,
             rows=request.rows,
             metric=request.metric,
@@ -270,9 +271,7 @@ class Evaluations(Pallet):
         )
 
     def _certificate(self, model: Hash) -> ExactnessCertificate:
-        certificate = decode_verdict(self._needs.models.certificate(model))
-        assert isinstance(certificate, ExactnessCertificate)
-        return certificate
+        return _certificate(self._needs.models.certificate(model))
 
     def _keep(self, job: Hash, record: EvaluationRecord) -> None:
         """Store a record, in the place of the oldest if there is no room."""
@@ -284,6 +283,12 @@ class Evaluations(Pallet):
         if oldest >= 0:
             self.records.remove(self.sequence.get(oldest))
             self.sequence.remove(oldest)
+
+
+def _certificate(proved: bytes) -> ExactnessCertificate:
+    certificate = decode_verdict(proved)
+    assert isinstance(certificate, ExactnessCertificate)
+    return certificate
 
 
 def _gas(certificate: ExactnessCertificate, data: Dataset) -> int:

@@ -46,6 +46,9 @@ class EvaluationRequest(Record, frozen=True):
     price: Balance
     """Held from the requester, besides the reward of the job."""
 
+    certificate: Result
+    """What was proved when the request was made: it can be overturned, and the model removed."""
+
     dataset: Hash
     size_bytes: Size
     rows: Rows

@@ -140,7 +140,7 @@ class Inference(Pallet):
     ) -> None:
         """Have every validator run a model on an input that is too long for the state. Origin: Signed.
 
-        If more than a third of the stake cannot fetch the blob, or finds no input of the model in it, nothing
+        If a third of the stake or more cannot fetch the blob, or finds no input of the model in it, nothing
         is refunded but the price of the model.
 
         `model`: identity of a proven model.
@@ -169,7 +169,7 @@ class Inference(Pallet):
         """Have every validator run a model on an input that nobody else can read. Origin: Signed.
 
         Private means readable by every validator of the running epoch that has a sealing key, for ever. If
-        more than a third of the stake cannot open what is sealed, or finds something else in it, nothing is
+        a third of the stake or more cannot open what is sealed, or finds something else in it, nothing is
         refunded but the price of the model.
 
         `model`: identity of a proven model.
@@ -290,11 +290,12 @@ class Inference(Pallet):
             is_input_given=given.form is not InputForm.INLINE,
         )
         job = self._needs.jobs.open(order)
-        self.requests.put(job, Request(requester, model, offer.owner, offer.price, given))
+        proved = self._needs.models.certificate(model)
+        self.requests.put(job, Request(requester, model, offer.owner, offer.price, proved, given))
         self.deposit(Requested(job, model, requester, Balance(fee)))
 
     def _record(self, request: Request, closed: Closed) -> InferenceRecord:
-        certificate, given = self._certificate(request.model), request.input
+        certificate, given = _certificate(request.certificate), request.input
         agreed = [seat for seat in closed.attestations if seat.conduct is Conduct.AGREED]
         is_stored = given.is_output_sealed or is_output_long(certificate)
         has_classes = closed.result is not None and not is_stored
@@ -319,9 +320,7 @@ class Inference(Pallet):
         )
 
     def _certificate(self, model: Hash) -> ExactnessCertificate:
-        certificate = decode_verdict(self._needs.models.certificate(model))
-        assert isinstance(certificate, ExactnessCertificate)
-        return certificate
+        return _certificate(self._needs.models.certificate(model))
 
     def _keep(self, job: Hash, record: InferenceRecord) -> None:
         """Store a record, in the place of the oldest if there is no room."""
@@ -333,6 +332,12 @@ class Inference(Pallet):
         if oldest >= 0:
             self.records.remove(self.sequence.get(oldest))
             self.sequence.remove(oldest)
+
+
+def _certificate(proved: bytes) -> ExactnessCertificate:
+    certificate = decode_verdict(proved)
+    assert isinstance(certificate, ExactnessCertificate)
+    return certificate
 
 
 def is_output_long(certificate: ExactnessCertificate) -> bool:

@@ -68,6 +68,9 @@ class Request(Record, frozen=True):
     price: Balance
     """Held from the requester, besides the reward of the job."""
 
+    certificate: Result
+    """What was proved when the request was made: it can be overturned, and the model removed."""
+
     input: RequestInput
 
 

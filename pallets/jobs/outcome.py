@@ -51,13 +51,13 @@ def share(
     """Who gets what of a reward. Each seat could earn its part, by stake, of what is not the treasury's.
 
     With a quorum, who agreed earns, and the rest is the treasury's. Without one, who revealed earns, and the
-    rest is refunded; but if more than a third of the stake could not open the input, that is the payer's
+    rest is refunded; but if a third of the stake or more could not open the input, that is the payer's
     fault: who said so earns too, and nothing is refunded.
     """
     total = sum(seat.stake for seat in attestations)
     unopened = sum(seat.stake for seat in attestations if seat.conduct is Conduct.CANNOT_OPEN)
     earning = {Conduct.AGREED} if has_quorum else {Conduct.DISSENTED}
-    is_payers_fault = not has_quorum and 3 * unopened > total
+    is_payers_fault = not has_quorum and 3 * unopened >= total > 0
     if is_payers_fault:
         earning.add(Conduct.CANNOT_OPEN)
     part = reward - reward * treasury_share // PARTS_PER_BILLION

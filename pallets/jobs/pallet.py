@@ -8,7 +8,7 @@ is a quorum.
 
 The reward is held from the payer. Of a quorum, the seats that agreed get their part of it by stake, and the
 rest, with the parts of those who did not, goes to the treasury. Without one, whoever revealed is paid for the
-work, and the rest is refunded; unless more than a third of the stake could not open an input that the payer
+work, and the rest is refunded; unless a third of the stake or more could not open an input that the payer
 was to give: then the payer pays it all, and who said so is paid as well.
 """
 

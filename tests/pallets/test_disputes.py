@@ -255,3 +255,24 @@ def test_every_end_of_a_seat_is_counted(world: Attested) -> None:
         (0, 1, 0),
         (0, 0, 1),
     ]
+
+
+def test_requests_outlive_the_proof_of_their_model(world: Attested, job: Hash) -> None:
+    """What was asked under a proof is recorded by that proof, whatever becomes of the model meanwhile."""
+    registered = world.info().model.job
+    pending = world.request(BOB)
+    world.commit(pending, dict.fromkeys(EVERYBODY, RIGHT))
+    world.close_commits(pending)
+    rerun = challenge(world, registered)
+    assert answer(world, rerun, dict.fromkeys(EVERYBODY, REFUSAL)) is Ruling.OVERTURNED
+    assert world.info().model.state is ModelState.REFUSED
+    assert [one.id for one in open_jobs(world.pallets)] == [pending]
+    world.pallets.models.remove(Signed(ALICE), MODEL)
+    second = challenge(world, job)
+    assert {one.id for one in open_jobs(world.pallets)} == {pending, second}
+    world.pass_blocks_until(lambda: world.phase(pending) is None)
+    assert world.pallets.inference.receipt(pending) is not None
+    assert answer(world, second, dict.fromkeys(EVERYBODY, RIGHT)) is Ruling.OVERTURNED
+    record = world.pallets.inference.receipt(job)
+    assert record is not None
+    assert record.exact_hash == CERTIFICATE.model_hash

@@ -23,7 +23,7 @@ from pallets.models.pallet import ModelState
 from primitives.types import Balance, BlockNumber, Hash
 from runtime.constants import EVALUATION, TOKEN
 from runtime.jobs import EvaluateTask, open_jobs
-from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, VERDICT, Attested
+from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, REFUSAL, VERDICT, Attested
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 
 EVERYBODY = range(4)
@@ -120,6 +120,22 @@ def test_a_result_is_challenged_like_any_other(world: Attested) -> None:
     record = world.pallets.evaluation.receipt(job)
     assert record is not None
     assert (record.result, record.is_overturned) == (RESULT, True)
+
+
+def test_what_is_asked_is_recorded_by_the_proof_of_its_time(world: Attested) -> None:
+    job = evaluate(world)
+    world.commit(job, dict.fromkeys(EVERYBODY, RESULT))
+    world.close_commits(job)
+    proof = world.info().model.job
+    world.pallets.disputes.challenge(Signed(BOB), proof, Balance(100 * TOKEN))
+    challenge = world.pallets.disputes.past.get(proof).challenge
+    assert challenge is not None
+    world.attest(challenge.rerun, dict.fromkeys(EVERYBODY, REFUSAL))
+    world.pallets.models.remove(Signed(ALICE), MODEL)
+    world.pass_blocks_until(lambda: world.phase(job) is None)
+    record = world.pallets.evaluation.receipt(job)
+    assert record is not None
+    assert record.exact_hash == CERTIFICATE.model_hash
 
 
 def test_a_disputed_result_suspends_the_model(world: Attested) -> None:

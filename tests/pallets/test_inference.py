@@ -50,6 +50,7 @@ from tests.pallets.attested import (
     MODEL,
     PRICE,
     SEATS,
+    VERDICT,
     Attested,
     features,
 )
@@ -297,7 +298,7 @@ def test_an_input_can_be_a_blob_which_costs_by_its_length(world: Attested) -> No
     assert (record.input_form, record.input_hash, record.classes) == (InputForm.STORED, BLOB, (1,))
 
 
-def test_when_more_than_a_third_cannot_open_the_input_the_requester_pays(world: Attested) -> None:
+def test_when_many_cannot_open_the_input_the_requester_pays(world: Attested) -> None:
     job = request_stored(world)
     reward, before = world.pallets.balances.held(REWARD, BOB), world.free(BOB)
     earned = [world.free(seat) for seat in SEATS]
@@ -318,6 +319,17 @@ def test_when_more_than_a_third_cannot_open_the_input_the_requester_pays(world: 
     paid = [world.free(seat) - had for seat, had in zip(SEATS, earned, strict=True)]
     assert paid == [part, 0, part, part]
     assert (record.fee, world.free(BOB)) == (reward, before + PRICE)
+
+
+def test_a_third_that_cannot_open_the_input_is_enough_for_there_was_no_quorum_without_it() -> None:
+    world = Attested((1, 1, 1))
+    world.attest(world.register(), dict.fromkeys(range(3), VERDICT))
+    job = request_stored(world)
+    reward = world.pallets.balances.held(REWARD, BOB)
+    world.cannot_open(job, 2)
+    world.attest(job, {0: OUTPUT, 1: OUTPUT})
+    record = receipt(world, job)
+    assert (record.output, record.fee) == (None, reward)
 
 
 def test_when_few_cannot_open_the_input_the_rest_is_refunded(world: Attested) -> None:

@@ -206,6 +206,10 @@ def test_a_model_of_which_something_else_is_proved_now_is_not_run(world: Atteste
 
 GAPPED = replace(CERTIFICATE, gap=Gap(Assumption(4), 7))
 LONG = replace(CERTIFICATE, outputs=(replace(CERTIFICATE.outputs[0], shape=(1, 1024)),))
+BESIDE = replace(
+    CERTIFICATE, outputs=(CERTIFICATE.outputs[0], replace(CERTIFICATE.outputs[1], shape=(1, 1024)))
+)
+"""What nobody attests is long: whoever executes the block would look at all of it, for nothing."""
 
 
 @pytest.mark.parametrize(
@@ -214,9 +218,10 @@ LONG = replace(CERTIFICATE, outputs=(replace(CERTIFICATE.outputs[0], shape=(1, 1
         (GAPPED, SIZE),
         (replace(CERTIFICATE, gas=CALL_GAS_MAX + 1), SIZE),
         (LONG, SIZE),
+        (BESIDE, SIZE),
         (CERTIFICATE, MODEL_BYTES_MAX + 1),
     ],
-    ids=["assumption", "gas", "outputs", "file"],
+    ids=["assumption", "gas", "outputs", "outputs beside", "file"],
 )
 def test_what_is_not_for_blocks_is_not_deployed(certificate: ExactnessCertificate, size_bytes: int) -> None:
     world = proven(certificate, size_bytes)
