@@ -10,6 +10,7 @@ import typer
 
 from cli.errors import UserError
 from cli.exact import certificate_document, certificate_fields, outputs_document, print_outputs, prove_file
+from cli.floats import ConstantOption, ShapeOption, taken_by, understand_file
 from cli.inputs import (
     CardOption,
     ImageOption,
@@ -27,34 +28,19 @@ from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table, progress
 from inference.converter.options import WEIGHT_BITS, Method, Options
 from inference.encoding import EncodingError, parse_real
-from inference.graph import MODEL_BYTES_MAX, read
+from inference.graph import MODEL_BYTES_MAX
 from inference.operators.rule import Value
 from inference.prover import Finding, examine
 from inference.refusal import Refused
 
 if TYPE_CHECKING:
     from inference.comparison import EngineFigures
-    from inference.converter.program import Program
     from inference.converter.report import Conversion
     from inference.preparation.card import Card
-    from inference.preparation.sets import Taken
 
 app = command_group()
 
 File = Annotated[Path, typer.Argument(help="An ONNX file.")]
-
-ShapeOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--shape", metavar="NAME=SIZES", help="Sizes of an input that the file leaves open: x=1x3x48x192."
-    ),
-]
-ConstantOption = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--constant", metavar="NAME=NUMBER", help="An input that always has this value, such as a mask."
-    ),
-]
 
 _COMPARED: Final = ("engine", "us", "of float", "same bits", "agrees", "right", "")
 _LOSSY: Final = frozenset({"Ceil", "Floor", "Round"})
@@ -116,7 +102,7 @@ def convert(
     try:
         with progress(f"converting {file}", silent=as_json) as report:
             report.note("folding and reading the float model")
-            program = understand_file(file, shape, constant)
+            program = understand_file(file, shape, constant, samples)
             inputs = taken_by(program)
             seen = read_samples(samples, inputs, known)
             if held_out is None:
@@ -128,7 +114,7 @@ def convert(
             done = make_exact(program, seen.samples, unseen.samples, options, engine, report.step)
     except (Refused, EngineError) as error:
         raise UserError(
-            f"{file} cannot be made exact: {error}", "change the model there, the samples or the options"
+            f"{file} cannot be made exact: {error}", "docs/models-guide.md says what to change"
         ) from None
     _write(out, done.model)
     if known.inputs or known.labels:
@@ -174,7 +160,7 @@ def compare(
     }
     try:
         with progress(f"comparing {file} and {exact}", silent=as_json) as report:
-            program = understand_file(file, shape, constant)
+            program = understand_file(file, shape, constant, samples)
             found = read_samples(samples, taken_by(program), known)
             labels = _classes(found.labels, known)
             figures = comparison.compare(program, proof, found.samples, labels, engines, report.step)
@@ -280,54 +266,6 @@ def run(
         print_json(document | {"limited": list(encoded.limited)})
     else:
         print_outputs(document)
-
-
-def understand_file(file: Path, shape: Sequence[str] | None, constant: Sequence[str] | None) -> "Program":
-    """What a float model computes. Raises UserError, Refused, EngineError."""
-    import numpy as np
-
-    from inference.converter.gate import FLOAT
-    from inference.converter.understanding import understand
-
-    data, shapes, constants = read_bytes(file, MODEL_BYTES_MAX), _shapes(shape or ()), {}
-    ports = {port.name: port for port in read(data, FLOAT).inputs} if constant else {}
-    for name, value in _constants(constant or ()).items():
-        if name not in ports:
-            raise UserError(f"{file} has no input {name!r}", f"its inputs are {', '.join(ports)}")
-        # Only the first dimension may be left open without a word: it is the batch.
-        sizes = shapes.pop(name, tuple(size or int(not at) for at, size in enumerate(ports[name].shape)))
-        constants[name] = np.full(sizes, value, dtype=ports[name].dtype)
-    return understand(data, shapes, constants)
-
-
-def taken_by(program: "Program") -> "list[Taken]":
-    """What a float model takes."""
-    from inference.preparation.sets import Taken
-
-    return [Taken(source.name, source.dtype, source.shape) for source in program.sources]
-
-
-def _shapes(given: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """From NAME=1x3x48x192."""
-    shapes = {}
-    for text in given:
-        name, separator, sizes = text.rpartition("=")
-        if not separator or not all(size.isdecimal() for size in sizes.split("x")):
-            raise typer.BadParameter(f"{text!r} is not NAME=1x3x48x192", param_hint="--shape")
-        shapes[name] = tuple(int(size) for size in sizes.split("x"))
-    return shapes
-
-
-def _constants(given: Sequence[str]) -> dict[str, float]:
-    """From NAME=1."""
-    constants = {}
-    for text in given:
-        name, _, number = text.rpartition("=")
-        try:
-            constants[name] = float(parse_real(number))
-        except EncodingError:
-            raise typer.BadParameter(f"{text!r} is not NAME=NUMBER", param_hint="--constant") from None
-    return constants
 
 
 def _share(text: str) -> Fraction:

@@ -7,7 +7,7 @@ takes.
 
 import struct
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import prod
 from typing import Final
 
@@ -92,6 +92,8 @@ class Gate:
     other_types: bool
     """Whether an input or output may be something else than a tensor of numbers, and a constant Boolean
     (read as uint8) or without elements."""
+    hints: Mapping[str, str] = field(default_factory=dict)
+    """What to do about operators that are not allowed."""
 
 
 def read(data: bytes, gate: Gate) -> Graph:
@@ -178,7 +180,8 @@ class _GraphReader:
         if self._gate.other_types and message.number("data_type") == schema.BOOLEAN:
             dtype = "uint8"
         if dtype is None:
-            refuse(f"element type {message.number('data_type')} is not allowed", name)
+            code = message.number("data_type")
+            refuse(schema.REFUSED_TYPES.get(code, f"element type {code} is not allowed"), name)
         shape = _shape(self._reader.packed_varints(message, "dims"), name, int(not self._gate.other_types))
         data = self._tensor_bytes(message, dtype, name)
         if len(data) != prod(shape) * ITEM_BYTES[dtype]:
@@ -243,6 +246,9 @@ class _GraphReader:
         if domain not in self._gate.operators:
             refuse(f"operators of the domain {domain[:80]!r} are not allowed", place)
         if operator not in self._gate.operators[domain]:
+            if operator in self._gate.hints:
+                first = _name((message.parts("output") or [memoryview(b"")])[0])
+                refuse(self._gate.hints[operator], f"node {position} ({operator} -> {first})")
             refuse(f"the operator {operator[:40]} is not allowed", place)
         if message.part("overload"):
             refuse("functions are not allowed", place)

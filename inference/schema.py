@@ -122,6 +122,15 @@ ELEMENT_TYPES: Final = {
 }
 """Codes of the element types that a model may use."""
 
+_HALF: Final = "half-precision numbers are not allowed: export the model in float32"
+
+REFUSED_TYPES: Final = {
+    8: "texts are not allowed: give the model numbers",
+    10: _HALF,
+    16: _HALF,
+}
+"""Codes of element types that people try, and what to do about each."""
+
 BOOLEAN: Final = 9
 """The code of an element type that only float models use."""
 

@@ -15,7 +15,7 @@ from typing import Annotated, Final
 import msgspec
 import numpy as np
 
-from inference.converter.gate import FLOAT, HINTS
+from inference.converter.gate import FLOAT
 from inference.engines.interface import Array, EngineError, from_array
 from inference.graph import CONSTANTS_MAX, MODEL_BYTES_MAX, PORTS_MAX, Graph, Port, read
 from inference.refusal import refuse
@@ -97,9 +97,6 @@ def prepare(
 ) -> FoldRequest:
     """What to ask of the process that folds, once the file has passed the gate. Raises Refused."""
     graph = read(data, FLOAT)
-    for node in graph.nodes:
-        if node.operator in HINTS:
-            refuse(HINTS[node.operator], node.place)
     bound = {name: from_array(np.asarray(value)) for name, value in (constants or {}).items()}
     ports = [port for port in graph.inputs if port.name not in graph.constants]
     _ensure_known((*(shapes or {}), *bound), ports)

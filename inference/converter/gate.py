@@ -87,6 +87,7 @@ _LEARNERS: Final = frozenset(
     }
 )
 
+_BRANCHES: Final = "loops and branches, as of nearest neighbours, have no exact form"
 _KERNEL: Final = "kernel machines have no exact form; train trees or a network"
 _RECURRENT: Final = "recurrent layers are not supported; use convolutions or attention"
 _QUANTISED: Final = "this model is quantised already; give the float model"
@@ -96,11 +97,15 @@ HINTS: Final = {
     "Einsum": "write the product as MatMul and Transpose",
     "GRU": _RECURRENT,
     "GroupNormalization": "export with operator set 17, which spells it in other operators",
+    "If": _BRANCHES,
     "LSTM": _RECURRENT,
+    "Loop": _BRANCHES,
     "NonMaxSuppression": "cut the model before it; it belongs to whoever reads the scores",
     "QLinearConv": _QUANTISED,
     "QuantizeLinear": _QUANTISED,
     "RNN": _RECURRENT,
+    "ReduceLogSumExp": "naive Bayes and mixtures have no exact form; train a logistic regression or trees",
+    "Scan": _BRANCHES,
     "SVMClassifier": _KERNEL,
     "SVMRegressor": _KERNEL,
     "StringNormalizer": "prepare texts before the model, and give it numbers",
@@ -111,11 +116,12 @@ HINTS: Final = {
 
 FLOAT: Final = Gate(
     operators={
-        "": _FOLDED | _ELEMENTWISE | _LINEAR | _REDUCTIONS | _MOVEMENTS | frozenset(HINTS),
-        "ai.onnx.ml": _LEARNERS | frozenset(HINTS),
+        "": _FOLDED | _ELEMENTWISE | _LINEAR | _REDUCTIONS | _MOVEMENTS,
+        "ai.onnx.ml": _LEARNERS,
     },
     versions=range(9, 24),
     open_dimensions=True,
     other_types=True,
+    hints=HINTS,
 )
 """What exporters write for the models that can be made exact, before and after folding."""

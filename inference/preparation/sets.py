@@ -20,6 +20,7 @@ SET_BYTES_MAX: Final = 2 << 30
 """Most bytes that a set may take in memory."""
 CSV_BYTES_MAX: Final = 256 << 20
 FILES_MAX: Final = 100_000
+ARRAYS_MAX: Final = 256
 LABELS: Final = ("labels", "label", "y")
 """Names of the array or column, if there is one, that holds the classes."""
 
@@ -75,6 +76,31 @@ def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     if not found.samples:
         raise PreparationError(f"{place} holds no samples", _SETS)
     return found
+
+
+def archive_shapes(place: Path, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """The shapes of the arrays for those inputs in an .npz, without their values; none if it is no archive.
+
+    What is wrong with it, `read_set` says.
+    """
+    if place.suffix.lower() != ".npz":
+        return {}
+    shapes = {}
+    try:
+        with zipfile.ZipFile(place) as archive:
+            for entry in archive.namelist()[:ARRAYS_MAX]:
+                with archive.open(entry) as opened:
+                    first = np.lib.format.read_magic(opened) == (1, 0)
+                    header = (
+                        np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
+                    )
+                    shapes[entry.removesuffix(".npy")] = tuple(header(opened)[0])
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
+        return {}
+    arrays = [name for name in shapes if name not in LABELS]
+    if len(names) == 1 and len(arrays) == 1:
+        return {names[0]: shapes[arrays[0]]}
+    return {name: shapes[name] for name in names if name in shapes}
 
 
 def kept_apart(found: SampleSet) -> tuple[SampleSet, SampleSet]:
@@ -146,6 +172,11 @@ def _archive(file: Path, inputs: Sequence[Taken]) -> SampleSet:
 def _rows(array: Array, taken: Taken, count: int, file: Path) -> Array:
     """The array as [samples, *shape of the input]."""
     each = prod(taken.shape)
+    if taken.shape and taken.shape[0] > 1 and array.shape[1:] == taken.shape[1:]:
+        raise PreparationError(
+            f"the model takes batches of {taken.shape[0]}, and is to take one sample at a time",
+            "export it for a batch of 1, or with an open first dimension",
+        )
     if array.ndim < 1 or len(array) != count or array.size != count * each:
         raise PreparationError(
             f"{file}: {taken.name} is {list(array.shape)}, and each sample {list(taken.shape)}",
@@ -153,7 +184,8 @@ def _rows(array: Array, taken: Taken, count: int, file: Path) -> Array:
         )
     if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
         raise PreparationError(
-            f"{file}: {taken.name} has values that are no numbers", "leave those samples out"
+            f"{file}: {taken.name} has values that are no numbers",
+            "leave those samples out, or fill what is missing, also when the model is used",
         )
     return array.astype(taken.dtype).reshape(count, *taken.shape)
 
@@ -188,7 +220,9 @@ def _table(file: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     if missing:
         raise PreparationError(f"{file} has no column {missing[0]!r}", "name the columns as the card does")
     columns = [header.index(name) for name in wanted]
-    values = [[_number(row[at], file, line) for at in columns] for line, row in enumerate(rows, start=2)]
+    values = [
+        [_number(row[at], header[at], file, line) for at in columns] for line, row in enumerate(rows, start=2)
+    ]
     array = _rows(np.array(values, dtype=np.float64).reshape(len(rows), len(columns)), taken, len(rows), file)
     return SampleSet(tuple({taken.name: row} for row in array), labels, names)
 
@@ -213,13 +247,16 @@ def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _number(cell: str, file: Path, line: int) -> float:
+def _number(cell: str, column: str, file: Path, line: int) -> float:
     try:
         value = float(cell)
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
-        raise PreparationError(f"{file}, line {line}: {cell[:40]!r} is no number", "leave that row out")
+        raise PreparationError(
+            f"{file}, line {line}: {cell[:40]!r} in column {column[:80]!r} is no number",
+            "leave that row out, or make numbers of the column as was done for the training",
+        )
     return value
 
 

@@ -43,6 +43,16 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         {},
         "node 0 (SVMRegressor -> y): kernel machines have no exact form; train trees or a network",
     ),
+    "loops": (
+        [node("Scan", ["x"], ["y"])],
+        {},
+        "node 0 (Scan -> y): loops and branches, as of nearest neighbours, have no exact form",
+    ),
+    "half precision": (
+        [node("Mul", ["x", "h"], ["y"])],
+        {"h": np.ones(1, np.float16)},
+        "h: half-precision numbers are not allowed: export the model in float32",
+    ),
     "interpolation": (
         [node("Resize", ["x", "", "s"], ["y"], mode="linear")],
         {"s": [1.0, 1, 2, 2]},

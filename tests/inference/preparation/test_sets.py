@@ -10,7 +10,7 @@ from PIL import Image
 from inference.preparation import sets
 from inference.preparation.card import Card, Colors, ImageInput, MaskInput, Split, TableInput, TextInput
 from inference.preparation.errors import PreparationError
-from inference.preparation.sets import Taken, kept_apart, read_set, read_text
+from inference.preparation.sets import Taken, archive_shapes, kept_apart, read_set, read_text
 
 ROW = [Taken("x", "float32", (1, 2))]
 PICTURE = [Taken("x", "float32", (1, 1, 2, 2))]
@@ -129,3 +129,29 @@ def test_every_fifth_sample_is_kept_apart(tmp_path: Path) -> None:
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PreparationError, match="no samples"):
         read_set(tmp_path, PICTURE, GRAY)
+
+
+def test_the_shapes_of_an_archive_are_read_without_its_values(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", ids=np.ones((3, 7), np.int64), mask=np.ones((3, 7)), labels=np.ones(3))
+    assert archive_shapes(tmp_path / "s.npz", ["ids", "mask", "other"]) == {"ids": (3, 7), "mask": (3, 7)}
+    np.savez_compressed(tmp_path / "s.npz", pixels=np.ones((3, 1, 9)), y=np.ones(3))
+    assert archive_shapes(tmp_path / "s.npz", ["x"]) == {"x": (3, 1, 9)}
+
+
+def test_what_is_no_archive_has_no_shapes(tmp_path: Path) -> None:
+    (tmp_path / "s.npz").write_bytes(b"PK no archive")
+    assert archive_shapes(tmp_path / "s.npz", ["x"]) == {}
+    assert archive_shapes(tmp_path / "s.csv", ["x"]) == {}
+
+
+def test_a_model_for_batches_only_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.ones((16, 2)))
+    with pytest.raises(PreparationError, match="batches of 8") as refused:
+        read_set(tmp_path / "s.npz", [Taken("x", "float32", (8, 2))], NO_CARD)
+    assert "batch of 1" in refused.value.advice
+
+
+def test_a_cell_that_is_no_number_is_named_with_its_column(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("age,city\n31,oslo\n")
+    with pytest.raises(PreparationError, match="line 2: 'oslo' in column 'city'"):
+        read_set(tmp_path / "s.csv", ROW, NO_CARD)

@@ -1,0 +1,55 @@
+"""`consil model` on float models as exporters leave them: weights beside the file, sizes left open."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx.external_data_helper import convert_model_to_external_data
+
+from tests.inference.converter.floats import model, node
+
+Document = Callable[..., Any]
+Refusal = Callable[..., str]
+
+
+@pytest.fixture
+def exported(tmp_path: Path) -> Path:
+    """A model that takes x[batch, length, 4], with its weights in a second file."""
+    weights = np.linspace(-1, 1, 12, dtype=np.float32).reshape(4, 3)
+    nodes = [node("MatMul", ["x", "w"], ["m"]), node("Relu", ["m"], ["y"])]
+    whole = onnx.load_from_string(model(nodes, {"w": weights}, x=("batch", "length", 4)))
+    convert_model_to_external_data(whole, location="m.onnx.data", size_threshold=0)
+    onnx.save(whole, tmp_path / "m.onnx")
+    samples = np.random.default_rng(5).normal(size=(40, 6, 4)).astype(np.float32)
+    np.savez(tmp_path / "s.npz", x=samples)
+    return tmp_path / "m.onnx"
+
+
+def test_open_sizes_are_those_of_the_samples_and_weights_are_found(
+    document: Document, exported: Path
+) -> None:
+    exact, samples = exported.with_name("exact.onnx"), exported.with_name("s.npz")
+    made = document("model", "convert", exported, "--samples", samples, "--out", exact)
+    assert made["inputs"][0].startswith("x: ")
+    assert "[1, 6, 4]" in made["inputs"][0]
+    assert made["agreement"]["matched"] == made["agreement"]["total"]
+    found = document("model", "compare", exported, exact, "--samples", samples)
+    assert [each["name"] for each in found["engines"]] == ["float", "float32", "int8", "numpy"]
+
+
+def test_sizes_that_nothing_says_are_asked_for(refusal: Refusal, exported: Path, tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("a,b\n1,2\n")
+    options = ["--samples", tmp_path / "s.csv", "--out", tmp_path / "exact.onnx"]
+    assert "--shape x=1x64x4" in refusal("model", "convert", exported, *options)
+    assert "no input 'z'" in refusal("model", "convert", exported, *options, "--shape", "z=1x2")
+    open_constant = refusal("model", "convert", exported, *options, "--constant", "x=0")
+    assert "--shape x=1x64x4" in open_constant
+
+
+def test_weights_that_are_gone_are_one_line(refusal: Refusal, exported: Path, tmp_path: Path) -> None:
+    exported.with_name("m.onnx.data").unlink()
+    options = ["--samples", exported.with_name("s.npz"), "--out", tmp_path / "exact.onnx"]
+    assert "external_data=False" in refusal("model", "convert", exported, *options)
