@@ -45,6 +45,10 @@ from inference.refusal import refuse
 MARGIN: Final = 1.0625
 """How far beyond what was seen, by its size, a tensor's integers reach."""
 
+BYTE_BITS: Final = 8
+BYTE_MAX: Final = 2**BYTE_BITS - 1
+"""What activations have if all are to be bytes."""
+
 INPUT_MARGIN: Final = 1.25
 """The same for an input of a table of features, from the middle of what was seen."""
 
@@ -62,7 +66,7 @@ def allocate(
     survey: Survey, spreads: Mapping[str, Spread], pixels: Mapping[str, Fraction], options: Options
 ) -> Plan:
     """A grid for every tensor. `pixels`: inputs that only take multiples of a number, and that number."""
-    return _Allocation(survey, share(survey), spreads, pixels, options).plan()
+    return _Allocation(survey, share(survey, options.int8), spreads, pixels, options).plan()
 
 
 @dataclass(slots=True)
@@ -86,7 +90,8 @@ class _Allocation:
 
     def plan(self) -> Plan:
         program = self.wiring.program
-        self.deferred = {} if self.options.weight_bits is not None else deferrals(self.wiring)
+        fixed = self.options.int8 or self.options.weight_bits is not None
+        self.deferred = {} if fixed else deferrals(self.wiring)
         for names in self.survey.groups.members().values():
             self._allot(names)
         return Plan(
@@ -239,7 +244,24 @@ class _Allocation:
         if not own:
             low, high, scale = low.min(keepdims=True), high.max(keepdims=True), np.min(scale, keepdims=True)
         least, greatest = float(np.min(low / scale)), float(np.max(high / scale))
-        return floor(least + 1e-6), ceil(greatest - 1e-6)
+        ends = floor(least + 1e-6), ceil(greatest - 1e-6)
+        return self._byte_ends(name, ends) if self.options.int8 else ends
+
+    def _byte_ends(self, name: str, ends: tuple[int, int]) -> tuple[int, int]:
+        """The same, as 256 integers if it is so many but for rounding.
+
+        More than were seen cost nothing, and a limit that is a byte's own needs no Clip; but the end of a
+        limited tensor may stand for its limit.
+        """
+        low, high = ends
+        step = self.wiring.steps.get(name)
+        limited = isinstance(step, Map) and step.form is Form.CLIP and step.parameters[1] < inf
+        if name in self.sharing.unrounded or high - low > BYTE_MAX + 2:
+            return ends
+        if high - low > BYTE_MAX:
+            low, high = max(low, -BYTE_MAX), min(high, BYTE_MAX)
+            return (low, low + BYTE_MAX) if high > -low else (high - BYTE_MAX, high)
+        return (low, high) if limited or low > 0 else (low, low + BYTE_MAX)
 
     # Bits.
 
@@ -251,6 +273,8 @@ class _Allocation:
             for step, _ in self.wiring.readings[name]
             if isinstance(step, Convolution | Matrix)
         ]
+        if self.options.int8:
+            return min(most, BYTE_BITS)
         if not readers:
             return most
         most = min(most, BITS_MAX)
@@ -304,7 +328,7 @@ class _Allocation:
         spread = self.spreads[source.name]
         low, high = spread.low, spread.high
         unit = self.pixels.get(source.name)
-        if unit is not None:
+        if unit is not None and not (self.options.int8 and low.min() < 0):
             scales: tuple[Fraction, ...] = (unit,)
             zeros = np.zeros(1, dtype=np.int64)
             ends = (-255 if low.min() < 0 else 0, 255)

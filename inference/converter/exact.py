@@ -46,6 +46,8 @@ def make_exact(
         refuse(
             f"weights of {options.weight_bits} bits: give {WEIGHT_BITS[0]} to {WEIGHT_BITS[-1]}", "options"
         )
+    if options.int8 and options.weight_bits is not None:
+        refuse("int8 fixes the bits of weights: leave one of the two out", "options")
     work = _Work.begin(program, samples, held_out, engine, watch)
     if options.target_agreement is None:
         return work.convert(options)
@@ -116,7 +118,8 @@ def settings(options: Options) -> Iterator[Options]:
     """What is tried to meet a target: as asked, other methods, then other bits for weights."""
     methods = [options.method, *(method for method in Method if method is not options.method)]
     bits = [options.weight_bits]
-    bits += [each for each in (None, *_OTHER_WEIGHT_BITS) if each != options.weight_bits]
+    if not options.int8:
+        bits += [each for each in (None, *_OTHER_WEIGHT_BITS) if each != options.weight_bits]
     for weight_bits in bits:
         for method in methods:
             yield replace(options, method=method, weight_bits=weight_bits)

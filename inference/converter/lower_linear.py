@@ -18,6 +18,9 @@ _WEIGHT_BITS_MIN: Final = 4
 
 _WEIGHT_MAX: Final = 2**23
 
+_INT8_WEIGHT_MAX: Final = 64
+"""What every engine's kernels for bytes compute without saturation (`inference/twin/linear.py`)."""
+
 
 def is_linear(step: Step | None) -> bool:
     return isinstance(step, Convolution | Matrix)
@@ -111,8 +114,9 @@ def _limits(values: Reals, rank: int, axis: int, extreme: Callable[[Reals], floa
 
 
 def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms) -> Whole:
-    bits = lowering.plan.options.weight_bits
-    cap = _WEIGHT_MAX if bits is None else 2 ** (bits - 1)
+    options = lowering.plan.options
+    cap = _WEIGHT_MAX if options.weight_bits is None else 2 ** (options.weight_bits - 1)
+    cap = _INT8_WEIGHT_MAX if options.int8 else cap
     fine_max: Integers | int = 0 if step.name in lowering.plan.scores else FINE_MAX
     deferral = lowering.plan.deferred.get(step.name)
     if deferral is not None:

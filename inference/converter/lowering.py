@@ -75,8 +75,9 @@ class Lowering:
         if name not in self._integers:
             code, grid = self._raw[name], self.grid(name)
             code = self.onto(code, grid, name)
-            if self.by_convolution(code) or not self._nearly_within(code, grid):
-                code = self.limited(code, grid.low, grid.high)
+            int8 = self.plan.options.int8
+            if int8 or self.by_convolution(code) or not self._nearly_within(code, grid):
+                code = self.limited(code, grid.low, grid.high, always=int8 and not code.whole)
             self._integers[name] = self.rounded(code)
         return self._integers[name]
 
@@ -154,9 +155,12 @@ class Lowering:
         kept = {each: getattr(code, each) for each in Code.__slots__}
         return Code(**(kept | {"name": name} | parts))
 
-    def limited(self, code: Code, low: float, high: float) -> Code:
-        """No value below `low` or above `high`, which are whole."""
-        if code.low.min() >= low and code.high.max() <= high:
+    def limited(self, code: Code, low: float, high: float, *, always: bool = False) -> Code:
+        """No value below `low` or above `high`, which are whole.
+
+        `always`: with a Clip even if there is no such value, so that the limits can be read off the graph.
+        """
+        if code.low.min() >= low and code.high.max() <= high and not always:
             return code
         name = self.add("Clip", code.name, self.constant(one(low)), self.constant(one(high)))
         ends = (np.clip(code.low, low, high), np.clip(code.high, low, high))

@@ -40,6 +40,9 @@ class Options:
     weight_bits: int | None = None
     """Bits of the weights in every layer; each tensor takes what that leaves of 24. None: for each layer,
     what makes the least error."""
+    int8: bool = False
+    """Whether activations are bytes and weights have seven bits, so that the exact model has an int8 twin.
+    Not together with `weight_bits`."""
     target_agreement: Fraction | None = None
     """Least share of the held-out samples whose class must be that of the float model: other settings are
     tried, in a fixed order, until one meets it."""

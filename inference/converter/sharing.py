@@ -44,9 +44,10 @@ def survey(program: Program) -> Survey:
     return Survey(wiring, groups, channel_axes(wiring, groups))
 
 
-def share(survey: Survey) -> "Sharing":
-    """Decided from the wiring alone. Joins the groups of parts that must share a scale."""
-    sharing = Sharing(survey)
+def share(survey: Survey, int8: bool) -> "Sharing":
+    """Decided from the wiring, and whether all tensors are to be bytes. Joins the groups of parts that must
+    share a scale."""
+    sharing = Sharing(survey, int8)
     sharing.decide()
     return sharing
 
@@ -61,6 +62,8 @@ class Sharing:
     """What the wiring of a program allows."""
 
     survey: Survey
+    int8: bool
+    """A sum of bytes takes both as bytes, and a pool as well: only limits take unrounded results."""
     unrounded: frozenset[str] = frozenset()
     """Results that their only reader takes as they come."""
     scores: frozenset[str] = frozenset()
@@ -161,8 +164,8 @@ class Sharing:
 
     def _is_unrounded(self, name: str) -> bool:
         reader = self.wiring.sole_reader(name)
-        if isinstance(reader, Map):
-            return reader.form is Form.CLIP
+        if isinstance(reader, Map) or self.int8:
+            return isinstance(reader, Map) and reader.form is Form.CLIP
         if isinstance(reader, Pool):
             return True
         if not isinstance(reader, Combine) or not is_linear(self.wiring.steps[name]):

@@ -71,11 +71,12 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
         source = known.get(linear.source)
         return None if source is None else Interval(*linear.reach(source.low, source.high), whole=False)
     arguments = [known.get(name) for name in node.inputs if name and name not in graph.constants]
+    ends = limits(graph, node)
     if not arguments or None in arguments:
-        return None
+        return None if ends is None or isinf(ends[0]) or isinf(ends[1]) else Interval(*ends, whole=False)
     first = arguments[0]
     assert first is not None
-    if ends := limits(graph, node):
+    if ends is not None:
         return first.clipped(*ends)
     if node.operator in MOVES:
         return first

@@ -1,0 +1,97 @@
+"""Models converted for bytes have int8 twins whose large layers go from bytes to bytes."""
+
+from math import inf
+
+import numpy as np
+import pytest
+
+from inference.converter.options import Method, Options
+from inference.converter.program import Combination, Form, Movement, Program, Reduction
+from inference.engines.interface import InferenceEngine, from_array
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.engines.reference import NumpyEngine
+from inference.graph import read
+from inference.refusal import Refused
+from inference.twin.derive import twin
+from inference.twin.linear import WEIGHT_MAX
+from inference.twin.proof import TWIN, ensure_equal
+from tests.inference.converter.programs import Draft, exact, random, square
+from tests.inference.twin.quantized import paired_product, quantized
+
+INT8 = Options(int8=True, method=Method.ERROR)
+
+
+def network() -> Program:
+    """Relu and Relu6, a residual sum, both kinds of convolution, a maximum, a mean, a matrix."""
+    draft = Draft((1, 3, 12, 12))
+    x = draft.convolution("x", random(8, 3, 3, 3, scale=0.3), square(3, padding=1), bias=random(8, seed=2))
+    x = draft.pool(draft.relu(x), Reduction.MAX, square(2, stride=2))
+    y = draft.convolution(x, random(8, 1, 3, 3, seed=3, scale=0.4), square(3, padding=1), groups=8)
+    y = draft.map(y, Form.CLIP, 0.0, 6.0)
+    y = draft.convolution(y, random(8, 8, 1, 1, seed=4, scale=0.3), square(1))
+    x = draft.relu(draft.combine(Combination.ADD, y, x))
+    x = draft.reduce(x, Reduction.MEAN, (2, 3), keep=False)
+    x = draft.map(draft.matrix(x, random(8, 16, seed=5)), Form.CLIP, 0.0, inf)
+    return draft.program(draft.matrix(x, random(16, 4, seed=6)), class_axis=1)
+
+
+def operators(model: bytes) -> list[str]:
+    derived = twin(model)
+    assert derived is not None
+    return [node.operator for node in read(derived, TWIN).nodes]
+
+
+def ensure_alike(model: bytes) -> None:
+    """The twin is proved, and gives the same bits on four engines: at the corners, then at random."""
+    derived = twin(model)
+    assert derived is not None
+    ensure_equal(model, derived)
+    (port,) = read(derived, TWIN).inputs
+    random = np.random.default_rng(0)
+    engines: list[InferenceEngine] = [OnnxRuntimeEngine(), quantized(), quantized(paired_product)]
+    reference, twins = NumpyEngine().load(model), [engine.load(derived) for engine in engines]
+    inputs = [np.full(port.shape, each) for each in (-(2**31), 2**31 - 1)]
+    inputs += [random.integers(-255, 256, port.shape) for _ in range(4)]
+    for each in inputs:
+        x = [from_array(each.astype(port.dtype))]
+        expected = reference.run(x)
+        assert all(loaded.run(x) == expected for loaded in (OnnxRuntimeEngine().load(model), *twins))
+
+
+def test_a_network_goes_from_bytes_to_bytes() -> None:
+    done = exact(network(), INT8)
+    found = operators(done.model)
+    assert found.count("QLinearConv") == 3
+    assert {"QLinearAdd", "QGemm", "MaxPool"} <= set(found)
+    assert not {"Conv", "Add"} & set(found)
+    assert done.report.matched >= 48
+    ensure_alike(done.model)
+
+
+def test_a_network_of_all_bits_has_no_twin() -> None:
+    assert twin(exact(network()).model) is None
+
+
+def test_weights_have_at_most_seven_bits() -> None:
+    layers = exact(network(), INT8).report.layers
+    found = [each.weight_bits for each in layers if each.weight_bits is not None]
+    assert len(found) == 5
+    assert max(found) <= WEIGHT_MAX.bit_length()
+
+
+def test_the_bits_of_weights_are_not_free() -> None:
+    with pytest.raises(Refused, match="leave one of the two out"):
+        exact(network(), Options(int8=True, weight_bits=8), count=4)
+
+
+def test_parts_are_joined_as_bytes() -> None:
+    draft = Draft((1, 3, 8, 8))
+    parts = [
+        draft.relu(draft.convolution("x", random(4, 3, 3, 3, seed=seed), square(3, padding=1)))
+        for seed in (1, 2)
+    ]
+    x = draft.move(Movement.CONCAT, *parts, axis=(1,))
+    model = exact(draft.program(draft.convolution(x, random(2, 8, 1, 1, seed=3), square(1))), INT8).model
+    assert operators(model).count("QuantizeLinear") == 1
+    assert "Concat" in operators(model)
+    ensure_alike(model)
