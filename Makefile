@@ -1,12 +1,17 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
+<<<<<<< HEAD
 .PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench exactness models lock clean
+=======
+.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz fuzz-models guide bench models lock clean
+>>>>>>> 904e382 (tests/fuzz: hostile models, refused or proved and the same bits on every engine)
 
 BIN := .venv/bin
 READY := .venv/.ready
 LOCKS := lock/build.txt lock/requirements.txt
 SEEDS ?= 200
+COUNT ?= 10000
 FROM ?= 1
 JOBS ?= 2
 SECONDS ?= 600
@@ -62,6 +67,9 @@ chaos-long: setup ## break real networks in every way that is known: a quarter o
 fuzz: setup ## send every decoder hostile bytes for SECONDS=n; what does harm is kept in tests/fuzz/cases
 	$(BIN)/python -m tests.fuzz.run --seconds $(SECONDS)
 
+fuzz-models: setup ## COUNT=n hostile models: refused, or proved and the same bits on every engine
+	$(BIN)/python -m tests.fuzz.models.run --count $(COUNT)
+
 guide: setup ## run every command of the operator's guide, in two minutes
 	$(BIN)/python -m tests.docs.run_guide
 
@@ -70,7 +78,7 @@ floods: setup ## flood each protocol of a real validator for a minute
 
 check-long: setup ## what takes hours: the long simulation, every scenario, mutants, fuzzing, floods
 	$(MAKE) sim SEEDS=50000
-	$(MAKE) mutants chaos-long fuzz floods
+	$(MAKE) mutants chaos-long fuzz fuzz-models floods
 
 conformance: setup ## run every engine's tests, and the same through an MLServer in an environment of its own
 	$(BIN)/pytest tests/conformance/test_engines.py

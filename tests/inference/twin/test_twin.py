@@ -295,3 +295,22 @@ def test_numbers_without_a_lower_end_have_no_twin() -> None:
     ]
     model = file(nodes, [Port("x", "int8", (1, 3))], [Port("y", "int32", (1, 3))])
     assert twin(prove(model).canonical) is None
+
+
+def test_a_model_with_two_equal_nodes_runs_as_it_is() -> None:
+    """The proof of its twin cannot tell which of the two is which; whoever wants bytes gets floats."""
+    shape = (1, 130)
+    weights = floats((130, 2), [at % 7 - 3 for at in range(260)])
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Gemm", "r w b", "one"),
+        node("Gemm", "r w b", "other"),
+        node("Max", "one other", "m"),
+        node("Cast", "m", "y", to=TO_INT32),
+    ]
+    constants = {"w": weights, "b": floats((2,), [1, 2])}
+    model = prove(file(nodes, [Port("x", "uint8", shape)], [Port("y", "int32", (1, 2))], constants)).canonical
+    with pytest.raises(Unequal):
+        ensure_equal(model, twin_of(model))
+    inputs = (Tensor(dtype="uint8", shape=shape, data=bytes(range(130))),)
+    assert run(TwinEngine(), model, inputs) == run(NumpyEngine(), model, inputs)
