@@ -22,7 +22,7 @@ from inference.certificate import (
     encode_verdict,
     run_gas,
 )
-from inference.graph import AttributeValue, Graph, Node, Port, ensure_size, read
+from inference.graph import MODEL_BYTES_MAX, AttributeValue, Graph, Node, Port, ensure_size, read
 from inference.operators.integers import RANKING
 from inference.operators.registry import EXACT, RULES
 from inference.operators.rule import Application, Flow, Value, Work, complete, work_on
@@ -33,6 +33,9 @@ from primitives.hashing import blake2b_256
 
 PEAK_BYTES_MAX: Final = 1 << 30
 """Most memory that one run may take by the proof's account; a worker's limit lies above it."""
+
+OUTPUT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Most bytes of the outputs of one run: a worker must be able to return them, in twice that at most."""
 
 _ADJUSTING: Final = frozenset({"Add", "Mul", "Sub"})
 """Operators whose constant an engine may merge with the next."""
@@ -155,6 +158,7 @@ class _Prover:
             self._apply(node)
         ensure_known(self.graph.metadata, [port.name for port in (*self.graph.inputs, *self.graph.outputs)])
         outputs = tuple(self._output(port) for port in self.graph.outputs)
+        self._ensure_portable()
         inputs = tuple(self._port(port, self._entering(port)) for port in self.graph.inputs)
         attested = self._attested()
         file = canonical.rebuild(self.graph, self.attributes)
@@ -201,6 +205,16 @@ class _Prover:
         if value.dtype not in OUTPUT_TYPES:
             refuse("the output is no integer tensor: end with Round and Cast", port.name)
         return self._port(port, value.bounds.whole())
+
+    def _ensure_portable(self) -> None:
+        """What a run takes and gives fits a request and a reply."""
+        for what, ports, most in (
+            ("inputs", self.graph.inputs, MODEL_BYTES_MAX),
+            ("outputs", self.graph.outputs, OUTPUT_BYTES_MAX),
+        ):
+            size_bytes = sum(self.values[port.name].bytes for port in ports)
+            if size_bytes > most:
+                refuse(f"the {what} take {size_bytes} bytes, more than {most}")
 
     def _port(self, port: Port, cell: Cell) -> PortSpec:
         scales, zero_points = declared(port, self.graph.metadata)

@@ -15,7 +15,7 @@ from tests.fuzz.models.corpus import seeds
 from tests.fuzz.models.fuzz import CASES, WORKER, Harm, Tally, grown, judge, keep
 from tests.inference.build import two_layers
 
-COUNT = 150
+COUNT = 120
 SHARE = 0.15
 """Least share that must be proved: what is refused never meets an engine."""
 

@@ -135,14 +135,38 @@ def negative_input() -> onnx.ModelProto:
 
 
 def hungry() -> onnx.ModelProto:
-    """32 live tensors of 64 MB."""
-    nodes = [helper.make_node("Identity", ["x"], [f"y{at}"]) for at in range(32)]
-    shape = [1, 2**26]
-    outputs = [helper.make_tensor_value_info(f"y{at}", TensorProto.INT8, shape) for at in range(32)]
-    graph = helper.make_graph(
-        nodes, "g", [helper.make_tensor_value_info("x", TensorProto.INT8, shape)], outputs
-    )
+    """32 live tensors of 64 MB, and one element of each."""
+    nodes = [helper.make_node("Identity", ["x"], [f"t{at}"]) for at in range(32)]
+    nodes += [helper.make_node("Slice", [f"t{at}", "from", "to", "from"], [f"y{at}"]) for at in range(32)]
+    return sliced(nodes, [helper.make_tensor_value_info("x", TensorProto.INT8, [2**26])], 32)
+
+
+def sliced(nodes: list[onnx.NodeProto], inputs: list[onnx.ValueInfoProto], outputs: int) -> onnx.ModelProto:
+    """A model whose outputs have one element each."""
+    ports = [helper.make_tensor_value_info(f"y{at}", TensorProto.INT8, [1]) for at in range(outputs)]
+    limits = [
+        helper.make_tensor(name, TensorProto.INT64, [1], [at]) for at, name in enumerate(("from", "to"))
+    ]
+    graph = helper.make_graph(nodes, "g", inputs, ports, limits)
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def large_output() -> onnx.ModelProto:
+    """Nine copies of an input of 1 MB."""
+    node = helper.make_node("Concat", ["x"] * 9, ["y"], axis=1)
+    ports = [
+        helper.make_tensor_value_info(name, TensorProto.INT8, [1, size * 2**20])
+        for name, size in (("x", 1), ("y", 9))
+    ]
+    graph = helper.make_graph([node], "g", ports[:1], ports[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)])
+
+
+def large_inputs() -> onnx.ModelProto:
+    """Two inputs of 48 MB, and one element of each."""
+    inputs = [helper.make_tensor_value_info(f"x{at}", TensorProto.INT8, [3 * 2**24]) for at in range(2)]
+    nodes = [helper.make_node("Slice", [f"x{at}", "from", "to", "from"], [f"y{at}"]) for at in range(2)]
+    return sliced(nodes, inputs, 2)
 
 
 def unknown_attribute_type() -> onnx.ModelProto:
@@ -200,7 +224,9 @@ HOSTILE: list[tuple[Callable[[], onnx.ModelProto], str]] = [
     (open_batch, "every dimension must be a number"),
     (huge_input, "more than 67108864 elements"),
     (negative_input, "a dimension is below 1"),
-    (hungry, "a run takes 2214592512 bytes"),
+    (hungry, "a run takes 22145925[0-9]{2} bytes"),
+    (large_output, "the outputs take 9437184 bytes, more than 8388608"),
+    (large_inputs, "the inputs take 100663296 bytes, more than 67108864"),
     (unknown_attribute_type, "a type that is not allowed"),
     (training, "training graphs are not allowed"),
     (wrong_sizes, "does not take 3 bytes"),
