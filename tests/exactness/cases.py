@@ -1,6 +1,6 @@
 """Prepares the test models for `runner.py`: each as the float original, the exact form and its int8 twin."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -18,7 +18,10 @@ from inference.converter.understanding import understand
 from inference.engines.interface import from_array, to_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from inference.engines.reference import NumpyEngine
+from inference.graph import read
+from inference.operators.registry import EXACT
 from inference.prover import prove
+from inference.selftest.trial import vectors
 from inference.twin.derive import twin
 from inference.twin.proof import ensure_equal
 from tests.exactness.runner import digest
@@ -34,6 +37,10 @@ ROWS: Final = (1, 2, 8)
 
 SMALL_MACS: Final = 2_000_000
 """A model of at most so many multiply-adds is small: it is run by numpy and on emulated processors too."""
+
+
+SELF_TEST: Final = "self-test"
+"""The name for those of its vectors that have a twin: converted models seldom have one."""
 
 
 class Form(StrEnum):
@@ -68,7 +75,11 @@ class Prepared:
     cases: tuple[Case, ...]
     macs: int
     reference: str | None
-    """The hash of the exact form's outputs as numpy computes them; None if the model is not small."""
+    """The hash of the exact form's outputs as numpy or integers give them; None if the model is not small."""
+
+    @property
+    def model(self) -> str:
+        return self.cases[0].model
 
     @property
     def small(self) -> bool:
@@ -96,6 +107,23 @@ def prepare(model: TestModel, folder: Path) -> Prepared:
     macs = proof.certificate.macs
     by_numpy = reference(proof.canonical, codes) if macs <= SMALL_MACS else None
     return Prepared(cases=tuple(cases), macs=macs, reference=by_numpy)
+
+
+def prepare_self_test(folder: Path) -> Iterator[Prepared]:
+    """Vectors that have an int8 twin; the reference is what integers give."""
+    for vector in vectors():
+        derived = twin(vector.model)
+        if derived is None:
+            continue
+        ensure_equal(vector.model, derived)
+        ports = [port.name for port in read(vector.model, EXACT).inputs]
+        inputs = [dict(zip(ports, map(to_array, each), strict=True)) for each, _ in vector.cases]
+        name = f"{SELF_TEST}, {vector.name}"
+        cases = (Case(model=name, form=Form.EXACT), Case(model=name, form=Form.INT8))
+        for case, file in zip(cases, (vector.model, derived), strict=True):
+            write(folder, case, file, inputs)
+        expected = digest([[to_array(tensor) for tensor in outputs] for _, outputs in vector.cases])
+        yield Prepared(cases=cases, macs=0, reference=expected)
 
 
 def has_open_batch(file: bytes) -> bool:

@@ -2,8 +2,9 @@
 
 Each model is run as its float original, as its exact form and, where it has one, as the int8 twin of that:
 on 1, 2 and 4 threads, at every level of optimisation, with batches of 1, 2 and 8 (or so many runs at the same
-time), by several versions of onnxruntime, and on emulated processors. Exits 1 if an exact form gave anything
-but one output. What could not be run is said, with the reason.
+time), by several versions of onnxruntime, and on emulated processors. Vectors of the self-test that have a
+twin are run likewise. What could not be run is said, with the reason. Exits 1 if an exact form gave anything
+but one output.
 """
 
 import argparse
@@ -21,7 +22,7 @@ from typing import Any, Final
 from cli.output import print_table
 from inference.engines.onnx_runtime import SETTINGS
 from inference.refusal import Refused
-from tests.exactness.cases import Case, Form, Prepared, prepare
+from tests.exactness.cases import SELF_TEST, Case, Form, Prepared, prepare, prepare_self_test
 from tests.exactness.machines import Machine, every, ways
 from tests.models.load import TestModel, large_names, load, names
 
@@ -174,11 +175,16 @@ def prepared(chosen: Iterable[TestModel], folder: Path, evidence: Evidence) -> l
         except Refused as refused:
             evidence.missing[model.name] = f"it does not convert: {refused}"
             continue
-        tally = evidence.models.setdefault(model.name, Tally())
-        if one.reference is not None:
-            tally.add(Form.EXACT, one.reference, "numpy")
+        enter(one, evidence)
         done.append(one)
     return done
+
+
+def enter(one: Prepared, evidence: Evidence) -> None:
+    """A tally for it, with what is known already."""
+    tally = evidence.models.setdefault(one.model, Tally())
+    if one.reference is not None:
+        tally.add(Form.EXACT, one.reference, "reference")
 
 
 def note(text: str) -> None:
@@ -190,7 +196,11 @@ def measure(chosen: Sequence[str], folder: Path, wanted: Sequence[str]) -> Evide
     evidence = Evidence()
     held = folder / "cases"
     held.mkdir(parents=True, exist_ok=True)
-    models = prepared((load(name) for name in chosen), held, evidence)
+    models = prepared((load(name) for name in chosen if name != SELF_TEST), held, evidence)
+    if SELF_TEST in chosen:
+        for one in prepare_self_test(held):
+            enter(one, evidence)
+            models.append(one)
     for machine in every(folder, wanted):
         if not isinstance(machine, Machine):
             evidence.missing[machine[0]] = machine[1]
@@ -229,7 +239,7 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("names", nargs="*", metavar="NAME", help="test models; all of them by default")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
     options = parser.parse_args(arguments)
-    known = [*names(), *large_names()]
+    known = [*names(), *large_names(), SELF_TEST]
     if unknown := set(options.names) - set(known):
         parser.error(f"no test model {', '.join(sorted(unknown))}; there are {', '.join(known)}")
     return conclude(measure(options.names or known, FOLDER, tuple(ways())), as_json=options.json)

@@ -110,7 +110,9 @@ def results(folder: Path, case: Mapping[str, Any], plan: Mapping[str, Any]) -> I
 
 
 def first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    """What a library said, without the middle if it is long: the reason often comes last."""
+    said = (str(error).splitlines() or [type(error).__name__])[0]
+    return said if len(said) <= 200 else f"{said[:60]} ... {said[-135:]}"
 
 
 def main() -> None:

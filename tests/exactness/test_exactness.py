@@ -9,11 +9,11 @@ from typing import Final
 import numpy as np
 import pytest
 
-from tests.exactness.cases import SAMPLES, Case, Form, has_open_batch
+from tests.exactness.cases import SAMPLES, Case, Form, has_open_batch, prepare_self_test
 from tests.exactness.machines import Machine, Missing, run
-from tests.exactness.run import Evidence, Tally, collect, conclude, prepared
-from tests.exactness.runner import digest, results
-from tests.models.load import load, run_float
+from tests.exactness.run import Evidence, Tally, collect, conclude, enter, prepared
+from tests.exactness.runner import at_once, digest, results, stacked
+from tests.models.load import Array, load, run_float
 
 MODELS: Final = ("diabetes_mlp", "digits_cnn")
 
@@ -121,6 +121,17 @@ def test_a_twin_that_differs_from_its_original_is_seen() -> None:
     assert not Evidence(models={"m": tally}).exact
 
 
+def test_vectors_of_the_self_test_and_their_twins_give_what_integers_give(tmp_path: Path) -> None:
+    evidence = Evidence()
+    ways: list[Case] = []
+    for one in prepare_self_test(tmp_path):
+        enter(one, evidence)
+        ways.extend(one.cases)
+    collect(replace(MACHINE, threads=(1,), levels=("all",)), ways, tmp_path, evidence)
+    assert evidence.exact
+    assert [tally.settings(Form.INT8) for tally in evidence.models.values()] == [2] * len(ways[::2])
+
+
 def test_no_output_is_no_evidence() -> None:
     assert not Evidence().exact
     assert not Evidence(models={"m": Tally()}).exact
@@ -165,6 +176,29 @@ def test_a_batch_of_one_is_the_sample_alone(cases: tuple[Case, ...], folder: Pat
     case = {"name": cases[0].name, "outputs": cases[0].outputs, "stacked": cases[0].stacked, "rows": [1]}
     (line,) = results(folder, case, {"threads": [1], "levels": ["all"], "entries": {}})
     assert line["hash"] == digest([[scores] for scores in run_float(model, model.held_out[:SAMPLES])])
+
+
+class Doubling:
+    """Stands for a session."""
+
+    def run(self, _outputs: object, feed: dict[str, Array]) -> list[Array]:
+        return [2 * feed["x"]]
+
+
+class Summing:
+    """Its output has no row for each row of the input."""
+
+    def run(self, _outputs: object, feed: dict[str, Array]) -> list[Array]:
+        return [feed["x"].sum(axis=0, keepdims=True)]
+
+
+def test_only_the_first_row_of_a_batch_counts() -> None:
+    samples = [{"x": np.full((1, 3), value, np.float32)} for value in range(4)]
+    alone = digest([[2 * sample["x"]] for sample in samples])
+    assert [stacked(Doubling(), (), samples, rows) for rows in (1, 2, 8)] == [alone] * 3
+    assert at_once(Doubling(), (), samples, 8) == alone
+    with pytest.raises(ValueError, match="no row"):
+        stacked(Summing(), (), samples, 2)
 
 
 def test_what_cannot_be_fetched_says_why() -> None:
