@@ -4,17 +4,18 @@
 
 Prints one JSON line. For each model of `tests/models`, and the large ones that `make models` has made:
 how long the conversion and the proof took; the median time of a run of the float model, of its exact
-form and of the int8 twin, in microseconds, and the ratios, the three taking turns so that a busy machine
-slows all; how right the float and the exact model are on held-out data (`tests/models/load.py` says how
-that is measured, 1 being best); and the share of decisions that are the same, of all and of those of
-which the float model is sure (its score is at least one half).
+form and of the int8 twin of a conversion for bytes, in microseconds of the thread's processor time, and the
+ratios, the three taking turns; how right the float and the exact models are on held-out data
+(`tests/models/load.py` says how that is measured, 1 being best); and the share of decisions that are the
+same, of all and of those of which the float model is sure (its score is at least one half). Models with
+convolutions are converted for bytes as well.
 """
 
 import json
 import statistics
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import numpy as np
@@ -22,7 +23,8 @@ import numpy as np
 from inference.converter.calibrate import with_outputs
 from inference.converter.exact import make_exact
 from inference.converter.measure import codes_of
-from inference.converter.options import Options, unwatched
+from inference.converter.options import Method, Options, unwatched
+from inference.converter.program import Convolution
 from inference.converter.understanding import understand
 from inference.engines.int8 import TwinEngine
 from inference.engines.interface import LoadedModel, from_array, to_array
@@ -58,31 +60,37 @@ def measured(model: TestModel) -> dict[str, Any]:
     proved_s = time.perf_counter() - began
     steps = sorted({sink.step for sink in program.sinks})
     (report,) = (each for each in done.report.outputs if each.name == model.output)
+    ways: dict[str, tuple[LoadedModel, list[Tensor]]] = {
+        "float": (engine.load(with_outputs(program.folded, steps)), real(model.held_out[0])),
+        "exact": (engine.load(proof.canonical), encoded(proof, model.held_out[0])),
+    }
+    scores = {
+        "score_float": scored(model, run_float(model, held_out)),
+        "score_exact": scored(model, exact_scores(model, proof, engine)),
+    }
+    if any(isinstance(step, Convolution) for step in program.steps):
+        options = Options(int8=True, method=Method.ERROR)
+        bytewise = make_exact(program, model.samples, held_out, options, engine, unwatched)
+        int8 = prove(bytewise.model)
+        ways["int8"] = (TwinEngine(threads=1).load(int8.canonical), encoded(int8, model.held_out[0]))
+        scores["score_int8"] = scored(model, exact_scores(model, int8, engine))
+        (same,) = (each for each in bytewise.report.outputs if each.name == model.output)
+        scores["agree_int8"] = same.matched / same.total
     return {
         "bytes": len(model.model),
         "macs": proof.certificate.macs,
         "nodes": proof.certificate.nodes,
         "convert_s": round(converted_s, 2),
         "prove_s": round(proved_s, 2),
-        **latencies(model, engine.load(with_outputs(program.folded, steps)), proof, engine),
-        "score_float": round(scored(model, run_float(model, held_out)), 4),
-        "score_exact": round(scored(model, exact_scores(model, proof, engine)), 4),
+        **latencies(ways),
+        **{name: round(each, 4) for name, each in scores.items()},
         "agree": round(report.matched / report.total, 4),
         "agree_sure": round(report.sure_matched / max(report.sure_total, 1), 4),
     }
 
 
-def latencies(
-    model: TestModel, float_model: LoadedModel, proof: Proof, engine: OnnxRuntimeEngine
-) -> dict[str, Any]:
+def latencies(ways: Mapping[str, tuple[LoadedModel, Sequence[Tensor]]]) -> dict[str, Any]:
     """Medians over runs of the first sample."""
-    sample = model.held_out[0]
-    reals = [from_array(np.asarray(array)) for array in sample.values()]
-    codes = encoded(proof, sample)
-    twin = TwinEngine(threads=1).twin_of(proof.canonical)
-    ways = {"float": (float_model, reals), "exact": (engine.load(proof.canonical), codes)}
-    if twin is not None:
-        ways["int8"] = (twin, codes)
     times: dict[str, list[float]] = {name: [] for name in ways}
     ends = time.perf_counter() + SECONDS
     while len(times["float"]) < RUNS.start or (
@@ -101,9 +109,14 @@ def latencies(
 
 
 def seconds(model: LoadedModel, inputs: Sequence[Tensor]) -> float:
-    start = time.perf_counter()
+    start = time.thread_time()
     model.run(inputs)
-    return time.perf_counter() - start
+    return time.thread_time() - start
+
+
+def real(sample: Any) -> list[Tensor]:
+    """A sample as the float model takes it."""
+    return [from_array(np.asarray(array)) for array in sample.values()]
 
 
 def encoded(proof: Proof, sample: Any) -> list[Tensor]:
