@@ -54,7 +54,7 @@ def _private(chain: Chain, inputs: bytes, is_output_sealed: bool) -> Order:
             f"{sum(key is not None for key in keys)} of {len(keys)} validators take private inputs: too few",
             "validators register a key with `consil key seal`",
         )
-    sealed = seal_input(inputs, [key for key in keys if key is not None])
+    sealed = seal_input(inputs, keys)
     arguments = {
         "commitment": f"0x{sealed.commitment.hex()}",
         "panel": f"0x{panel_digest(keys).hex()}",

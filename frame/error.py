@@ -134,5 +134,9 @@ class Unable(Exception):
     """This machine could not tell: a worker crashed, memory ran out, a model is missing. Try again later."""
 
 
+class NotHere(Unable):
+    """A model is missing, which this machine knew at once: nothing else that it could run is in doubt."""
+
+
 class InvalidQuery(ValueError):
     """A view does not exist, or not with these arguments; the message says which."""

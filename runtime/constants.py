@@ -5,7 +5,7 @@ from typing import Final
 
 from frame.account import pallet_account
 from frame.weight import CallClass, Share, Weight
-from inference.gas import GAS_TIME_PS
+from inference.gas import GAS_TIME_PS, MARGIN
 from pallets import (
     balances,
     disputes,
@@ -79,7 +79,7 @@ JOBS: Final = jobs.Config(
     open_max=64,
     open_gas_max=4_000_000_000_000,
     gas_time_ps=GAS_TIME_PS,
-    time_margin=10,
+    time_margin=MARGIN,
     grace_ms=30_000,
     reveal_ms=10_000,
     treasury_share=200_000_000,
@@ -87,7 +87,8 @@ JOBS: Final = jobs.Config(
     messages_max=256,
     result_bytes_max=BODY_BYTES_MAX // 4,
 )
-"""The open gas is that of five proofs of the largest model: 72 seconds of reference time."""
+"""The open gas is that of five proofs of the largest model: 72 seconds of reference time. A worker that
+is just not hanging commits in time: both have the same margin."""
 
 MODELS: Final = models.Config(deposit=Balance(TOKEN), models_max=10_000)
 

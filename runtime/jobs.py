@@ -42,6 +42,9 @@ class GivenInput:
     commitment: Hash | None
     """Of a sealed input, `primitives.sealing.input_commitment`; None if everybody can read it."""
 
+    panel: Hash | None
+    """Of a sealed input, `primitives.sealing.panel_digest` of the keys to which it must be sealed."""
+
     is_output_sealed: bool
     """Whether the output is for the requester alone."""
 
@@ -146,6 +149,7 @@ def _given(input_: RequestInput) -> GivenInput | None:
         blob=input_.blob,
         size_bytes=input_.size_bytes,
         commitment=input_.hash if input_.form is InputForm.SEALED else None,
+        panel=input_.panel,
         is_output_sealed=input_.is_output_sealed,
     )
 

@@ -2,10 +2,18 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from frame.context import BlockContext, Context
-from frame.error import InvalidBlock, InvalidQuery, InvalidTransaction, Rejection, TransactionError, Unable
+from frame.error import (
+    InvalidBlock,
+    InvalidQuery,
+    InvalidTransaction,
+    NotHere,
+    Rejection,
+    TransactionError,
+    Unable,
+)
 from frame.host import HostFunctions
 from frame.metadata import Metadata
 from frame.pallet import Pallet
@@ -39,6 +47,9 @@ from runtime.jobs import OpenJob, open_jobs
 from runtime.pallets import Pallets
 from runtime.pinned import PinnedModel, pinned_models
 
+RESTS_MAX: Final = 64
+"""Most blocks of one author in which a model that made trouble is not tried."""
+
 
 class NoHost:
     """A machine that runs no models. Implements frame.host.HostFunctions."""
@@ -49,24 +60,46 @@ class NoHost:
 
 
 class GivingUp:
-    """A machine that is not asked again once it was unable: an author has no time to lose twice.
+    """A machine that an author asks, who has no time to lose twice in a block.
 
-    Implements frame.host.HostFunctions, for one block.
+    Once it was unable it is asked no more in that block; nor for the same model in some of the next ones,
+    twice as many each time: who is left out pays nothing, so that a model that hangs could else keep every
+    author from making blocks, for ever. A model that is missing costs no time, and holds up no other.
+    Implements frame.host.HostFunctions; in memory only, and nothing of any state.
     """
 
     def __init__(self, host: HostFunctions) -> None:
+        """Nothing has gone wrong yet."""
         self._host = host
         self._trouble: Unable | None = None
+        self._failures: dict[Hash, int] = {}
+        """In a row; of deployed models, which are few."""
+
+        self._rests: dict[Hash, int] = {}
+        """Blocks in which a model is not tried."""
+
+    def begin_block(self) -> None:
+        """Forget the trouble of the block before."""
+        self._trouble = None
+        self._rests = {blob: left - 1 for blob, left in self._rests.items() if left > 1}
 
     def run_model(self, blob: Hash, certificate: bytes, inputs: bytes) -> bytes:
         """Raises Unable."""
         if self._trouble is not None:
             raise self._trouble
+        if blob in self._rests:
+            raise Unable(f"the model {blob.hex()[:12]} made trouble in a block before")
         try:
-            return self._host.run_model(blob, certificate, inputs)
+            outputs = self._host.run_model(blob, certificate, inputs)
+        except NotHere:
+            raise
         except Unable as trouble:
             self._trouble = trouble
+            failures = self._failures[blob] = self._failures.get(blob, 0) + 1
+            self._rests[blob] = min(1 << failures, RESTS_MAX)
             raise
+        self._failures.pop(blob, None)
+        return outputs
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +126,7 @@ class Runtime:
         """`verifier` judges signatures: (public key, message, signature) -> valid. `host` runs models."""
         self._verifier = verifier
         self._host = host or NoHost()
+        self._author_host = GivingUp(self._host)
 
     def build_genesis(self, config: GenesisConfig) -> Changes:
         """The state of block 0."""
@@ -136,11 +170,12 @@ class Runtime:
     ) -> tuple[Body, Executed]:
         """A body of what is valid and fits, in the order given, and what it does.
 
-        What this machine is unable to run is left out, and nothing else of its kind is tried.
+        What this machine is unable to run is left out, and what else it could lose time with: see GivingUp.
 
         Raises InvalidBlock if no block with this context can be valid, Unable if this machine could not tell.
         """
-        execution = Execution(state, context, GivingUp(self._host), self._verifier)
+        self._author_host.begin_block()
+        execution = Execution(state, context, self._author_host, self._verifier)
         execution.initialize()
         calls = [call for call in inherents if _try_inherent(execution, call)]
         extrinsics = [extrinsic for extrinsic in candidates if _try_extrinsic(execution, extrinsic)]

@@ -97,10 +97,10 @@ def opened(task: InferTask, given: bytes, secrets: Mapping[SealingKey, Seed]) ->
     """The input in what the requester gave, without a model; trouble if it is none that the model takes."""
     assert task.given is not None
     try:
-        if task.given.commitment is None:
+        if task.given.commitment is None or task.given.panel is None:
             found = Material(b"", given)
         else:
-            secret = open_input(given, task.given.commitment, secrets)
+            secret = open_input(given, task.given.commitment, task.given.panel, secrets)
             found = Material(b"", secret.plaintext, secret.salt)
         ensure_input(_certificate(task), found.input or b"")
     except NotForUs:

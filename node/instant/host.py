@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Final, Protocol
 
-from frame.error import Unable
+from frame.error import NotHere, Unable
 from inference.certificate import (
     ExactnessCertificate,
     decode_inputs,
@@ -67,7 +67,7 @@ class BlockHost:
         file = self._files.get(blob)
         if file is None:
             self._missing[blob] = None
-            raise Unable(f"the model {blob.hex()[:12]} that the block runs is not here yet")
+            raise NotHere(f"the model {blob.hex()[:12]} that the block runs is not here yet")
         proved = decode_verdict(certificate)
         assert isinstance(proved, ExactnessCertificate)
         try:

@@ -2,14 +2,15 @@
 
 The content key is random and of one input. What is under it is not believed: SecretBox does not bind its key,
 so that two readers could be given different keys and open different inputs. What binds is the commitment that
-the request fixed, which everybody compares with what he opened.
+the request fixed, which everybody compares with what he opened. Nor are the readers believed: they must be
+those that the request fixed, each with a box, so that nobody can be left out in silence.
 
 A sealed output is the same bytes from every member of the panel, or they could not agree on it: its key
 follows from the salt, which is of one request, and its nonce is zero.
 """
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from typing import Annotated, Final
 
 import msgspec
@@ -21,7 +22,7 @@ from frame.sealing import SealingKey
 from primitives.codec import Codec, CodecError, Record
 from primitives.committee import MEMBERS_MAX
 from primitives.hashing import blake2b_256, domain
-from primitives.sealing import input_commitment
+from primitives.sealing import input_commitment, panel_digest
 from primitives.types import Bytes32, Hash, Seed
 
 SALT_BYTES: Final = 32
@@ -36,7 +37,7 @@ class Unopenable(Exception):
 
 
 class NotForUs(Exception):
-    """Nothing was sealed to a key of ours."""
+    """It was sealed to the whole panel, and no key of ours was in it."""
 
 
 class KeyBox(Record, frozen=True):
@@ -49,7 +50,9 @@ class KeyBox(Record, frozen=True):
 class SealedInput(Record, frozen=True):
     """A private input on its way."""
 
-    boxes: Annotated[tuple[KeyBox, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    boxes: Annotated[tuple[KeyBox | None, ...], msgspec.Meta(min_length=1, max_length=MEMBERS_MAX)]
+    """For every seat of the panel, in its order; None for one without a key."""
+
     ciphertext: bytes
     """SecretBox, with its nonce before it, over salt and input."""
 
@@ -80,23 +83,26 @@ def public_key_of(seed: Seed) -> SealingKey:
     return SealingKey(bytes(PrivateKey(seed).public_key))
 
 
-def seal_input(plaintext: bytes, readers: Iterable[SealingKey]) -> Sealed:
-    """Seal an input to every one of `readers`, who are told apart by their keys."""
+def seal_input(plaintext: bytes, panel: Sequence[SealingKey | None]) -> Sealed:
+    """Seal an input to every key of a panel, in its order; None is a seat without one."""
     salt, key = Bytes32(secrets.token_bytes(SALT_BYTES)), secrets.token_bytes(SecretBox.KEY_SIZE)
     boxes = tuple(
-        KeyBox(reader, SealedBox(PublicKey(reader)).encrypt(key)) for reader in sorted(set(readers))
+        None if reader is None else KeyBox(reader, SealedBox(PublicKey(reader)).encrypt(key))
+        for reader in panel
     )
     data = _SEALED.encode(SealedInput(boxes, bytes(SecretBox(key).encrypt(salt + plaintext))))
     return Sealed(input_commitment(salt, plaintext), data, salt)
 
 
-def open_input(data: bytes, commitment: Hash, secrets_: Mapping[SealingKey, Seed]) -> Opened:
-    """What was sealed to one of our keys. Raises Unopenable, NotForUs."""
+def open_input(data: bytes, commitment: Hash, panel: Hash, secrets_: Mapping[SealingKey, Seed]) -> Opened:
+    """What was sealed to one of our keys, and to all of `panel`. Raises Unopenable, NotForUs."""
     try:
         sealed = _SEALED.decode(data)
     except CodecError:
         raise Unopenable("it is no sealed input") from None
-    box = next((box for box in sealed.boxes if box.reader in secrets_), None)
+    if panel_digest([None if box is None else box.reader for box in sealed.boxes]) != panel:
+        raise Unopenable("it is not sealed to the keys that the request fixed")
+    box = next((box for box in sealed.boxes if box is not None and box.reader in secrets_), None)
     if box is None:
         raise NotForUs
     try:

@@ -131,7 +131,9 @@ class Inference(Pallet):
         requester = ensure_signed(origin)
         offer, certificate = self._usable(model)
         _ensure_input(certificate, input)
-        given = RequestInput(InputForm.INLINE, blake2b_256(input), input, None, 0, is_output_sealed=False)
+        given = RequestInput(
+            InputForm.INLINE, blake2b_256(input), input, None, 0, None, is_output_sealed=False
+        )
         self._open(requester, model, offer, given, max_fee)
 
     @call(index=1, weight=weights.REQUEST)
@@ -151,7 +153,7 @@ class Inference(Pallet):
         """
         requester = ensure_signed(origin)
         offer, _ = self._usable(model)
-        given = RequestInput(InputForm.STORED, blob, None, blob, size_bytes, is_output_sealed=False)
+        given = RequestInput(InputForm.STORED, blob, None, blob, size_bytes, None, is_output_sealed=False)
         self._open(requester, model, offer, given, max_fee)
 
     @call(index=2, weight=weights.REQUEST_PRIVATE)
@@ -187,7 +189,7 @@ class Inference(Pallet):
         able = sum(reader.stake for reader in readers if reader.key is not None)
         ensure(3 * able > 2 * sum(reader.stake for reader in readers), TooFewReaders)
         given = RequestInput(
-            InputForm.SEALED, commitment, None, blob, size_bytes, is_output_sealed=is_output_sealed
+            InputForm.SEALED, commitment, None, blob, size_bytes, panel, is_output_sealed=is_output_sealed
         )
         self._open(requester, model, offer, given, max_fee)
 

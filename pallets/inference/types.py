@@ -53,6 +53,9 @@ class RequestInput(Record, frozen=True):
     size_bytes: StoredBytes
     """Of the blob; 0 without one."""
 
+    panel: Hash | None
+    """Of a sealed input, `primitives.sealing.panel_digest` of the keys to which it must be sealed."""
+
     is_output_sealed: bool
     """Whether the answer is for the requester alone; only with a sealed input."""
 

@@ -96,7 +96,7 @@ def test_a_request_holds_price_and_reward_and_opens_a_job(world: Attested) -> No
     pending = world.pallets.inference.pending(job)
     assert pending is not None
     assert (pending.requester, pending.model, pending.owner) == (BOB, MODEL, ALICE)
-    given = RequestInput(InputForm.INLINE, blake2b_256(INPUT), INPUT, None, 0, is_output_sealed=False)
+    given = RequestInput(InputForm.INLINE, blake2b_256(INPUT), INPUT, None, 0, None, is_output_sealed=False)
     assert pending.input == given
     balances = world.pallets.balances
     assert (balances.held(HELD_PRICE, BOB), balances.held(REWARD, BOB)) == (PRICE, quote.reward)
@@ -292,7 +292,9 @@ def test_an_input_can_be_a_blob_which_costs_by_its_length(world: Attested) -> No
     job = request_stored(world)
     request = world.pallets.inference.pending(job)
     assert request is not None
-    assert request.input == RequestInput(InputForm.STORED, BLOB, None, BLOB, 5_000, is_output_sealed=False)
+    assert request.input == RequestInput(
+        InputForm.STORED, BLOB, None, BLOB, 5_000, None, is_output_sealed=False
+    )
     world.attest(job, dict.fromkeys(EVERYBODY, OUTPUT))
     record = receipt(world, job)
     assert (record.input_form, record.input_hash, record.classes) == (InputForm.STORED, BLOB, (1,))
@@ -376,7 +378,11 @@ def test_a_private_request_fixes_its_input_and_hides_its_output(world: Attested)
         world.pallets.sealing.set_key(Signed(SEATS[seat]), READER_KEYS[seat])
     ask_privately(world, READER_KEYS)
     [(job, request)] = world.pallets.inference.requests.items()
-    assert request.input == RequestInput(InputForm.SEALED, COMMITMENT, None, BLOB, 700, is_output_sealed=True)
+    panel = request.input.panel
+    assert request.input == RequestInput(
+        InputForm.SEALED, COMMITMENT, None, BLOB, 700, panel, is_output_sealed=True
+    )
+    assert panel == panel_digest([reader.key for reader in world.pallets.sealing.readers()])
     named = STORED_OUTPUT.encode(StoredOutput(BLOB, 60))
     world.attest(job, dict.fromkeys(EVERYBODY, named))
     record = receipt(world, job)

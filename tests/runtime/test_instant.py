@@ -1,8 +1,10 @@
 """Models in blocks: what an author leaves out, what an executor does not judge, and that both agree."""
 
+from itertools import pairwise
+
 import pytest
 
-from frame.error import Unable
+from frame.error import NotHere, Unable
 from inference.certificate import encode_inputs, encode_verdict
 from primitives.block import block_hash
 from primitives.extrinsic import Call
@@ -10,7 +12,7 @@ from primitives.job_message import commitment_of, result_digest, sign_commit, si
 from primitives.types import Balance, Hash
 from runtime.constants import INSTANT
 from runtime.jobs import job_call
-from runtime.runtime import Runtime
+from runtime.runtime import RESTS_MAX, GivingUp, Runtime
 from tests.pallets.attested import BLOB, CERTIFICATE, SIZE, features
 from tests.pallets.test_instant import Host
 from tests.runtime.chain import ALICE, BOB, CHARLIE, GENESIS_HASH, Chain, account, call, transfer
@@ -82,6 +84,66 @@ def test_an_author_in_trouble_leaves_it_out_and_everything_else_in(deployed: Dep
     )
     assert collected == 1
     assert fee <= 0, "who was left out has paid nothing"
+
+
+class Machine:
+    """Says what is asked of it, and fails as it is told to, by model."""
+
+    def __init__(self) -> None:
+        self.troubles: dict[Hash, Unable] = {}
+        self.asked: list[Hash] = []
+
+    def run_model(self, blob: Hash, certificate: bytes, inputs: bytes) -> bytes:
+        self.asked.append(blob)
+        if blob in self.troubles:
+            raise self.troubles[blob]
+        return b"an answer"
+
+
+BAD, GOOD = Hash(b"\x0b" * 32), Hash(b"\x0c" * 32)
+
+
+def run(host: GivingUp, *blobs: Hash) -> list[bool]:
+    """What can be run of one block."""
+    host.begin_block()
+    done = []
+    for blob in blobs:
+        try:
+            done.append(host.run_model(blob, b"", b"") == b"an answer")
+        except Unable:
+            done.append(False)
+    return done
+
+
+def test_a_model_that_makes_trouble_costs_an_author_ever_fewer_blocks() -> None:
+    machine = Machine()
+    machine.troubles[BAD] = Unable("it hangs")
+    host = GivingUp(machine)
+    tried = []
+    for at in range(300):
+        machine.asked.clear()
+        is_good_run = run(host, BAD, GOOD)[1]
+        assert is_good_run != (BAD in machine.asked), "whoever lost no time runs the others"
+        if BAD in machine.asked:
+            tried.append(at)
+    gaps = [after - before for before, after in pairwise(tried)]
+    assert gaps == [2, 4, 8, 16, 32, RESTS_MAX, RESTS_MAX, RESTS_MAX]
+    machine.troubles.clear()
+    while not run(host, BAD)[0]:
+        pass
+    machine.troubles[BAD] = Unable("it hangs")
+    assert run(host, BAD) == [False]
+    machine.troubles.clear()
+    assert [run(host, BAD)[0] for _ in range(2)] == [False, True]
+
+
+def test_a_model_whose_file_is_missing_holds_up_no_other() -> None:
+    machine = Machine()
+    machine.troubles[BAD] = NotHere("nobody gives it")
+    host = GivingUp(machine)
+    assert run(host, BAD, GOOD, BAD, GOOD) == [False, True, False, True]
+    machine.troubles.clear()
+    assert run(host, BAD, GOOD) == [True, True]
 
 
 def test_an_executor_in_trouble_does_not_judge_and_agrees_later(deployed: Deployed) -> None:

@@ -4,6 +4,7 @@ import pytest
 
 from frame.error import InvalidBlock, Rejection
 from inference.certificate import encode_verdict
+from inference.gas import allowance_s
 from inference.refusal import Refusal
 from primitives.block import Body, block_hash
 from primitives.extrinsic import Call
@@ -16,6 +17,7 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.types import Balance, Hash
+from runtime.constants import JOBS
 from runtime.jobs import OpenJob, ProveTask, Seat, job_call
 from tests.runtime.chain import ALICE, BOB, GENESIS_HASH, Chain, call
 
@@ -59,6 +61,11 @@ def grow(chain: Chain, *inherents: Call) -> None:
     chain.state.apply(executed.changes)
     chain.hashes.append(block_hash(block.header))
     chain.runtime.check_state(chain.state)
+
+
+def test_a_worker_that_is_just_not_hanging_commits_in_time() -> None:
+    work_s = JOBS.open_gas_max * JOBS.gas_time_ps * JOBS.time_margin / 1e12
+    assert work_s >= allowance_s(JOBS.open_gas_max)
 
 
 def test_open_jobs_name_the_task_and_what_each_seat_has_said(chain: Chain) -> None:

@@ -1,10 +1,12 @@
 """Results of tasks: verdicts, outputs, and what is no result at all."""
 
 import dataclasses
+from collections.abc import Sequence
 
 import pytest
 from msgspec.structs import replace
 
+from frame.sealing import SealingKey
 from inference.certificate import (
     VERDICT_BYTES_MAX,
     decode_verdict,
@@ -31,6 +33,7 @@ from node.blobs.messages import blob_id, manifest_of
 from node.sealing.box import open_output, public_key_of, seal_input
 from primitives.hashing import blake2b_256
 from primitives.job_message import RESULT_BYTES_MAX, STORED_OUTPUT, StoredOutput
+from primitives.sealing import panel_digest
 from primitives.types import Hash, Seed
 from runtime.jobs import EvaluateTask, GivenInput, InferTask, ProveTask
 from tests.node.attestation.jobs import BLOB
@@ -40,6 +43,7 @@ from tests.pallets.attested import CERTIFICATE, INPUT, VERDICT, features
 MODEL = b"abc"
 SEALING_SEED = Seed(b"\x5e" * 32)
 SEALING_KEY = public_key_of(SEALING_SEED)
+OTHER_KEY = public_key_of(Seed(b"\x5f" * 32))
 PROVE = ProveTask(blob=BLOB, size_bytes=3)
 INFER = InferTask(blob=BLOB, certificate=VERDICT, input=INPUT, given=None)
 
@@ -102,9 +106,19 @@ def test_an_engine_that_fails_its_self_test_is_not_fit(worker: FakeWorker) -> No
     assert unfitness(worker) is not None
 
 
-def given(commitment: Hash | None, is_output_sealed: bool = False) -> InferTask:
+def given(
+    commitment: Hash | None,
+    is_output_sealed: bool = False,
+    panel: Sequence[SealingKey | None] = (SEALING_KEY,),
+) -> InferTask:
     """A task whose input the requester gives."""
-    where = GivenInput(blob=BLOB, size_bytes=900, commitment=commitment, is_output_sealed=is_output_sealed)
+    where = GivenInput(
+        blob=BLOB,
+        size_bytes=900,
+        commitment=commitment,
+        panel=None if commitment is None else panel_digest(panel),
+        is_output_sealed=is_output_sealed,
+    )
     return InferTask(blob=BLOB, certificate=VERDICT, input=None, given=where)
 
 
@@ -147,6 +161,13 @@ def test_a_sealed_input_that_is_another_is_the_fault_of_the_requester() -> None:
 def test_who_has_no_key_to_it_abstains_and_blames_nobody() -> None:
     sealed = seal_input(INPUT, [SEALING_KEY])
     assert opened(given(sealed.commitment), sealed.data, {}) is Trouble.UNABLE
+
+
+@pytest.mark.parametrize("boxes", [[OTHER_KEY], [OTHER_KEY, None], [SEALING_KEY, OTHER_KEY]])
+def test_who_is_left_out_of_its_panel_blames_the_requester(boxes: list[SealingKey | None]) -> None:
+    sealed = seal_input(INPUT, boxes)
+    task = given(sealed.commitment, panel=(OTHER_KEY, SEALING_KEY))
+    assert opened(task, sealed.data, {SEALING_KEY: SEALING_SEED}) is Trouble.UNREADABLE
 
 
 def test_a_long_output_is_told_by_its_hash(worker: FakeWorker) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from frame.error import Unable
+from frame.error import NotHere, Unable
 from inference.certificate import encode_inputs, encode_outputs, encode_verdict
 from inference.prover import prove
 from inference.refusal import Refused
@@ -64,7 +64,7 @@ def test_it_gives_the_attested_outputs(host: BlockHost, worker: Worker) -> None:
 
 def test_a_file_that_is_not_here_is_named_and_not_waited_for(worker: Worker) -> None:
     host = BlockHost(worker)
-    with pytest.raises(Unable, match="is not here yet"):
+    with pytest.raises(NotHere, match="is not here yet"):
         host.run_model(BLOB, VERDICT, INPUT)
     assert (host.missing(), host.has(BLOB)) == ((BLOB,), False)
     host.give(BLOB, b"model")

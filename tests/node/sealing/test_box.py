@@ -28,11 +28,12 @@ INPUT = b"a private input"
 
 
 def test_every_reader_opens_it_and_nobody_else() -> None:
-    sealed = seal_input(INPUT, KEYS[:2])
+    panel = [KEYS[0], None, KEYS[1]]
+    sealed, named = seal_input(INPUT, panel), panel_digest(panel)
     for key, seed in zip(KEYS[:2], SEEDS, strict=False):
-        assert open_input(sealed.data, sealed.commitment, {key: seed}) == Opened(INPUT, sealed.salt)
+        assert open_input(sealed.data, sealed.commitment, named, {key: seed}) == Opened(INPUT, sealed.salt)
     with pytest.raises(NotForUs):
-        open_input(sealed.data, sealed.commitment, {KEYS[2]: SEEDS[2]})
+        open_input(sealed.data, sealed.commitment, named, {KEYS[2]: SEEDS[2]})
     assert INPUT not in sealed.data
     assert sealed.commitment == input_commitment(sealed.salt, INPUT)
 
@@ -48,10 +49,12 @@ def test_what_is_not_what_was_fixed_is_not_opened() -> None:
     ours = {KEYS[0]: SEEDS[0]}
     flipped = bytearray(sealed.data)
     flipped[-1] ^= 1
-    cases = [other.data, bytes(flipped), sealed.data[:-1], b"", b"nonsense", _short(KEYS[0])]
+    cases = [other.data, bytes(flipped), sealed.data[:-1], b"", b"nonsense"]
+    with pytest.raises(Unopenable):
+        open_input(_short(KEYS[0]), sealed.commitment, panel_digest(KEYS[:1]), ours)
     for data in cases:
         with pytest.raises(Unopenable):
-            open_input(data, sealed.commitment, ours)
+            open_input(data, sealed.commitment, panel_digest(KEYS), ours)
 
 
 def _short(reader: SealingKey) -> bytes:
@@ -61,12 +64,22 @@ def _short(reader: SealingKey) -> bytes:
     return _SEALED.encode(SealedInput((box,), bytes(SecretBox(key).encrypt(b"x"))))
 
 
+@pytest.mark.parametrize("panel", [KEYS[:2], KEYS[1:], [*KEYS[:2], None, KEYS[2]], [None]])
+def test_nobody_is_left_out_of_the_panel_that_was_fixed(panel: list[SealingKey | None]) -> None:
+    sealed = seal_input(INPUT, panel)
+    for key, seed in zip(KEYS, SEEDS, strict=True):
+        with pytest.raises(Unopenable, match="the keys that the request fixed"):
+            open_input(sealed.data, sealed.commitment, panel_digest(KEYS), {key: seed})
+
+
 def test_a_box_that_holds_no_key_is_the_fault_of_who_sealed_it() -> None:
     sealed = seal_input(INPUT, KEYS[:1])
     found = _SEALED.decode(sealed.data)
-    wrong = replace(found.boxes[0], box=bytes(80))
+    assert found.boxes[0] is not None
+    wrong, panel = replace(found.boxes[0], box=bytes(80)), panel_digest(KEYS[:1])
+    data = _SEALED.encode(replace(found, boxes=(wrong,)))
     with pytest.raises(Unopenable):
-        open_input(_SEALED.encode(replace(found, boxes=(wrong,))), sealed.commitment, {KEYS[0]: SEEDS[0]})
+        open_input(data, sealed.commitment, panel, {KEYS[0]: SEEDS[0]})
 
 
 def test_an_output_is_sealed_alike_by_all_and_opened_with_the_secret() -> None:
