@@ -77,8 +77,10 @@ def _softmax(lowering: Lowering, step: Softmax) -> Code:
         name, span = lowering.add("Add", name, raised), span + down
     if span > SUM_MAX // 4:
         lowering.refuse(step.name, "its scores differ by more than 24 bits hold", "mask with less")
-    count, top = step.shape[step.axis], 1 << SHARE_BITS
-    name = spellings.softmax(lowering, name, span=span, scale=scale, axis=step.axis, count=count, top=top)
+    top = 1 << SHARE_BITS
+    name = spellings.softmax(
+        lowering, name, span=span, scale=scale, axis=step.axis, shape=step.shape, top=top
+    )
     return lowering.made(name, step, low=0.0, high=float(top))
 
 

@@ -51,7 +51,7 @@ def _curve(lowering: Lowering, step: Map) -> Code:
             "limit the input before",
         )
     entries = np.clip(np.rint(values / float(grid.scale)), grid.low, grid.high)
-    name = spellings.table(lowering, x.name, low, entries)
+    name = spellings.table(lowering, x.name, low, entries, step.shape)
     return lowering.made(name, step, low=entries.min(), high=entries.max())
 
 

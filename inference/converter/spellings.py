@@ -8,7 +8,7 @@ come from exact arithmetic: the same model on every machine.
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
-from math import isqrt
+from math import isqrt, prod
 from typing import Any, Final, Protocol
 
 import numpy as np
@@ -35,6 +35,11 @@ _TRIALS_MAX: Final = 64
 """Scales tried, each smaller by 2^-12, until no value of a certified function lies near a boundary."""
 
 
+_ELEMENTS_MIN: Final = 256
+"""Elements from which a lookup pays for two changes of shape: Gather, which takes any shape, needs four times
+as long as GatherElements, here of one dimension.
+"""
+
 Limits = tuple[int, int]
 """Least and greatest."""
 
@@ -51,27 +56,35 @@ class Nodes(Protocol):
         ...
 
 
-def table(nodes: Nodes, x: str, low: int, values: Reals) -> str:
-    """values[x - low], for x from `low` to low + len(values) - 1. The values are exact in float32."""
-    shifted = x
-    if low:
-        # The hull of a difference holds both ends alone; the difference itself is within the table.
-        shifted = _limited(nodes, nodes.add("Sub", x, _number(nodes, low)), 0, len(values) - 1)
-    index = nodes.add("Cast", shifted, to=ELEMENT_CODES["int32"])
-    return nodes.add("Gather", nodes.constant(values), index, axis=0)
+def table(nodes: Nodes, x: str, low: int, values: Reals, shape: tuple[int, ...]) -> str:
+    """values[x - low], for x from `low` to low + len(values) - 1, of that shape. The values are exact in
+    float32.
+
+    Integers below 0 find their entries at the end, as indices do.
+    """
+    size = prod(shape)
+    table = nodes.constant(np.roll(values, low) if low <= 0 else np.concatenate([np.zeros(low), values]))
+    many = size >= _ELEMENTS_MIN and len(shape) != 1
+    flat = nodes.add("Reshape", x, nodes.constant(np.array([size]))) if many else x
+    index = nodes.add("Cast", flat, to=ELEMENT_CODES["int32"])
+    found = nodes.add("GatherElements" if many or len(shape) == 1 else "Gather", table, index, axis=0)
+    return nodes.add("Reshape", found, nodes.constant(np.array(shape))) if many else found
 
 
-def softmax(nodes: Nodes, x: str, *, span: int, scale: float, axis: int, count: int, top: int = 255) -> str:
-    """round(top * softmax(x * scale)) over the `count` elements along `axis`, counted from the front.
+def softmax(
+    nodes: Nodes, x: str, *, span: int, scale: float, axis: int, shape: tuple[int, ...], top: int = 255
+) -> str:
+    """round(top * softmax(x * scale)) along one dimension of x.
 
     `span`: the greatest difference of two elements. Exponentials are looked up, with the bits that their sum
     leaves; one that would be 0 ends the table.
     """
+    count = shape[axis]
     largest = min(_SUM_MAX // count, _EXPONENTIAL_MAX)
     exponentials = _exponentials(Fraction(scale), span, largest)
     below = nodes.add("Sub", nodes.add("ReduceMax", x, axes=(axis,), keepdims=1), x)
     reach = _limited(nodes, below, 0, len(exponentials) - 1)
-    looked_up = table(nodes, reach, 0, exponentials)
+    looked_up = table(nodes, reach, 0, exponentials, shape)
     total = nodes.add("ReduceSum", looked_up, nodes.constant(np.array([axis])), keepdims=1)
     # The hull of the sum holds 0; the sum never is below the exponential of the greatest.
     total = _limited(nodes, total, largest, count * largest)

@@ -190,25 +190,43 @@ def _looked_up(application: Application) -> tuple[Value, ...]:
     table, indices = application.constant(0, *ITEM_BYTES), application.computed(1, "int64", "int32")
     if not table.shape or application.integer("axis") != 0:
         application.refuse("a table is looked up along its dimension 0")
-    range_ = indices.bounds.whole().at(0)
-    if range_.low < 0 or range_.high >= table.shape[0]:
-        application.refuse(
-            f"indices from {range_.low} to {range_.high} leave a table of {table.shape[0]} rows"
-        )
+    used = _rows(application, indices.bounds.whole().at(0), table.shape[0])
     shape = (*indices.shape, *table.shape[1:])
     application.ensure_shape(shape)
     application.work.lookups += prod(indices.shape)
     width = prod(table.shape[1:])
     weights = Weights(table, application)
-    used = slice(range_.low * width, (range_.high + 1) * width)
     if len(table.shape) != 2:
-        bounds = Bounds((weights.cell(used),))
+        cells = [weights.cell(slice(rows.start * width, rows.stop * width)) for rows in used]
+        bounds = Bounds((union(cells),))
     else:
         ensure_channels(width, application)
         application.work.spend_cells(width)
-        columns = (slice(used.start + column, used.stop, width) for column in range(width))
-        bounds = along(len(shape) - 1, [weights.cell(column) for column in columns])
+        columns = (
+            union(weights.cell(slice(rows.start * width + column, rows.stop * width, width)) for rows in used)
+            for column in range(width)
+        )
+        bounds = along(len(shape) - 1, list(columns))
     return (Value(table.dtype, shape, application.fitting(bounds, table.dtype)),)
+
+
+def _rows(application: Application, indices: Cell, count: int) -> list[range]:
+    """The rows of a table that such indices choose: those below 0 count from its end."""
+    if indices.low < -count or indices.high >= count:
+        application.refuse(f"indices from {indices.low} to {indices.high} leave a table of {count} rows")
+    found = [range(max(indices.low, 0), indices.high + 1)]
+    if indices.low < 0:
+        found.append(range(count + indices.low, count + min(indices.high, -1) + 1))
+    return [rows for rows in found if rows]
+
+
+def _elements(application: Application) -> tuple[Value, ...]:
+    """Of a table of one dimension at as many indices as there are: a Gather, which engines do faster."""
+    if len(application.constant(0, *ITEM_BYTES).shape) != 1:
+        application.refuse("the table has one dimension")
+    if len(application.computed(1, "int64", "int32").shape) != 1:
+        application.refuse("the indices have one dimension")
+    return _looked_up(application)
 
 
 def _resize(application: Application) -> tuple[Value, ...]:
@@ -251,6 +269,7 @@ def _divides_alike(factor: int) -> bool:
 RULES = {
     "Concat": Rule(arity=range(1, PORTS_MAX + 1), attributes={"axis": (int, REQUIRED)}, apply=_concat),
     "Gather": Rule(arity=range(2, 3), attributes={"axis": (int, 0)}, apply=_gather),
+    "GatherElements": Rule(arity=range(2, 3), attributes={"axis": (int, 0)}, apply=_elements),
     "Pad": Rule(arity=range(3, 4), attributes={"mode": (bytes, b"constant")}, apply=_pad),
     "Resize": Rule(
         arity=range(3, 4),

@@ -1,10 +1,10 @@
-"""Choices: decision trees, classes, and two outputs that must not change places."""
+"""Choices: tables, decision trees, classes, and two outputs that must not change places."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from inference.graph import LEARNERS, AttributeValue, Port
-from inference.selftest.vector import TO_FLOAT, TO_INT32, Tensors, Vector, file, node
+from inference.selftest.vector import TO_FLOAT, TO_INT32, Tensors, Vector, file, floats, node
 from inference.tensor import from_integers
 
 _THRESHOLDS: Final = (10, -3)
@@ -12,8 +12,31 @@ _LEAVES: Final = (5, -700_000, 2**23)
 
 
 def vectors() -> Iterator[Vector]:
+    yield _table()
     yield _trees()
     yield _classes()
+
+
+def _table() -> Vector:
+    """Rows of a table, counted from its start or, below zero, from its end."""
+    rows = [2**24 - 1 - row for row in range(5)]
+    nodes = [
+        node("Clip", "x low high", "limited"),
+        node("Cast", "limited", "index", to=TO_INT32),
+        node("GatherElements", "table index", "found", axis=0),
+        node("Cast", "found", "y", to=TO_INT32),
+    ]
+    constants = {
+        "low": from_integers("int8", (), [-2]),
+        "high": from_integers("int8", (), [2]),
+        "table": floats((5,), rows),
+    }
+    model = file(nodes, [Port("x", "int8", (8,))], [Port("y", "int32", (8,))], constants)
+    cases: list[tuple[Tensors, Tensors]] = []
+    for x in ((0, 1, 2, 3, -1, -2, -3, 0), (127, 0, -128, -1, 2, 1, 0, -2)):
+        y = [rows[min(max(each, -2), 2)] for each in x]
+        cases.append(((from_integers("int8", (8,), x),), (from_integers("int32", (8,), y),)))
+    return Vector("tables", model, tuple(cases))
 
 
 def _trees() -> Vector:

@@ -249,7 +249,7 @@ def _gather(drawing: Drawing, name: str) -> str | None:
 def _look_up(drawing: Drawing, name: str) -> str:
     """A table of 32 rows at whole numbers."""
     shape, random = drawing.shapes[name], drawing.random
-    limits = [drawing.constant(floats((), [limit])) for limit in (0, 31)]
+    limits = [drawing.constant(floats((), [limit])) for limit in random.choice([(0, 31), (-32, 5)])]
     (name,) = drawing.put("Clip", [name, *limits], shape)
     (name,) = drawing.put("Round", [name], shape)
     kind = random.choice(["int32", "int64"])
@@ -257,6 +257,10 @@ def _look_up(drawing: Drawing, name: str) -> str:
     width = random.choice([(), (3,)])
     if prod(shape) > 500 or len(shape) > 4:
         width = ()
+    if len(shape) == 1 and not width:
+        (made,) = drawing.put("GatherElements", [drawing.weights((32,)), name], shape, axis=0)
+        del drawing.shapes[name]
+        return made
     (made,) = drawing.put("Gather", [drawing.weights((32, *width)), name], (*shape, *width), axis=0)
     del drawing.shapes[name]
     return made

@@ -236,29 +236,6 @@ def test_a_split_gives_each_part_its_cells() -> None:
     assert proof.certificate.peak_bytes == 8 + 16 + 3 * 16 * 8
 
 
-def test_a_table_is_looked_up_at_the_indices_that_can_occur() -> None:
-    limits = [from_integers("int64", (), [limit]) for limit in (3, 5)]
-    nodes = [
-        Node(0, "Cast", ("x",), ("wide",), {"to": ELEMENT_CODES["int64"]}),
-        Node(1, "Clip", ("wide", "low", "high"), ("limited",), {}),
-        Node(2, "Gather", ("table", "limited"), ("row",), {}),
-        Node(3, "Round", ("row",), ("whole",), {}),
-        Node(4, "Cast", ("whole",), ("y",), {"to": ELEMENT_CODES["int32"]}),
-    ]
-
-    def looked_up(table: Tensor, shape: tuple[int, ...]) -> bytes:
-        constants = {"low": limits[0], "high": limits[1], "table": table}
-        return file(nodes, [Port("x", "int8", (7,))], [Port("y", "int32", shape)], constants)
-
-    table = floats((6, 2), [9, 900, 9, 900, 9, 900, 1, -0.5, 2, 0, 3, 0.25])
-    proof = prove(looked_up(table, (7, 2)))
-    assert known(looked_up(table, (7, 2)))["row"] == along(1, Cell(0, 1, 3), Cell(-2, -2, 1))
-    assert proof.certificate.gas - prove(looked_up(floats((6,), [1] * 6), (7,))).certificate.gas > 0
-    assert "indices from 3 to 5 leave a table of 5 rows" in reason(
-        looked_up(floats((5, 2), [0] * 10), (7, 2))
-    )
-
-
 def test_ranks_are_no_substitute_for_the_scores() -> None:
     data = applied("TopK", [(1, 2, 4, 3), (1, 2, 4, 3)], "x", ints(3), kind="int32")
     assert "the scores must be an output as well" in reason(data)
@@ -411,6 +388,8 @@ def test_refusals(operator: str, inputs: list[Tensor | str], attributes: dict[st
         ("Gather", [ones(127), "x"], {}, "leave a table of 127 rows"),
         ("Gather", [ones(128, 2), "x"], {"axis": 1}, "along its dimension 0"),
         ("Gather", [ones(128), ones(1)], {}, "all inputs are constants"),
+        ("GatherElements", [ones(128), "x"], {}, "the indices have one dimension"),
+        ("GatherElements", [ones(128, 2), "x"], {}, "the table has one dimension"),
         ("Conv", ["x", ones(1, 2, 2, 2)], CONV, "input 0 is int32, not float32"),
         ("Add", ["x", from_integers("int32", (), [1])], {}, "not float32 or float64"),
     ],

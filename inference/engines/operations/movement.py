@@ -65,10 +65,15 @@ def _top(inputs: Sequence[Array], attributes: Attributes) -> tuple[Array, ...]:
     return np.take_along_axis(inputs[0], indices, axis), indices.astype(np.int64)
 
 
+def _gather_elements(inputs: Sequence[Array], attributes: Attributes) -> Array:
+    return np.take_along_axis(inputs[0], inputs[1].astype(np.int64), integer(attributes, "axis", 0))
+
+
 OPERATIONS: Final[Mapping[str, Operation]] = {
     "Concat": lambda inputs, attributes: np.concatenate(inputs, integer(attributes, "axis", 0)),
     "Expand": _expand,
     "Gather": lambda inputs, attributes: np.take(inputs[0], inputs[1], integer(attributes, "axis", 0)),
+    "GatherElements": _gather_elements,
     "Pad": _pad,
     "ReduceMax": _reduced(np.max),
     "ReduceMin": _reduced(np.min),

@@ -41,7 +41,7 @@ def softmax(low: int, high: int, scale: float, top: int) -> bytes:
     """Attention scores x[1, heads, tokens, tokens]."""
     grown, x = started(low, high)
     shape = (1, HEADS, TOKENS, TOKENS)
-    shares = spellings.softmax(grown, x, span=high - low, scale=scale, axis=3, count=TOKENS, top=top)
+    shares = spellings.softmax(grown, x, span=high - low, scale=scale, axis=3, shape=shape, top=top)
     return grown.file(shares, Port("x", "int32", shape), shape)
 
 
@@ -111,13 +111,16 @@ def test_an_epsilon_beyond_float64_is_refused() -> None:
         layer_norm(100, 768, 1e7, np.ones(768))
 
 
-def test_a_table_gives_its_values() -> None:
-    grown, x = started(-7, 12)
+@pytest.mark.parametrize("shape", [(1, 20), (20,), (1, 20, 15), ()])
+@pytest.mark.parametrize("low", [-19, -7, 0, 3])
+def test_a_table_gives_its_values(shape: tuple[int, ...], low: int) -> None:
+    grown, x = started(low, low + 19)
     values = np.array([(at * 37 % 101) / 8 - 3 for at in range(20)])
-    looked_up = spellings.table(grown, x, -7, values)
+    looked_up = spellings.table(grown, x, low, values, shape)
     whole = grown.add("Mul", looked_up, grown.constant(np.array(8.0)))
-    proof = prove(grown.file(whole, Port("x", "int32", (1, 20)), (1, 20)))
-    assert np.array_equal(agreed(proof, np.arange(-7, 13).reshape(1, 20))[0], values * 8)
+    proof = prove(grown.file(whole, Port("x", "int32", shape), shape))
+    every = np.resize(np.arange(low, low + 20), shape)
+    assert np.array_equal(agreed(proof, every), values[every - low] * 8)
 
 
 MEANINGS = {
@@ -153,7 +156,7 @@ def everything() -> Proof:
     biased = grown.add("Add", normed, grown.constant(np.arange(WIDTH) % 9.0))
     scores = grown.add("MatMul", biased, grown.add("Transpose", biased, perm=(0, 2, 1)))
     reduced = grown.add("Round", grown.add("Mul", scores, grown.constant(np.array(2.0**-9))))
-    shares = spellings.softmax(grown, reduced, span=1024, scale=0.02, axis=2, count=TOKENS)
+    shares = spellings.softmax(grown, reduced, span=1024, scale=0.02, axis=2, shape=(1, TOKENS, TOKENS))
     mixed = grown.add("MatMul", shares, biased)
     limits = [grown.constant(np.array(limit)) for limit in (-127.0, 127.0)]
     small = grown.add("Mul", mixed, grown.constant(np.array(2.0**-8)))
