@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from inference.converter.code import Code, one
+from inference.converter.lower_tables import curve
 from inference.converter.lowering import SUM_MAX, Lowering
 from inference.converter.program import Map, Reals
 from inference.converter.rule import Rule, Want
@@ -62,15 +63,16 @@ def _leaky(lowering: Lowering, step: Map) -> Code:
 
 
 def _hard_swish(lowering: Lowering, step: Map) -> Code:
-    """x * HardSigmoid(x), whose slope and shift are powers of two in units of x's scale."""
+    """x * HardSigmoid(x), whose slope and shift are powers of two in units of x's scale; else a table.
+
+    Tensors that share a grid with another hard swish have a scale that suits that one.
+    """
     x = lowering.integers(step.inputs[0])
     slope, shift = step.parameters
     alpha = slope * float(x.scale.reshape(-1)[0])
     fine = -int(np.rint(np.log2(alpha)))
     if not np.isclose(alpha, 2.0**-fine, rtol=1e-9) or shift * 2**fine % 1:
-        lowering.refuse(
-            step.name, f"slope {slope:g} and shift {shift:g} do not fit a grid", "use 1/6 and 1/2"
-        )
+        return curve(lowering, step)
     factor = lowering.add("HardSigmoid", x.name, alpha=2.0**-fine, beta=shift)
     magnitude = float(np.maximum(-x.low, x.high).max())
     if magnitude * 2**fine > SUM_MAX:

@@ -37,7 +37,7 @@ def _constant(lowering: Lowering, step: Constant) -> Code:
     return lowering.made(lowering.constant(whole), step, low=whole.min(), high=whole.max())
 
 
-def _curve(lowering: Lowering, step: Map) -> Code:
+def curve(lowering: Lowering, step: Map) -> Code:
     """One entry for each integer of the input's grid, so that the curve itself is never computed."""
     x = lowering.integers(step.inputs[0])
     grid = lowering.grid(step.name)
@@ -56,7 +56,7 @@ def _curve(lowering: Lowering, step: Map) -> Code:
 
 
 CURVE: Final = Rule(
-    lower=_curve,
+    lower=curve,
     wants=lambda step, index: Want(bits_max=CURVE_BITS),
     gives=lambda step: Want(),
 )

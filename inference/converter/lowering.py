@@ -188,7 +188,7 @@ class Lowering:
         ratio, offset = code.scale / grid.scale, code.offset / grid.scale
         magnitude = float(np.maximum(np.abs(code.low), np.abs(code.high)).max())
         room = np.floor(np.log2(SUM_MAX / (magnitude * np.abs(ratio) + np.abs(offset) + grid.magnitude)))
-        fraction = min(int(room.min()), 20)
+        fraction = np.minimum(_least(room, ratio.shape), 20).astype(np.int64)
         factor, shift = np.rint(np.ldexp(ratio, fraction)), np.rint(np.ldexp(offset, fraction))
         if (np.abs(factor) < 2**_FACTOR_BITS_MIN).any():
             self.refuse(name, "another scale for it leaves too few bits", "split the step, or use fewer bits")
@@ -205,7 +205,7 @@ class Lowering:
             at,
             scale=grid.scale,
             offset=one(0.0),
-            step=np.full(factor.shape, -fraction),
+            step=-fraction,
             low=low,
             high=high,
         )
@@ -249,3 +249,11 @@ class Lowering:
     def _on_grid(self, code: Code, grid: Grid) -> bool:
         same = np.abs(code.scale / grid.scale - 1) < _SAME
         return bool(same.all()) and not code.offset.any()
+
+
+def _least(values: Reals, shape: Shape) -> Reals:
+    """The least along every dimension that an array of `shape`, which broadcasts against `values`, lacks."""
+    full = (1,) * (values.ndim - len(shape)) + shape
+    axes = tuple(axis for axis, size in enumerate(full) if size == 1)
+    least: Reals = values.min(axis=axes, keepdims=True).reshape(shape)
+    return least

@@ -4,8 +4,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+import numpy as np
+
+from inference.converter.code import channel_array
 from inference.converter.groups import Groups, Wiring, channel_axes, moved, wire
 from inference.converter.lower_linear import channel_axis, is_linear
+from inference.converter.lower_moves import moved_scale
 from inference.converter.program import (
     Combination,
     Combine,
@@ -17,6 +21,7 @@ from inference.converter.program import (
     Movement,
     Pool,
     Program,
+    Reals,
     Reduce,
     Step,
     Trees,
@@ -142,9 +147,21 @@ class Sharing:
             if isinstance(reader, Reduce) and (varies in reader.axes or not self._keeps(reader, name)):
                 return False
             return self.has_own(reader.name)
-        if isinstance(reader, Convolution | Matrix) and name not in moved(self.wiring, sorted(names)):
-            return channel_axis(reader) == self.survey.axes[name]
+        if isinstance(reader, Convolution | Matrix):
+            scales = self._where_moved(name, moved(self.wiring, sorted(names)))
+            varying = {axis for axis, size in enumerate(scales.shape) if size > 1}
+            return varying <= {channel_axis(reader)}
         return want.per_channel
+
+    def _where_moved(self, name: str, elsewhere: set[str]) -> Reals:
+        """Numbers of which each channel has its own, as they lie in a tensor after moves."""
+        step, shape = self.wiring.steps.get(name), self.wiring.shapes[name]
+        if name in elsewhere and isinstance(step, Move) and step.movement is not Movement.CONCAT:
+            (x,) = step.inputs
+            scales: Reals = moved_scale(step, self._where_moved(x, elsewhere), self.wiring.shapes[x])
+            return scales
+        axis = self.survey.axes[name]
+        return channel_array(np.arange(1.0, (shape[axis] if shape else 1) + 1), len(shape), axis)
 
     def _keeps(self, reader: Reduce, name: str) -> bool:
         """Whether channels are where they are looked for after the reduction."""

@@ -18,7 +18,7 @@ from inference.converter.program import (
     Softmax,
 )
 from inference.prover import prove
-from tests.inference.converter.programs import Draft, exact, random
+from tests.inference.converter.programs import Draft, exact, random, square
 
 Built = Callable[[], Program]
 Curve = Callable[[Reals], Reals]
@@ -137,7 +137,21 @@ def curves() -> Program:
     return draft.program(draft.matrix(x, random(16, 3, seed=3)))
 
 
-@pytest.mark.parametrize("build", [norm, softmax, curves, encoder, masked], ids=lambda build: build.__name__)
+def norm_before_convolution() -> Program:
+    """Channels end up where the convolution looks for them, positions where it does not."""
+    draft = Attending((1, 8, 16))
+    x = draft.norm(draft.matrix("x", random(16, 16)), 1 + random(16, scale=0.2), random(16, seed=2))
+    x = draft.move(Movement.RESHAPE, x, shape=(1, 1, 8, 16))
+    x = draft.move(Movement.TRANSPOSE, x, perm=(0, 3, 1, 2))
+    x = draft.convolution(x, random(6, 16, 1, 1, seed=3), square(1))
+    return draft.program(x, class_axis=1)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [norm, softmax, curves, encoder, masked, norm_before_convolution],
+    ids=lambda build: build.__name__,
+)
 def test_a_program_is_proved_and_says_what_the_float_model_says(build: Built) -> None:
     conversion = exact(build())
     report = conversion.report
