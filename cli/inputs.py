@@ -83,6 +83,26 @@ def read_samples(place: Path, inputs: "Sequence[Taken]", card: "Card") -> "Sampl
         raise UserError(str(error), error.advice) from None
 
 
+def columns_kept(card: "Card", place: Path, inputs: "Sequence[Taken]") -> "Card":
+    """The card, with the columns that a table of samples has. Raises UserError."""
+    from inference.preparation.errors import PreparationError
+    from inference.preparation.sets import remembered
+
+    try:
+        return remembered(card, place.expanduser(), inputs)
+    except PreparationError as error:
+        raise UserError(str(error), error.advice) from None
+
+
+def ensure_another(file: Path, out: Path) -> None:
+    """Raises UserError if writing `out` would overwrite `file`, or cannot succeed."""
+    place = out.expanduser()
+    if place.resolve() == file.expanduser().resolve():
+        raise UserError(f"--out would overwrite {file}", "choose another --out")
+    if place.is_dir() or not place.parent.is_dir():
+        raise UserError(f"cannot write {out}: no such folder, or it is one", "choose another --out")
+
+
 def read_input(
     certificate: ExactnessCertificate,
     text: str | None,

@@ -18,6 +18,8 @@ from cli.inputs import (
     RowOption,
     SamplesOption,
     TextOption,
+    columns_kept,
+    ensure_another,
     find_card,
     read_bytes,
     read_input,
@@ -111,6 +113,7 @@ def convert(
     from inference.preparation.card import card_path, write_card
     from inference.preparation.sets import kept_apart
 
+    ensure_another(file, out)
     known = find_card(card, file)
     target = None if target_agreement is None else _share(target_agreement)
     try:
@@ -118,6 +121,7 @@ def convert(
             report.note("folding and reading the float model")
             program = understand_file(file, shape, constant, samples)
             inputs = taken_by(program)
+            known = columns_kept(known, samples, inputs)
             seen = read_samples(samples, inputs, known)
             if held_out is None:
                 seen, unseen = kept_apart(seen)

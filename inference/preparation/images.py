@@ -30,7 +30,7 @@ def read_image(file: Path, how: ImageInput, shape: Shape) -> NDArray[np.float32]
         with Image.open(file, formats=_FORMATS) as opened:
             if opened.width * opened.height > PIXELS_MAX:
                 raise PreparationError(f"{file} has more than {PIXELS_MAX} pixels", "make it smaller")
-            turned = ImageOps.exif_transpose(opened)
+            turned = _of_bytes(ImageOps.exif_transpose(opened), file)
             picture = turned.convert("L" if how.colors is Colors.GRAY else "RGB")
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PreparationError(
@@ -46,6 +46,17 @@ def read_image(file: Path, how: ImageInput, shape: Shape) -> NDArray[np.float32]
     whole = np.zeros((height, width, values.shape[2]), dtype=np.float32)
     whole[: values.shape[0], : values.shape[1]] = values
     return (np.moveaxis(whole, 2, 0) if first else whole)[None]
+
+
+def _of_bytes(picture: Image.Image, file: Path) -> Image.Image:
+    """The picture with levels 0..255: of 16 bits, which Pillow would cut off at 255, the upper eight."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise PreparationError(
+            f"{file} has levels that are not of 8 or 16 bits", "save it with 8 bits for each color"
+        )
+    return picture
 
 
 def is_image_shape(shape: Shape) -> bool:

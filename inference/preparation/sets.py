@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from inference.preparation import images
@@ -21,6 +22,7 @@ SET_BYTES_MAX: Final = 2 << 30
 CSV_BYTES_MAX: Final = 256 << 20
 FILES_MAX: Final = 100_000
 ARRAYS_MAX: Final = 256
+COLUMN_CHARACTERS_MAX: Final = 256
 LABELS: Final = ("labels", "label", "y")
 """Names of the array or column, if there is one, that holds the classes."""
 
@@ -125,7 +127,8 @@ def read_text(text: str, inputs: Sequence[Taken], card: Card) -> dict[str, Array
     if missing:
         raise PreparationError(
             f"the card does not say how text becomes {', '.join(missing)[:200]}",
-            'give a card with "inputs": {"NAME": {"kind": "text", ...}}',
+            'give a card with "inputs": {"NAME": {"kind": "text", ...}}, or a value that it always has '
+            f"when the model is converted: --constant {missing[0][:80]}=0",
         )
     return sample
 
@@ -199,7 +202,7 @@ def _labels(labels: Array | None, count: int, file: Path) -> tuple[str, ...]:
 
 
 def _table(file: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
-    """Rows of numbers for the only input; or, for a card with text, a column `text`."""
+    """Rows of numbers; or, for a card with text, a column `text`."""
     header, rows = _csv(file)
     labels_at = next((header.index(name) for name in LABELS if name in header), None)
     labels = tuple(row[labels_at] for row in rows) if labels_at is not None else ()
@@ -209,34 +212,69 @@ def _table(file: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
             raise PreparationError(f"{file} has no column 'text'", "name the column with the text so")
         at = header.index("text")
         return SampleSet(tuple(read_text(row[at], inputs, card) for row in rows), labels, names)
-    if len(inputs) != 1:
-        raise PreparationError(
-            f"the model takes {len(inputs)} inputs, a table gives one", "give an .npz file"
-        )
-    (taken,) = inputs
+    numbers = {taken.name: _columns(taken, len(inputs), header, rows, card, file) for taken in inputs}
+    samples = tuple({name: each[index] for name, each in numbers.items()} for index in range(len(rows)))
+    return SampleSet(samples, labels, names)
+
+
+def _columns(
+    taken: Taken, inputs: int, header: list[str], rows: list[list[str]], card: Card, file: Path
+) -> Array:
+    """The columns of one input, as [samples, *shape]: as the card says; else all; of several inputs, the
+    column with the input's name."""
     how = card.inputs.get(taken.name)
-    wanted = how.columns if isinstance(how, TableInput) else [name for name in header if name not in LABELS]
+    if isinstance(how, TableInput):
+        wanted = list(how.columns)
+    else:
+        wanted = [taken.name] if inputs > 1 else table_columns(header)
     missing = [name for name in wanted if name not in header]
     if missing:
-        raise PreparationError(f"{file} has no column {missing[0]!r}", "name the columns as the card does")
+        raise PreparationError(
+            f"{file} has no column {missing[0]!r}", "name the columns as the card and the model do"
+        )
+    if len(wanted) != prod(taken.shape):
+        raise PreparationError(
+            f"{taken.name} takes {prod(taken.shape)} numbers, and {file} has {len(wanted)} columns for it: "
+            + ", ".join(wanted)[:160],
+            "call the column with the answers 'label', or name the columns in a card: "
+            f'{{"inputs": {{"{taken.name}": {{"kind": "table", "columns": [...]}}}}}}',
+        )
     columns = [header.index(name) for name in wanted]
     values = [
         [_number(row[at], header[at], file, line) for at in columns] for line, row in enumerate(rows, start=2)
     ]
-    array = _rows(np.array(values, dtype=np.float64).reshape(len(rows), len(columns)), taken, len(rows), file)
-    return SampleSet(tuple({taken.name: row} for row in array), labels, names)
+    return _rows(np.array(values, dtype=np.float64).reshape(len(rows), len(columns)), taken, len(rows), file)
+
+
+def table_columns(header: Sequence[str]) -> list[str]:
+    """The columns of a table that are no labels."""
+    return [name for name in header if name not in LABELS]
+
+
+def remembered(card: Card, place: Path, inputs: Sequence[Taken]) -> Card:
+    """The card, with the columns of the table at `place` if that is the only input: so that later tables may
+    have others, and in another order. Raises PreparationError.
+    """
+    if card.inputs or len(inputs) != 1 or place.suffix.lower() != ".csv":
+        return card
+    columns = table_columns(_csv(place)[0])
+    if not columns or not all(0 < len(name) <= COLUMN_CHARACTERS_MAX for name in columns):
+        return card
+    return replace(card, inputs={inputs[0].name: TableInput(columns=tuple(columns))})
 
 
 def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
     try:
         if file.stat().st_size > CSV_BYTES_MAX:
             raise PreparationError(f"{file} has more than {CSV_BYTES_MAX} bytes", "make it smaller")
-        with file.open(newline="", encoding="utf-8") as opened:
+        with file.open(newline="", encoding="utf-8-sig") as opened:
             header, *rows = csv.reader(opened)
     except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
         raise PreparationError(
             f"cannot read {file}: {error}", "its first line must name the columns"
         ) from None
+    if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
+        raise PreparationError(f"{file} has one column, {header[0][:80]!r}", "separate columns by commas")
     if len(set(header)) != len(header):
         raise PreparationError(f"{file}: two columns have the same name", "the first line names the columns")
     for line, row in enumerate(rows, start=2):

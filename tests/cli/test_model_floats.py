@@ -53,3 +53,12 @@ def test_weights_that_are_gone_are_one_line(refusal: Refusal, exported: Path, tm
     exported.with_name("m.onnx.data").unlink()
     options = ["--samples", exported.with_name("s.npz"), "--out", tmp_path / "exact.onnx"]
     assert "external_data=False" in refusal("model", "convert", exported, *options)
+
+
+def test_the_float_model_is_not_overwritten(refusal: Refusal, exported: Path, tmp_path: Path) -> None:
+    before = exported.read_bytes()
+    options = ["--samples", exported.with_name("s.npz"), "--out"]
+    assert "would overwrite" in refusal("model", "convert", exported, *options, exported)
+    assert "cannot write" in refusal("model", "convert", exported, *options, tmp_path)
+    assert "cannot write" in refusal("model", "convert", exported, *options, tmp_path / "no" / "x.onnx")
+    assert exported.read_bytes() == before

@@ -88,3 +88,16 @@ def test_which_inputs_look_like_pictures() -> None:
     assert is_image_shape((1, 8, 8, 1))
     assert not is_image_shape((1, 30))
     assert not is_image_shape((2, 3, 8, 8))
+
+
+def test_sixteen_bits_are_not_cut_off(tmp_path: Path) -> None:
+    levels = np.array([[0, 1000], [30_000, 65_535]], np.uint16)
+    Image.fromarray(levels).save(tmp_path / "p.png")
+    read = read_image(tmp_path / "p.png", ImageInput(colors=Colors.GRAY, deviation=(1.0,)), (1, 1, 2, 2))
+    assert read.tolist() == [[[[0, 3], [117, 255]]]]
+
+
+def test_other_levels_are_refused(tmp_path: Path) -> None:
+    Image.fromarray(np.ones((2, 2), np.float32)).save(tmp_path / "p.tif")
+    with pytest.raises(PreparationError, match="8 or 16 bits"):
+        read_image(tmp_path / "p.tif", ImageInput(colors=Colors.GRAY), (1, 1, 2, 2))

@@ -10,7 +10,7 @@ from PIL import Image
 from inference.preparation import sets
 from inference.preparation.card import Card, Colors, ImageInput, MaskInput, Split, TableInput, TextInput
 from inference.preparation.errors import PreparationError
-from inference.preparation.sets import Taken, archive_shapes, kept_apart, read_set, read_text
+from inference.preparation.sets import Taken, archive_shapes, kept_apart, read_set, read_text, remembered
 
 ROW = [Taken("x", "float32", (1, 2))]
 PICTURE = [Taken("x", "float32", (1, 1, 2, 2))]
@@ -155,3 +155,43 @@ def test_a_cell_that_is_no_number_is_named_with_its_column(tmp_path: Path) -> No
     (tmp_path / "s.csv").write_text("age,city\n31,oslo\n")
     with pytest.raises(PreparationError, match="line 2: 'oslo' in column 'city'"):
         read_set(tmp_path / "s.csv", ROW, NO_CARD)
+
+
+def test_columns_of_a_table_are_remembered_by_name(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("\ufeffage,height,label\n31,170,1\n")
+    card = remembered(NO_CARD, tmp_path / "s.csv", ROW)
+    assert card.inputs == {"x": TableInput(columns=("age", "height"))}
+    assert remembered(TEXT, tmp_path / "s.csv", ROW) is TEXT
+    assert remembered(NO_CARD, tmp_path / "s.npz", ROW) is NO_CARD
+    (tmp_path / "t.csv").write_text("id,height,age\n7,170,31\n")
+    [sample] = read_set(tmp_path / "t.csv", ROW, card).samples
+    assert sample["x"].tolist() == [[31, 170]]
+    (tmp_path / "t.csv").write_text("age,weight\n31,70\n")
+    with pytest.raises(PreparationError, match="no column 'height'"):
+        read_set(tmp_path / "t.csv", ROW, card)
+
+
+def test_columns_without_names_are_not_remembered(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text(",height\n31,170\n")
+    assert remembered(NO_CARD, tmp_path / "s.csv", ROW) is NO_CARD
+
+
+def test_several_inputs_take_the_columns_of_their_names(tmp_path: Path) -> None:
+    inputs = [Taken("height", "float32", (1, 1)), Taken("age", "int64", (1, 1))]
+    (tmp_path / "s.csv").write_text("age,height,label\n31,170.5,1\n")
+    [sample] = read_set(tmp_path / "s.csv", inputs, NO_CARD).samples
+    assert (sample["height"].tolist(), sample["age"].tolist()) == ([[170.5]], [[31]])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "advice"),
+    [
+        ("a,b,target\n1,2,3\n", "x takes 2 numbers.*a, b, target", "'label', or name the columns in a card"),
+        ("a;b\n1;2\n", "has one column, 'a;b'", "by commas"),
+    ],
+)
+def test_tables_of_another_make_are_refused(tmp_path: Path, text: str, reason: str, advice: str) -> None:
+    (tmp_path / "s.csv").write_text(text)
+    with pytest.raises(PreparationError, match=reason) as refused:
+        read_set(tmp_path / "s.csv", ROW, NO_CARD)
+    assert advice in refused.value.advice
