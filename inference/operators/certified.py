@@ -86,14 +86,14 @@ def _multiply(application: Application, x: Value, curve: Curve) -> tuple[Value, 
     if curve.root.name in application.node.inputs:
         others = _numbers(curve.root)
     else:
-        others = [_constant(application)] * len(curve.intervals)
+        others = [_constant(application, x)] * len(curve.intervals)
     products = (_product(each, other) for each, other in zip(curve.intervals, others, strict=True))
     return _followed(application, x, replace(curve, intervals=tuple(map(_widened, products))))
 
 
 def _add(application: Application, x: Value, curve: Curve) -> tuple[Value, ...]:
     """Off by what its terms may be: an engine may distribute a factor that comes next."""
-    least, most = _product((ONE, ONE), _constant(application))
+    least, most = _product((ONE, ONE), _constant(application, x))
     intervals = []
     for low, high in curve.intervals:
         intervals.append(_widened((low + least, high + most), max(-low, high, -least, most)))
@@ -166,8 +166,8 @@ def _followed(application: Application, x: Value, curve: Curve) -> tuple[Value, 
     return (Value(x.dtype, x.shape, Bounds(()), loose=loose),)
 
 
-def _constant(application: Application) -> Fraction:
-    """The single number that a curve meets."""
+def _constant(application: Application, x: Value) -> Fraction:
+    """The single number that a curve meets, which leaves its shape as it is."""
     at = next(
         (at for at, value in enumerate(application.inputs) if value and value.constant is not None), None
     )
@@ -176,8 +176,8 @@ def _constant(application: Application) -> Fraction:
             "a certified value meets constants, and in Mul the tensor it is a function of, alone"
         )
     constant = application.constant(at, "float32")
-    if prod(constant.shape) != 1:
-        application.refuse("a certified value meets single constants only")
+    if prod(constant.shape) != 1 or len(constant.shape) > len(x.shape):
+        application.refuse("a certified value meets single constants only, of no more dimensions")
     numbers = decode(constant, application)
     return numbers.mantissas[0] * Fraction(2) ** numbers.steps[0]
 
