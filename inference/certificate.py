@@ -173,7 +173,8 @@ def decode_inputs(certificate: ExactnessCertificate, data: bytes) -> tuple[Tenso
 def ensure_tensors(ports: Sequence[PortSpec], tensors: Sequence[Tensor]) -> None:
     """Raises TensorError unless there is one sound tensor for each port, of its type and shape."""
     if len(tensors) != len(ports):
-        raise TensorError(f"{len(tensors)} tensors for {len(ports)} ports")
+        wanted = ", ".join(f"{port.name} {port.dtype}{list(port.shape)}" for port in ports)
+        raise TensorError(f"expected {len(ports)}: {wanted[:160]}; not {len(tensors)}")
     for port, tensor in zip(ports, tensors, strict=True):
         ensure_sound(tensor)
         if (tensor.dtype, tensor.shape) != (port.dtype, port.shape):

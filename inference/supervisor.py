@@ -193,7 +193,7 @@ def _sendable(inputs: Sequence[Tensor]) -> Tensors:
     except TensorError as error:
         raise Refused("inputs", str(error)) from None
     if len(inputs) > PORTS_MAX or sum(len(tensor.data) for tensor in inputs) > MODEL_BYTES_MAX:
-        raise Refused("inputs", "too many inputs, or too large")
+        raise Refused("inputs", f"more than {PORTS_MAX} inputs, or more than {MODEL_BYTES_MAX} bytes of them")
     return tuple(inputs)
 
 

@@ -80,7 +80,11 @@ def test_the_largest_sums_and_the_widest_table_fit_the_state() -> None:
             1,
             Unusable(0, "x takes int8[1, 3], not int8[1, 2]"),
         ),
-        ([Row((*inputs(1, 2, 3), *inputs(1, 2, 3)), (0,))], 1, Unusable(0, "2 tensors for 1 ports")),
+        (
+            [Row((*inputs(1, 2, 3), *inputs(1, 2, 3)), (0,))],
+            1,
+            Unusable(0, "expected 1: x int8[1, 3]; not 2"),
+        ),
     ],
 )
 def test_what_does_not_fit_the_model_is_a_verdict(rows: list[Row], count: int, unusable: Unusable) -> None:
