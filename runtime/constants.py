@@ -99,7 +99,7 @@ SESSION: Final = session.Config(spec_version=SPEC_VERSION, key_deposit=Balance(T
 """A day of epochs of the wide network, at most 10 kB each."""
 
 DISPUTES: Final = disputes.Config(window_blocks=600, treasury=TREASURY)
-"""Five minutes of the local network. What a job was about, 4 kB at most, stays in the state so long."""
+"""Five minutes of the local network. What a job was about, 8 kB at most, stays in the state so long."""
 
 EVALUATION: Final = evaluation.Config(deposit=Balance(TOKEN), datasets_max=10_000, records_max=100_000)
 

@@ -1,9 +1,11 @@
 """What one validator does about the open jobs of the finalized state.
 
-It computes one job at a time, the oldest first. Its word on a job, a result or an abstention, is made once
-and kept durably before it leaves. After that everything it says about the job follows from that word, also
-after a restart: the salt is a function of the key and the job. It reveals only when a final block has closed
-the commitments. Since messages may be lost, it repeats what the chain has not taken.
+It computes one job at a time, the oldest first; but what nobody could give waits until all others were tried,
+for who withholds many files would else keep them waiting till their time is over. Its word on a job, a result
+or an abstention, is made once and kept durably before it leaves. After that everything it says about the job
+follows from that word, also after a restart: the salt is a function of the key and the job. It reveals only
+when a final block has closed the commitments. Since messages may be lost, it repeats what the chain has not
+taken.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -201,11 +203,12 @@ class AttestationCore:
         """The next job to work on, if there is one and no other is worked on."""
         if self._working is not None:
             return []
-        for job in self._jobs.values():
-            if self._is_wanted(job):
-                self._working = job.id
-                return [Compute(job)]
-        return []
+        wanted = [job for job in self._jobs.values() if self._is_wanted(job)]
+        if not wanted:
+            return []
+        chosen = min(wanted, key=lambda job: self._retry_at.get(job.id, 0))
+        self._working = chosen.id
+        return [Compute(chosen)]
 
     def _is_wanted(self, job: OpenJob) -> bool:
         seat = self._seat(job)

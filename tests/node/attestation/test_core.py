@@ -211,6 +211,17 @@ def test_salts_differ_between_jobs_and_between_validators() -> None:
     assert len(salts) == 2 * len(SEEDS)
 
 
+def test_what_is_withheld_keeps_no_other_job_waiting(core: AttestationCore) -> None:
+    jobs = [job_of(number) for number in range(1, 10)]
+    actions, tried = core.handle(finalized(11, *jobs)), []
+    for height in range(12, 12 + len(jobs)):
+        tried += computes(actions)
+        core.handle(finalized(height, *jobs))
+        actions = core.handle(Computed(tried[-1], Trouble.WITHHELD))
+    assert tried == [job.id for job in jobs]
+    assert computes(actions) == tried[:1], "who waits longest is tried again first"
+
+
 BLOCKS = st.tuples(st.just("block"), st.booleans(), st.booleans())
 OUTCOMES = st.sampled_from([b"1", b"2", b"3", Trouble.UNABLE, Trouble.UNAVAILABLE])
 STEPS = st.one_of(BLOCKS, OUTCOMES, st.just("restart"))
