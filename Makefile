@@ -70,7 +70,7 @@ fuzz: setup ## send every decoder hostile bytes for SECONDS=n; what does harm is
 fuzz-models: setup ## COUNT=n hostile models: refused, or proved and the same bits on every engine
 	$(BIN)/python -m tests.fuzz.models.run --count $(COUNT)
 
-guide: setup ## run every command of the operator's guide, in two minutes
+guide: setup ## run every command of the guides, in three minutes
 	$(BIN)/python -m tests.docs.run_guide
 
 floods: setup ## flood each protocol of a real validator for a minute

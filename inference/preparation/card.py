@@ -131,9 +131,7 @@ def read_card(file: Path) -> Card:
     try:
         card = msgspec.json.decode(_read(file), type=Card)
     except msgspec.DecodeError as error:
-        raise PreparationError(
-            f"{file}: {error}", "see `consil model convert --help` for an example"
-        ) from None
+        raise PreparationError(f"{file}: {error}", "docs/models-guide.md has examples") from None
     inputs = {name: _with_vocabulary(entry, file) for name, entry in card.inputs.items()}
     return msgspec.structs.replace(card, inputs=inputs)
 
