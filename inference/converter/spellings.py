@@ -86,9 +86,13 @@ def softmax(
     reach = _limited(nodes, below, 0, len(exponentials) - 1)
     looked_up = table(nodes, reach, 0, exponentials, shape)
     total = nodes.add("ReduceSum", looked_up, nodes.constant(np.array([axis])), keepdims=1)
+    # By a power of two the few sums are divided, rather than all the shares multiplied.
+    part = top if top & (top - 1) == 0 else 1
+    total = nodes.add("Mul", total, _number(nodes, 1 / part)) if part > 1 else total
     # The hull of the sum holds 0; the sum never is below the exponential of the greatest.
-    total = _limited(nodes, total, largest, count * largest)
-    return nodes.add("Round", nodes.add("Mul", nodes.add("Div", looked_up, total), _number(nodes, top)))
+    total = _limited(nodes, total, largest / part, count * largest / part)
+    share = nodes.add("Div", looked_up, total)
+    return nodes.add("Round", nodes.add("Mul", share, _number(nodes, top)) if part != top else share)
 
 
 def _exponentials(scale: Fraction, span: int, largest: int) -> Reals:
@@ -213,7 +217,7 @@ class _Alone:
         return name
 
 
-def _limited(nodes: Nodes, x: str, low: int, high: int, *, wide: bool = False) -> str:
+def _limited(nodes: Nodes, x: str, low: float, high: float, *, wide: bool = False) -> str:
     return nodes.add("Clip", x, _number(nodes, low, wide=wide), _number(nodes, high, wide=wide))
 
 
