@@ -65,18 +65,18 @@ def _leaky(lowering: Lowering, step: Map) -> Code:
 def _hard_swish(lowering: Lowering, step: Map) -> Code:
     """x * HardSigmoid(x), whose slope and shift are powers of two in units of x's scale; else a table.
 
-    Tensors that share a grid with another hard swish have a scale that suits that one.
+    A grid that suits another hard swish does not suit this one; and the product is too long where the input
+    is small against the slope.
     """
     x = lowering.integers(step.inputs[0])
     slope, shift = step.parameters
     alpha = slope * float(x.scale.reshape(-1)[0])
     fine = -int(np.rint(np.log2(alpha)))
-    if not np.isclose(alpha, 2.0**-fine, rtol=1e-9) or shift * 2**fine % 1:
+    magnitude = float(np.maximum(-x.low, x.high).max())
+    fits = np.isclose(alpha, 2.0**-fine, rtol=1e-9) and not shift * 2**fine % 1
+    if not fits or magnitude * 2**fine > SUM_MAX:
         return curve(lowering, step)
     factor = lowering.add("HardSigmoid", x.name, alpha=2.0**-fine, beta=shift)
-    magnitude = float(np.maximum(-x.low, x.high).max())
-    if magnitude * 2**fine > SUM_MAX:
-        lowering.refuse(step.name, f"its input needs {int(magnitude).bit_length()} bits", "use fewer bits")
     return lowering.made(
         lowering.add("Mul", x.name, factor),
         step,

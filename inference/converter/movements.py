@@ -154,6 +154,21 @@ def _gather(draft: Draft, node: Node) -> list[Step]:
     return [Table(name=name, inputs=(indices,), shape=draft.shape(name), rows=rows)]
 
 
+def _gather_all(draft: Draft, node: Node) -> list[Step]:
+    """GatherND by constant indices, where all but one of the dimensions that they choose from have one element,
+    as PyTorch's exporter takes the mask of a single text."""
+    data, indices = node.inputs
+    if indices not in draft.constants or whole(node, "batch_dims", 0):
+        refuse("only constant indices are supported here", node.place)
+    chosen, shape = draft.constants[indices], draft.shape(data)
+    axes = [axis for axis in range(chosen.shape[-1]) if shape[axis] > 1] or [0]
+    if len(axes) > 1:
+        refuse("indices of several dimensions at once; choose along one", node.place)
+    (axis,) = axes
+    along = tuple(int(index) % shape[axis] for index in chosen[..., axis].reshape(-1))
+    return [move(draft, node.outputs[0], data, Movement.GATHER, axis=(axis,), indices=along)]
+
+
 def _repeat(draft: Draft, node: Node) -> list[Step]:
     """Expand and Tile: one gathering for each axis that grows."""
     source, wanted = node.inputs[0], draft.shape(node.outputs[0])
@@ -227,6 +242,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "FeatureVectorizer": _concat,
     "Flatten": _reshape,
     "Gather": _gather,
+    "GatherND": _gather_all,
     "Pad": _pad,
     "Reshape": _reshape,
     "Resize": _resize,

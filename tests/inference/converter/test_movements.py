@@ -80,6 +80,19 @@ MOVEMENTS: dict[str, tuple[list[str], list[NodeProto], dict[str, Any], int]] = {
         {"which": np.array([3, -1, 0])},
         17,
     ),
+    "GatherND": (
+        ["Gather"],
+        [
+            node("Slice", ["x", "zero", "one", "zero"], ["first"]),
+            node("GatherND", ["first", "places"], ["y"]),
+        ],
+        {
+            "zero": np.array([0]),
+            "one": np.array([1]),
+            "places": np.array([[[0, 2], [0, 0]], [[0, -1], [0, 2]]]),
+        },
+        17,
+    ),
     "one row": (["Gather"], [node("Gather", ["x", "which"], ["y"], axis=2)], {"which": np.array(3)}, 17),
     "DepthToSpace": (
         ["Reshape", "Transpose", "Reshape"],
