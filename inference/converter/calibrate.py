@@ -202,7 +202,7 @@ def _narrowed(
 
 def _histogram(rows: Reals, spread: Spread, bins: int) -> Integers:
     width = np.maximum(spread.high - spread.low, 2.0**-100)[:, None]
-    at = np.clip(((rows - spread.low[:, None]) / width * bins).astype(np.int64), 0, bins - 1)
+    at = np.clip((rows - spread.low[:, None]) / width * bins, 0, bins - 1).astype(np.int64)
     flat = (at + np.arange(rows.shape[0])[:, None] * bins).reshape(-1)
     return np.bincount(flat, minlength=rows.shape[0] * bins).reshape(-1, bins)
 

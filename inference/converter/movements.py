@@ -155,8 +155,10 @@ def _gather(draft: Draft, node: Node) -> list[Step]:
 
 
 def _gather_all(draft: Draft, node: Node) -> list[Step]:
-    """GatherND by constant indices, where all but one of the dimensions that they choose from have one element,
-    as PyTorch's exporter takes the mask of a single text."""
+    """GatherND by constant indices along one dimension, the others that they name having one element.
+
+    So PyTorch's exporter takes the mask of a single text.
+    """
     data, indices = node.inputs
     if indices not in draft.constants or whole(node, "batch_dims", 0):
         refuse("only constant indices are supported here", node.place)
