@@ -1,11 +1,8 @@
 # Every target works on a fresh clone: it first makes .venv (Python 3.11 to 3.13, no compiler, no root).
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-<<<<<<< HEAD
-.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz guide bench exactness models lock clean
-=======
-.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz fuzz-models guide bench models lock clean
->>>>>>> 904e382 (tests/fuzz: hostile models, refused or proved and the same bits on every engine)
+.PHONY: help setup test check demo sim mutants chaos chaos-long fuzz fuzz-models guide floods check-long conformance
+.PHONY: exactness bench models lock clean
 
 BIN := .venv/bin
 READY := .venv/.ready
