@@ -14,7 +14,7 @@ from cli.chain import Chain, asking_blobs
 from cli.disputes import EPILOG as CHALLENGE
 from cli.disputes import challenge, disputed
 from cli.errors import UserError
-from cli.exact import certificate_of, outputs_document
+from cli.exact import certificate_of, outputs_document, print_outputs
 from cli.inputs import InputOption, RowOption, SamplesOption, read_input, tell_limited
 from cli.instant import NOW, now
 from cli.model import ModelId, event_field, print_seats
@@ -33,7 +33,7 @@ from cli.options import (
     examples,
 )
 from cli.orders import plan
-from cli.output import print_fields, print_json, progress, warn
+from cli.output import print_json, progress, warn
 from cli.submission import prepare, submit, wait_finalized
 from inference.certificate import ExactnessCertificate, decode_outputs, encode_inputs
 from primitives.types import Balance
@@ -275,5 +275,5 @@ def _show(document: dict[str, Any], as_json: bool) -> None:
     if "panel" in document:
         shown["attestations"] = f"{document['attestations']} of {document['panel']} validators"
         del shown["panel"]
-    print_fields(shown | document.get("values", {}))
+    print_outputs(shown | {"values": document.get("values", {})})
     print_seats(document.get("record", {}).get("attestations", []))

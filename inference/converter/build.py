@@ -17,6 +17,7 @@ from inference.graph import Graph, Port
 from inference.refusal import refuse
 from inference.scales import declare
 from inference.tensor import INTEGER_RANGES
+from primitives.types import U63_MAX
 
 CLASS = "class"
 """Name of the output with the index of the greatest score; of a second one, `class` and its scores' name."""
@@ -47,7 +48,7 @@ def build(plan: Plan, watch: Watch) -> Built:
     outputs = []
     for sink in plan.program.sinks:
         outputs += _leave(lowering, sink)
-        metadata |= declare(sink.name, [_scale(Fraction(_unit(lowering, sink)))], [0])
+        metadata |= declare(sink.name, [_scale(Fraction(_unit(lowering, sink)), sink.name)], [0])
     names = {port.name for port in (*inputs, *outputs)}
     if len(names) != len(inputs) + len(outputs):
         refuse("two inputs or outputs have the same name: rename one", "model")
@@ -111,7 +112,7 @@ def _real(lowering: Lowering, name: str, dtype: str, low: int, high: int) -> str
 def _declared(plan: Plan, source: Source) -> dict[str, str]:
     if source.name not in plan.source_scales:
         return {}
-    scales = [_scale(each) for each in plan.source_scales[source.name]]
+    scales = [_scale(each, source.name) for each in plan.source_scales[source.name]]
     return declare(source.name, scales, plan.source_zeros[source.name].tolist())
 
 
@@ -136,5 +137,12 @@ def _unit(lowering: Lowering, sink: Sink) -> float:
     return float(lowering.grid(sink.step).scale.reshape(-1)[0])
 
 
-def _scale(value: Fraction) -> Scale:
+def _scale(value: Fraction, name: str) -> Scale:
+    """Raises Refused for a scale that no certificate can state."""
+    if max(value.numerator, value.denominator) > U63_MAX:
+        refuse(
+            f"its numbers are near {float(value):.0e}, finer or coarser than a certificate can state: "
+            "multiply the weights of the last layer by a constant",
+            name,
+        )
     return Scale(numerator=value.numerator, denominator=value.denominator)

@@ -16,6 +16,7 @@ from frame.currency import Currency
 from frame.error import ensure
 from frame.jobs import Closed, Conduct, JobKind, Jobs, Order
 from frame.models import Models
+from frame.newest import Newest
 from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
@@ -217,7 +218,7 @@ class Evaluations(Pallet):
             self._needs.currency.release(PRICE, request.requester, request.price)
         else:
             self._needs.currency.move_held(PRICE, request.requester, request.owner, request.price)
-        self._keep(closed.job, self._record(request, closed))
+        self._newest.keep(closed.job, self._record(request, closed))
         self.deposit(Evaluated(closed.job, request.model, request.dataset, closed.digest))
 
     def on_job_overturned(self, closed: Closed) -> None:
@@ -246,9 +247,7 @@ class Evaluations(Pallet):
             held = self._needs.currency.held
             assert held(DEPOSIT, who) == sum(one.deposit for one in datasets.values() if one.owner == who)
             assert held(PRICE, who) == sum(one.price for one in requests if one.requester == who)
-        count, sequence = self.count.get(), dict(self.sequence.items())
-        assert sorted(sequence) == list(range(max(0, count - self.config.records_max), count))
-        assert sorted(sequence.values()) == [job for job, _ in self.records.items()]
+        self._newest.check_state()
 
     def _record(self, request: EvaluationRequest, closed: Closed) -> EvaluationRecord:
         agreed = [seat for seat in closed.attestations if seat.conduct is Conduct.AGREED]
@@ -273,16 +272,9 @@ class Evaluations(Pallet):
     def _certificate(self, model: Hash) -> ExactnessCertificate:
         return _certificate(self._needs.models.certificate(model))
 
-    def _keep(self, job: Hash, record: EvaluationRecord) -> None:
-        """Store a record, in the place of the oldest if there is no room."""
-        count = self.count.get()
-        self.records.put(job, record)
-        self.sequence.put(count, job)
-        self.count.put(count + 1)
-        oldest = count - self.config.records_max
-        if oldest >= 0:
-            self.records.remove(self.sequence.get(oldest))
-            self.sequence.remove(oldest)
+    @property
+    def _newest(self) -> Newest:
+        return Newest(self.records, self.sequence, self.count, self.config.records_max)
 
 
 def _certificate(proved: bytes) -> ExactnessCertificate:

@@ -20,6 +20,7 @@ from frame.currency import Currency
 from frame.error import ensure
 from frame.jobs import Closed, Conduct, JobKind, Jobs, Order
 from frame.models import Models, Offer
+from frame.newest import Newest
 from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.sealing import SealingKeys
@@ -231,7 +232,7 @@ class Inference(Pallet):
             self._needs.currency.release(PRICE, request.requester, request.price)
         else:
             self._needs.currency.move_held(PRICE, request.requester, request.owner, request.price)
-        self._keep(closed.job, self._record(request, closed))
+        self._newest.keep(closed.job, self._record(request, closed))
         self.deposit(Answered(closed.job, request.model, request.requester, closed.digest))
 
     def on_job_overturned(self, closed: Closed) -> None:
@@ -258,9 +259,7 @@ class Inference(Pallet):
         for payer in sorted({request.requester for request in requests.values()}):
             prices = sum(request.price for request in requests.values() if request.requester == payer)
             assert self._needs.currency.held(PRICE, payer) == prices
-        count, sequence = self.count.get(), dict(self.sequence.items())
-        assert sorted(sequence) == list(range(max(0, count - self.config.records_max), count))
-        assert sorted(sequence.values()) == [job for job, _ in self.records.items()]
+        self._newest.check_state()
         for job, record in self.records.items():
             assert job not in requests
             agreed = [seat for seat in record.attestations if seat.conduct is Conduct.AGREED]
@@ -324,16 +323,9 @@ class Inference(Pallet):
     def _certificate(self, model: Hash) -> ExactnessCertificate:
         return _certificate(self._needs.models.certificate(model))
 
-    def _keep(self, job: Hash, record: InferenceRecord) -> None:
-        """Store a record, in the place of the oldest if there is no room."""
-        count = self.count.get()
-        self.records.put(job, record)
-        self.sequence.put(count, job)
-        self.count.put(count + 1)
-        oldest = count - self.config.records_max
-        if oldest >= 0:
-            self.records.remove(self.sequence.get(oldest))
-            self.sequence.remove(oldest)
+    @property
+    def _newest(self) -> Newest:
+        return Newest(self.records, self.sequence, self.count, self.config.records_max)
 
 
 def _certificate(proved: bytes) -> ExactnessCertificate:

@@ -20,6 +20,7 @@ from frame.currency import Currency
 from frame.error import ensure
 from frame.identity import ChainIdentity
 from frame.models import Models, Offer
+from frame.newest import Newest
 from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
@@ -208,9 +209,7 @@ class Instant(Pallet):
         assert len(deployed) <= self.config.models_max
         assert sum(one.size_bytes for one in deployed.values()) <= self.config.bytes_max
         assert all(_certificate(one.certificate).gap is None for one in deployed.values())
-        count, sequence = self.count.get(), dict(self.sequence.items())
-        assert sorted(sequence) == list(range(max(0, count - self.config.records_max), count))
-        assert sorted(sequence.values()) == [id_ for id_, _ in self.records.items()]
+        self._newest.check_state()
 
     def _offer(self, model: Hash) -> Offer:
         offer = self._needs.models.offer(model)
@@ -219,17 +218,15 @@ class Instant(Pallet):
         return offer
 
     def _keep(self, record: InstantRecord) -> Hash:
-        """Store a record, in the place of the oldest if there is no room; its identity."""
-        count = self.count.get()
-        id_ = blake2b_256(_DOMAIN + self._needs.identity.genesis() + count.to_bytes(8, "big"))
-        self.records.put(id_, record)
-        self.sequence.put(count, id_)
-        self.count.put(count + 1)
-        oldest = count - self.config.records_max
-        if oldest >= 0:
-            self.records.remove(self.sequence.get(oldest))
-            self.sequence.remove(oldest)
+        """Store a record; its identity."""
+        number = self.count.get().to_bytes(8, "big")
+        id_ = blake2b_256(_DOMAIN + self._needs.identity.genesis() + number)
+        self._newest.keep(id_, record)
         return id_
+
+    @property
+    def _newest(self) -> Newest:
+        return Newest(self.records, self.sequence, self.count, self.config.records_max)
 
 
 def _certificate(data: bytes) -> ExactnessCertificate:

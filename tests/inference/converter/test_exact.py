@@ -260,3 +260,11 @@ def test_progress_is_told_by_phase() -> None:
     phases = list(dict.fromkeys(phase for phase, _, _ in heard))
     assert phases == ["calibrating", "lowering", "proving", "comparing", "comparing layers"]
     assert all(0 <= done < total for _, done, total in heard)
+
+
+def test_scores_too_small_to_be_stated_say_what_to_do() -> None:
+    draft = Draft((1, 6))
+    x = draft.relu(draft.matrix("x", random(6, 12), random(12, seed=2)))
+    program = draft.program(draft.matrix(x, random(12, 4, seed=3, scale=1e-14)))
+    with pytest.raises(Refused, match="multiply the weights of the last layer by a constant"):
+        exact(program)
