@@ -43,7 +43,10 @@ def write(graph: Graph) -> bytes:
 
 def _file(graph: Graph, attributes: Attributes, names: Mapping[str, str]) -> bytes:
     """The file of a graph; `names` maps every tensor that a node reads or writes, in order, to a new name."""
-    parts = [bytes_field(1, _node(node, attributes[node.position], names)) for node in graph.nodes]
+    parts = [
+        bytes_field(1, _node(node, attributes[node.position], names, f"n{number}"))
+        for number, node in enumerate(graph.nodes)
+    ]
     parts.append(bytes_field(2, GRAPH_NAME))
     used = [name for name in names if name in graph.constants]
     parts += [bytes_field(5, _tensor(names[name], graph.constants[name])) for name in used]
@@ -60,7 +63,7 @@ def _file(graph: Graph, attributes: Attributes, names: Mapping[str, str]) -> byt
 
 def spell_node(node: Node) -> bytes:
     """One node's message, with names and attributes as they are."""
-    return _node(node, node.attributes, {name: name for name in (*node.inputs, *node.outputs)})
+    return _node(node, node.attributes, {name: name for name in (*node.inputs, *node.outputs)}, "")
 
 
 def spell_tensor(name: str, tensor: Tensor) -> bytes:
@@ -90,10 +93,16 @@ def _free(name: str, kept: set[str]) -> str:
     return name
 
 
-def _node(node: Node, attributes: Mapping[str, AttributeValue], names: Mapping[str, str]) -> bytes:
-    """A list without elements says the same as none, and is left out."""
+def _node(node: Node, attributes: Mapping[str, AttributeValue], names: Mapping[str, str], own: str) -> bytes:
+    """A list without elements says the same as none, and is left out.
+
+    A node has a name of its own in every file: some rewritings of onnxruntime call what they add after the
+    node that it stands for, and refuse the graph if two are called the same.
+    """
     parts = [bytes_field(1, names[name].encode()) for name in node.inputs]
     parts += [bytes_field(2, names[name].encode()) for name in node.outputs]
+    if own:
+        parts.append(bytes_field(3, own.encode()))
     parts.append(bytes_field(4, node.operator.encode()))
     present = [(name, value) for name, value in attributes.items() if value != ()]
     parts += [bytes_field(5, _attribute(name, value)) for name, value in present]

@@ -82,3 +82,9 @@ def test_every_kind_of_attribute_is_written_as_onnx_reads_it() -> None:
         name: list(value) if isinstance(value, tuple) else value for name, value in attributes.items()
     }
     assert read(data, EXACT).nodes[0].attributes == attributes
+
+
+def test_every_node_is_named_by_its_position() -> None:
+    """Without, onnxruntime 1.20 and others call two nodes the same that they put after unnamed ones."""
+    named = onnx.load_from_string(prove(retold()).canonical).graph.node
+    assert [each.name for each in named] == [f"n{position}" for position in range(len(named))]
