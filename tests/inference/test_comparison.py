@@ -34,6 +34,20 @@ class Flipped:
         ), *rest
 
 
+class Opposite:
+    """Gives the outputs of the float32 engine with every bit of every score turned over."""
+
+    def load(self, model: bytes) -> LoadedModel:
+        self._model = OnnxRuntimeEngine().load(model)
+        return self
+
+    def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return tuple(
+            Tensor(dtype=each.dtype, shape=each.shape, data=bytes(255 - byte for byte in each.data))
+            for each in self._model.run(inputs)
+        )
+
+
 class Broken:
     """Takes no model."""
 
@@ -67,6 +81,12 @@ def test_engines_are_counted_against_the_float_model_and_each_other(proof: Proof
     assert original.right is not None
     assert ort.right >= 36
     assert all(each.latency_us > 0 for each in (original, ort, numpy))
+
+
+def test_another_answer_matches_nowhere(proof: Proof) -> None:
+    engines: dict[str, InferenceEngine] = {"ort": OnnxRuntimeEngine(), "opposite": Opposite()}
+    _, exact, opposite = compare(understand(MODEL.model), proof, MODEL.held_out[:40], [], engines, unwatched)
+    assert (opposite.matched, opposite.positions, opposite.right) == (40 - exact.matched, 40, None)
 
 
 def test_two_models_of_different_inputs_cannot_be_compared(proof: Proof) -> None:

@@ -11,6 +11,7 @@ import pytest
 from tests.simulation.draw import MOODS, draw
 from tests.simulation.mutants.table import MUTANTS
 from tests.simulation.run import main
+from tests.simulation.scenario import Restore
 from tests.simulation.stage import run_seed
 
 SEEDS = 1000
@@ -48,6 +49,12 @@ def test_run_depends_on_nothing_but_its_scenario(capsys: pytest.CaptureFixture[s
         main(["--seeds", "1", "--from", str(seed), "--trace"])
         shown.append(capsys.readouterr().out)
     assert "".join(reversed(shown)) == alone
+
+
+def test_no_disk_goes_back_that_alone_may_hold_a_final_block() -> None:
+    """In that seed it would be the disk of more than two thirds of the stake."""
+    scenario = draw(3017513)
+    assert not any(isinstance(fault, Restore) for fault in scenario.faults)
 
 
 def test_seeds_cover_what_is_to_be_tried() -> None:

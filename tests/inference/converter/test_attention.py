@@ -159,3 +159,11 @@ def test_a_program_is_proved_and_says_what_the_float_model_says(build: Built) ->
     assert report.outputs[0].relative_error < 0.02
     assert report.outputs[0].sure_matched >= 0.99 * report.outputs[0].sure_total
     assert report.outputs[0].matched >= 0.98 * report.outputs[0].total
+
+
+def test_a_mask_counts_however_near_the_scores_are() -> None:
+    """Only the mask brings an exponential down to nothing here."""
+    draft = Attending((1, 4, 16))
+    scores = draft.matrix("x", random(16, 16, scale=0.01))
+    shares = draft.softmax(scores, np.array([[[0.0] * 12 + [-10000.0] * 4]]))
+    assert exact(draft.program(shares)).report.outputs[0].relative_error < 0.02

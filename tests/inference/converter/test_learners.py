@@ -6,6 +6,9 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
+from inference.converter.exact import make_exact
+from inference.converter.options import Options, unwatched
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from inference.refusal import Refused
 from tests.inference.converter.checks import ensure
 from tests.inference.converter.floats import model, node, program_of
@@ -69,3 +72,14 @@ def test_a_scale_behind_a_forest_goes_into_its_leaves() -> None:
     made.output[0] = "t"
     nodes = [made, node("Mul", ["t", "rate"], ["r"]), node("Add", ["r", "start"], ["y"])]
     ensure(model(nodes, {"rate": 0.1, "start": 5.0}, x=("batch", 3)), ["Trees"])
+
+
+@pytest.mark.parametrize("mode", ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GT", "BRANCH_GTE"])
+def test_the_exact_form_goes_the_same_way_on_a_threshold(mode: str) -> None:
+    program = program_of(model([regressor((mode, mode))], {}, x=(1, 3)))
+    rows = [
+        (first, 0.0, third) for first in (0.0, 0.25, 0.5, 0.75, 1.0) for third in (-1.0, -0.5, -0.25, 0.0)
+    ]
+    samples = [{"x": np.array([row], np.float32)} for row in rows]
+    conversion = make_exact(program, samples, samples, Options(), OnnxRuntimeEngine(), unwatched)
+    assert conversion.report.outputs[0].relative_error < 1e-3

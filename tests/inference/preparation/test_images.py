@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import ExifTags, Image
 
 from inference.preparation.card import Colors, Fit, ImageInput
 from inference.preparation.errors import PreparationError
@@ -52,6 +52,23 @@ def test_cropping_takes_the_middle(picture: Path) -> None:
     cropped = read_image(picture, ImageInput(fit=Fit.CROP), (1, 3, 2, 2))
     assert cropped[0, :, 0, 0].tolist() == [1, 0, 0]
     assert cropped[0, :, 0, 1].tolist() == [0, 0, 1]
+
+
+def test_cropping_takes_the_middle_of_the_height_as_well(tmp_path: Path) -> None:
+    rows = np.repeat(np.array([10, 20, 30, 40], np.uint8)[:, None], 2, axis=1)
+    Image.fromarray(rows).save(tmp_path / "tall.png")
+    how = ImageInput(colors=Colors.GRAY, fit=Fit.CROP, deviation=(1.0,))
+    assert read_image(tmp_path / "tall.png", how, (1, 1, 2, 2)).tolist() == [[[[20, 20], [30, 30]]]]
+
+
+def test_a_picture_is_turned_as_its_camera_says(tmp_path: Path) -> None:
+    turned = Image.Exif()
+    turned[ExifTags.Base.Orientation] = (
+        6  # the top row of what is to be seen is the left column of what is stored
+    )
+    Image.fromarray(np.array([[1, 2], [3, 4], [5, 6]], np.uint8)).save(tmp_path / "p.png", exif=turned)
+    read = read_image(tmp_path / "p.png", ImageInput(colors=Colors.GRAY, deviation=(1.0,)), (1, 1, 2, 3))
+    assert read.tolist() == [[[[5, 3, 1], [6, 4, 2]]]]
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Text becomes the numbers of its tokens."""
 
 import pytest
+from msgspec.structs import replace
 
 from inference.preparation.card import Split, TextInput
 from inference.preparation.errors import PreparationError
@@ -26,8 +27,11 @@ def test_a_word_with_an_unknown_part_is_unknown_as_a_whole() -> None:
     assert tokens("unkind a", PIECES, 5) == [2, 1, 7, 3, 0]
 
 
-def test_an_endless_word_costs_no_time() -> None:
-    assert tokens("a" * 200_000, PIECES, 3) == [2, 1, 3]
+def test_a_word_of_more_than_a_hundred_characters_is_unknown() -> None:
+    """Else it would be cut into pieces, which costs time that grows with its square."""
+    letters = replace(PIECES, vocabulary=(*VOCABULARY, "##a"))
+    assert tokens("a" * 100, letters, 102) == [2, 7, *[10] * 99, 3]
+    assert tokens("a" * 101, letters, 102) == [2, 1, 3, *[0] * 99]
 
 
 def test_what_is_too_long_is_cut_before_the_end_token() -> None:
