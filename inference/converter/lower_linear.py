@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from inference.converter.code import Code, Grid, channel_array
 from inference.converter.lowering import Lowering, hull_of_sum
 from inference.converter.program import Convolution, Integers, Matrix, Reals, Step
-from inference.converter.rule import Rule, Want
+from inference.converter.rule import LINEAR_BITS_MAX, Rule, Want
 from inference.converter.sums import FINE_MAX, Kernel, Terms, Whole, finest, kernel_of, shaped
 from inference.graph import AttributeValue
 
@@ -164,9 +164,9 @@ def _attributes(step: Convolution) -> dict[str, AttributeValue]:
     return attributes
 
 
-def _wants(step: Step, index: int) -> Want:
-    return Want(per_channel=True)
+def _any(step: Step, index: int = 0) -> Want:
+    return Want(bits_max=LINEAR_BITS_MAX, per_channel=True)
 
 
-CONVOLUTION: Final = Rule(lower=_lower, wants=_wants)
-MATRIX: Final = Rule(lower=_lower, wants=_wants)
+CONVOLUTION: Final = Rule(lower=_lower, wants=_any, gives=_any)
+MATRIX: Final = Rule(lower=_lower, wants=_any, gives=_any)

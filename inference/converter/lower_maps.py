@@ -9,7 +9,7 @@ from inference.converter.code import Code, one
 from inference.converter.lower_tables import curve
 from inference.converter.lowering import SUM_MAX, Lowering
 from inference.converter.program import Map, Reals
-from inference.converter.rule import Rule, Want
+from inference.converter.rule import LINEAR_BITS_MAX, Rule, Want
 
 _SLOPE_BITS: Final = 8
 """Bits of the slope of a leaky Relu: it is met to half a percent."""
@@ -90,13 +90,14 @@ def _hard_swish(lowering: Lowering, step: Map) -> Code:
 def _clip_gives(step: Map) -> Want:
     """Only zero is the same limit in every scale, and a limit from above that the grid's end stands for."""
     low, _ = step.parameters
-    return Want(per_channel=low == 0 or all(isinf(each) for each in step.parameters))
+    free = low == 0 or all(isinf(each) for each in step.parameters)
+    return Want(bits_max=LINEAR_BITS_MAX, per_channel=free)
 
 
 AFFINE: Final = Rule(lower=_affine, wants=lambda step, index: Want(per_channel=True))
 CLIP: Final = Rule(
     lower=_clip,
-    wants=lambda step, index: Want(follows=True),
+    wants=lambda step, index: Want(bits_max=LINEAR_BITS_MAX, follows=True),
     gives=_clip_gives,
     ties=lambda step: (0,),
 )

@@ -12,8 +12,8 @@ from inference.converter.program import Integers, Reals, Trees
 from inference.converter.rule import Rule, Want
 from inference.graph import AttributeValue
 
-FEATURE_BITS: Final = 20
-"""Bits of the features: a threshold lies between two of a million values."""
+FEATURE_BITS: Final = 25
+"""Bits of the features, the sign included: all whole numbers that float32 holds."""
 
 _FRACTION_MAX: Final = 20
 

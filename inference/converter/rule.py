@@ -32,7 +32,10 @@ if TYPE_CHECKING:
 
 BITS_MIN: Final = 6
 BITS_MAX: Final = 12
-"""Least and most bits of an activation: fewer lose accuracy, more leave the weights too few."""
+"""Least and most bits of an activation: fewer lose accuracy, more leave other factors too few."""
+
+LINEAR_BITS_MAX: Final = 16
+"""The most where only weights and limits meet it: what is best depends on how many terms a sum has."""
 
 
 @dataclass(frozen=True, slots=True)
