@@ -312,6 +312,7 @@ def _conversion_document(done: "Conversion", out: Path, names: Sequence[str]) ->
         "agreement": {"matched": report.matched, "total": report.total},
         "differing": [names[index] for index in report.differing],
         "limitedSamples": report.limited_samples,
+        "unprotected": report.unprotected,
         "scores": [asdict(each) for each in report.outputs],
         "layers": [asdict(each) for each in report.layers],
     }
@@ -330,6 +331,8 @@ def _print_conversion(done: "Conversion", document: Mapping[str, Any]) -> None:
         shown["limited"] = (
             f"{report.limited_samples} held-out samples have values that calibration did not see"
         )
+    if report.unprotected:
+        shown["unprotected"] = f"the float model was read without: {', '.join(report.unprotected)}"
     print_fields(shown)
     columns = ("layer", "kind", "bits", "weight bits", "relative error", "beyond range")
     rows = [

@@ -80,13 +80,17 @@ class WorkerProcess:
 
     def greet(self, seconds: float) -> Ready:
         """Wait until the worker has started. Raises Unable."""
-        reply = self._receive(time.monotonic() + seconds)
+        reply = _decoded(self._receive(time.monotonic() + seconds, REPLY_BYTES_MAX))
         if not isinstance(reply, Ready):
             raise Garbled("the worker did not greet")
         return reply
 
     def ask(self, payload: bytes, seconds: float) -> Reply:
         """Raises Unable."""
+        return _decoded(self.exchange(payload, seconds))
+
+    def exchange(self, payload: bytes, seconds: float, reply_bytes_max: int = REPLY_BYTES_MAX) -> bytes:
+        """The payload of the reply to a request. Raises Unable."""
         if self._readable.poll(0):
             raise self._cut_off(Garbled("the worker answered what nobody asked"))
         deadline = time.monotonic() + seconds
@@ -97,7 +101,7 @@ class WorkerProcess:
                 left = left[os.write(self._input, left) :]
             except OSError:
                 raise Crashed(self._last_words()) from None
-        return self._receive(deadline)
+        return self._receive(deadline, reply_bytes_max)
 
     def has_ended(self) -> bool:
         with self._ending:
@@ -121,14 +125,11 @@ class WorkerProcess:
         """The trouble, unless the pipe is readable because the worker has ended."""
         return Crashed(self._last_words()) if self.has_ended() else trouble
 
-    def _receive(self, deadline: float) -> Reply:
+    def _receive(self, deadline: float, bytes_max: int) -> bytes:
         size = int.from_bytes(self._read(HEADER_BYTES, deadline), "big")
-        if size > REPLY_BYTES_MAX:
+        if size > bytes_max:
             raise Garbled(f"the worker sent a reply of {size} bytes")
-        try:
-            return messages.REPLY.decode(self._read(size, deadline))
-        except CodecError:
-            raise Garbled("the worker sent a reply that makes no sense") from None
+        return self._read(size, deadline)
 
     def _read(self, size: int, deadline: float) -> bytes:
         parts = bytearray()
@@ -150,5 +151,21 @@ class WorkerProcess:
         self._errors.seek(0)
         lines = self._errors.read(1 << 20).decode("utf-8", "replace").splitlines()
         code = self._process.returncode
-        how = f"signal {signal.Signals(-code).name}" if code < 0 else f"exit code {code}"
+        how = f"signal {_signal(-code)}" if code < 0 else f"exit code {code}"
         return f"the worker ended with {how}" + (f": {lines[-1][:200]}" if lines else "")
+
+
+def _decoded(payload: bytes) -> Reply:
+    """Raises Garbled."""
+    try:
+        return messages.REPLY.decode(payload)
+    except CodecError:
+        raise Garbled("the worker sent a reply that makes no sense") from None
+
+
+def _signal(number: int) -> str:
+    """Its name; most real-time signals have none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return str(number)

@@ -1,34 +1,28 @@
 """The process that proves and runs models for a node:
 `python -m inference.worker ENGINE MEMORY_BYTES SESSIONS_BYTES BASE_S [ARGUMENT ...]`.
 
-It reads requests from its standard input and ends as soon as that closes, in the middle of work if need be,
-so that it never outlives its supervisor. (PR_SET_PDEATHSIG would not do: it fires when the *thread* that
-started the worker ends.) It runs only what it proved, from bytes that it wrote itself.
+It runs only what it proved, from bytes that it wrote itself.
 """
 
 import math
-import os
-import select
 import sys
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from threading import Thread
-from typing import BinaryIO, Final
+from typing import Final
 
-from inference import messages, sandbox
+from inference import messages, sandbox, serving
 from inference.certificate import ExactnessCertificate, proof_gas
 from inference.engines.choice import Chosen, choose
 from inference.engines.interface import EngineError, InferenceEngine
 from inference.engines.kinds import EngineKind
 from inference.gas import allowance_s
-from inference.messages import HEADER_BYTES, REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
+from inference.messages import REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
 from inference.prover import Proof, prove, rewrite, verdict
 from inference.refusal import Refusal, Refused
 from inference.selftest import trial
 from inference.sessions import Session, Sessions
 from inference.tensor import Tensor, TensorError, from_integers
-from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
 
 PROVED_MAX: Final = 1024
@@ -49,6 +43,13 @@ class Service:
 
     proved: OrderedDict[bytes, ExactnessCertificate] = field(default_factory=OrderedDict)
     """What was loaded before, by the hash of the file."""
+
+    def reply(self, request: bytes) -> bytes:
+        """The answer as it is sent. Raises CodecError for what is no request."""
+        payload = messages.REPLY.encode(self.answer(messages.REQUEST.decode(request)))
+        if len(payload) > REPLY_BYTES_MAX:
+            payload = messages.REPLY.encode(Failed(reason="the outputs are too large to return"))
+        return payload
 
     def answer(self, request: Request) -> Reply:
         try:
@@ -126,54 +127,19 @@ def main() -> None:
 def serve(make_engine: Callable[[], Chosen], alone: bool = True) -> None:
     """Serve until the standard input closes; with network and files unless `alone`.
 
-    The self-test before the greeting also has every library load what it loads when first used, for after
-    that it can read no file.
+    The self-test has every library load what it loads when first used.
     """
     memory_bytes, sessions_bytes, base_s = (int(argument) for argument in sys.argv[2:5])
-    entered = sandbox.enter(memory_bytes) if alone else sandbox.enter_with_network(memory_bytes)
-    replies = sandbox.keep_output()
-    chosen = make_engine()
-    trouble = trial.trouble(*chosen.tested) or ""
-    protections = sandbox.seal(entered) if alone else entered
-    Thread(target=_end_with, args=(sys.stdin.fileno(),), daemon=True).start()
 
     def allow(gas: int) -> None:
         sandbox.allow_cpu(base_s + math.ceil(allowance_s(gas)))
 
-    service = Service(chosen.engine, Sessions(sessions_bytes), allow)
-    _write(replies, messages.Ready(protections=protections, trouble=trouble[:400]))
-    while True:
-        _write(replies, service.answer(_read(sys.stdin.buffer)))
+    def load() -> tuple[serving.Answer, str]:
+        chosen = make_engine()
+        service = Service(chosen.engine, Sessions(sessions_bytes), allow)
+        return service.reply, trial.trouble(*chosen.tested) or ""
 
-
-def _end_with(descriptor: int) -> None:
-    """End the process when nobody is left who could write to a pipe, whatever else it does."""
-    poll = select.poll()
-    poll.register(descriptor, 0)
-    poll.poll()
-    os._exit(0)
-
-
-def _read(source: BinaryIO) -> Request:
-    """The next request; ends the process when there is none, or when it cannot be read."""
-    try:
-        header = source.read(HEADER_BYTES)
-        if not header:
-            os._exit(0)
-        size = int.from_bytes(header, "big")
-        return messages.REQUEST.decode(source.read(size) if size <= REQUEST_BYTES_MAX else b"")
-    except (CodecError, MemoryError) as error:
-        os.write(2, f"cannot read a request: {type(error).__name__}".encode())
-        os._exit(1)
-
-
-def _write(replies: int, reply: Reply) -> None:
-    payload = messages.REPLY.encode(reply)
-    if len(payload) > REPLY_BYTES_MAX:
-        payload = messages.REPLY.encode(Failed(reason="the outputs are too large to return"))
-    left = memoryview(messages.frame(payload))
-    while left:
-        left = left[os.write(replies, left) :]
+    serving.serve(load, memory_bytes, REQUEST_BYTES_MAX, alone)
 
 
 if __name__ == "__main__":

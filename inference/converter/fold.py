@@ -1,15 +1,11 @@
 """Passes 1 to 3: what follows from constants and fixed shapes alone is computed before anybody reads on.
 
-The file is first read by our own reader, so that no library sees unchecked bytes; then a limited process
-folds it; what comes back is read by the same reader again.
+The file is first read by our own reader, so that no library sees unchecked bytes; then a process folds it
+that is limited and sealed as a worker is; what comes back is read by the same reader again.
 """
 
-import subprocess
-import sys
-import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import msgspec
@@ -18,15 +14,20 @@ import numpy as np
 from inference.converter.gate import FLOAT
 from inference.engines.interface import Array, EngineError, from_array
 from inference.graph import CONSTANTS_MAX, MODEL_BYTES_MAX, PORTS_MAX, Graph, Port, read
+from inference.process import WorkerProcess, WorkerSettings
 from inference.refusal import refuse
 from inference.tensor import ELEMENTS_MAX, ITEM_BYTES, RANK_MAX, Tensor
+from inference.unable import Unable
 from primitives.codec import Codec, CodecError, Record
 
-MEMORY_BYTES: Final = 6 << 30
-"""Address space of the process that folds."""
-CPU_S: Final = 120
+PROCESS: Final = WorkerSettings(
+    module="inference.engines.folding", engine="", memory_bytes=6 << 30, sessions_bytes=0, base_s=120
+)
+"""The process that folds: its address space, and its processor time."""
 WALL_S: Final = 600.0
 """Longest that a fold may take on a loaded machine."""
+REQUEST_BYTES_MAX: Final = 4 * MODEL_BYTES_MAX
+REPLY_BYTES_MAX: Final = 2 * MODEL_BYTES_MAX
 NAME_CHARACTERS_MAX: Final = 256
 
 Name = Annotated[str, msgspec.Meta(max_length=NAME_CHARACTERS_MAX)]
@@ -76,6 +77,8 @@ class FoldedGraph:
     graph: Graph
     types: Mapping[str, TensorType]
     """Of every input and every result of a node that is a tensor of numbers."""
+    unprotected: tuple[str, ...] = ()
+    """Protections that the process which folded it had to do without; see `inference.protections`."""
 
 
 def fold(
@@ -87,7 +90,8 @@ def fold(
 
     Raises Refused; EngineError if the process that folds was ended for its use of time or memory.
     """
-    return opened(_ask(prepare(data, shapes, constants)))
+    reply, unprotected = ask(prepare(data, shapes, constants))
+    return replace(opened(reply), unprotected=unprotected)
 
 
 def prepare(
@@ -161,32 +165,19 @@ def _constant(port: Port, value: Tensor) -> Tensor:
     return value
 
 
-def _ask(request: FoldRequest) -> FoldReply:
-    """One run of the process that folds. Raises EngineError."""
-    environment = {
-        "PYTHONPATH": str(Path(__file__).resolve().parents[2]),
-        "PYTHONDONTWRITEBYTECODE": "1",
-        "OMP_NUM_THREADS": "1",
-        "OPENBLAS_NUM_THREADS": "1",
-        "LC_ALL": "C.UTF-8",
-    }
-    with tempfile.TemporaryDirectory(prefix="consil-fold-") as directory:
-        try:
-            ended = subprocess.run(
-                [sys.executable, "-P", "-m", "inference.engines.folding", str(MEMORY_BYTES), str(CPU_S)],
-                input=REQUEST.encode(request),
-                capture_output=True,
-                check=False,
-                cwd=directory,
-                env=environment,
-                timeout=WALL_S,
-            )
-        except subprocess.TimeoutExpired:
-            raise EngineError(f"folding took longer than {WALL_S:.0f} s") from None
+def ask(request: FoldRequest, process: WorkerSettings = PROCESS) -> tuple[FoldReply, tuple[str, ...]]:
+    """What a process of its own says, and the protections that it lacked. Raises EngineError."""
+    folding = WorkerProcess(process)
     try:
-        return REPLY.decode(ended.stdout)
+        ready = folding.greet(WALL_S)
+        if ready.trouble:
+            raise EngineError(f"folding does not work here: {ready.trouble}")
+        reply = REPLY.decode(folding.exchange(REQUEST.encode(request), WALL_S, REPLY_BYTES_MAX))
+        return reply, ready.protections.missing()
+    except Unable as trouble:
+        raise EngineError(f"folding: {trouble}") from None
     except CodecError:
-        lines = ended.stderr.decode("utf-8", "replace").splitlines()
-        raise EngineError(
-            f"folding ended with code {ended.returncode}: {(lines or [''])[-1][:200]}"
-        ) from None
+        raise EngineError("folding gave what makes no sense") from None
+    finally:
+        folding.kill()
+        folding.release()

@@ -148,6 +148,7 @@ class Measurement:
             total=len(samples),
             differing=tuple(differing),
             limited_samples=limited,
+            unprotected=self.plan.program.unprotected,
         )
 
     def _tally(self, sink: Sink) -> _Tally:

@@ -281,6 +281,8 @@ class Program:
     sinks: tuple[Sink, ...]
     folded: bytes
     """The ONNX file of the float model after folding, every step's result a tensor of that name in it."""
+    unprotected: tuple[str, ...] = ()
+    """Protections that this platform lacks and the process that folded the model did without."""
 
 
 def shapes_of(program: Program) -> dict[str, Shape]:

@@ -50,6 +50,8 @@ class Report:
     """Indices of the samples for which it has not."""
     limited_samples: int
     """Held-out samples with an input outside the range that was seen in calibration."""
+    unprotected: tuple[str, ...]
+    """Protections that this platform lacks and the process that read the float model did without."""
 
 
 @dataclass(frozen=True, slots=True)

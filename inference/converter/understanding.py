@@ -159,4 +159,5 @@ def _program(draft: Draft, understood: tuple[list[Step], list[Sink]]) -> Program
         steps=tuple(steps),
         sinks=tuple(sinks),
         folded=draft.extension.file(draft.folded.file, draft.folded.graph, outputs),
+        unprotected=draft.folded.unprotected,
     )

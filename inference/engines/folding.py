@@ -1,14 +1,13 @@
-"""The process that folds a float model for the converter: `python -m inference.engines.folding MEMORY_BYTES
-CPU_S`.
+"""The process that folds a float model for the converter:
+`python -m inference.engines.folding "" MEMORY_BYTES 0 CPU_S`.
 
-One request on its standard input, one reply on its output. onnxruntime's own offline optimiser does what
-follows from constants alone: shape arithmetic, Constant nodes, identities, batch norms into convolutions.
+onnxruntime's own offline optimiser does what follows from constants alone: shape arithmetic, Constant nodes,
+identities, batch norms into convolutions. It gives the file back in memory, for a sealed process writes none.
 """
 
 import os
 import sys
-import tempfile
-from pathlib import Path
+from heapq import heapify, heappop, heappush
 from typing import Final
 
 # Read when the library loads; see onnx_runtime.py.
@@ -18,13 +17,20 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 
-from inference import sandbox, schema
-from inference.converter.fold import REPLY, REQUEST, Folded, FoldReply, FoldRequest, TensorType, Unfolded
+from inference import sandbox, schema, serving
+from inference.converter.fold import (
+    REPLY,
+    REQUEST,
+    REQUEST_BYTES_MAX,
+    Folded,
+    FoldReply,
+    FoldRequest,
+    TensorType,
+    Unfolded,
+)
 from inference.engines.interface import to_array
 from inference.engines.onnx_runtime import ERRORS, first_line
-
-_FILE_BYTES_MAX: Final = 1 << 30
-"""Largest file that the optimiser may write; what is worth a reply is far smaller."""
+from inference.graph import MODEL_BYTES_MAX
 
 _KEPT_APART: Final = (
     "GatherSliceToSplitFusion",
@@ -41,23 +47,48 @@ _VERSION: Final = 17
 _DOMAINS: Final = ("", "ai.onnx.ml")
 
 
+_PROBE: Final = FoldRequest(
+    model=onnx.helper.make_model(
+        onnx.helper.make_graph(
+            [onnx.helper.make_node("Add", ["x", "one"], ["y"])],
+            "probe",
+            [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["batch"])],
+            [onnx.ValueInfoProto(name="y")],
+            [onnx.numpy_helper.from_array(np.ones(1, np.float32), "one")],
+        ),
+        opset_imports=[onnx.helper.make_opsetid("", _VERSION)],
+        ir_version=8,
+    ).SerializeToString(),
+    shapes=(("x", (1,)),),
+    constants=(),
+)
+"""The smallest model: it has every library load what it loads when first used."""
+
+
 def main() -> None:
-    """Fold one model."""
-    memory_bytes, cpu_s = (int(argument) for argument in sys.argv[1:3])
-    sandbox.enter(memory_bytes, _FILE_BYTES_MAX)
-    replies = sandbox.keep_output()
-    sandbox.allow_cpu(cpu_s)
-    reply = answer(REQUEST.decode(sys.stdin.buffer.read()))
-    left = memoryview(REPLY.encode(reply))
-    while left:
-        left = left[os.write(replies, left) :]
+    """Fold whatever is asked."""
+    memory_bytes, cpu_s = int(sys.argv[2]), int(sys.argv[4])
+
+    def reply(request: bytes) -> bytes:
+        sandbox.allow_cpu(cpu_s)
+        return REPLY.encode(answer(REQUEST.decode(request)))
+
+    def load() -> tuple[serving.Answer, str]:
+        sandbox.allow_cpu(cpu_s)
+        tried = answer(_PROBE)
+        return reply, tried.reason if isinstance(tried, Unfolded) else ""
+
+    serving.serve(load, memory_bytes, REQUEST_BYTES_MAX)
 
 
 def answer(request: FoldRequest) -> FoldReply:
     """The folded file, or why there is none."""
     try:
         model = _optimise(_bound(request))
-        return Folded(model=model.SerializeToString(deterministic=True), tensors=_tensors(model))
+        file = model.SerializeToString(deterministic=True)
+        if len(file) > MODEL_BYTES_MAX:
+            return Unfolded(reason=f"folded, it has {len(file)} bytes, more than {MODEL_BYTES_MAX}")
+        return Folded(model=file, tensors=_tensors(model))
     except ERRORS as error:
         return Unfolded(reason=first_line(error))
     except MemoryError:
@@ -93,39 +124,61 @@ def _name_only_outputs(model: onnx.ModelProto, names: list[str]) -> None:
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
 
 
-def _session(model: onnx.ModelProto, path: Path | None = None) -> ort.InferenceSession:
+def _options() -> ort.SessionOptions:
     options = ort.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 4
-    options.graph_optimization_level = (
-        ort.GraphOptimizationLevel.ORT_ENABLE_BASIC if path else ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    )
-    if path:
-        options.optimized_model_filepath = str(path)
-    return ort.InferenceSession(
-        model.SerializeToString(deterministic=True),
-        options,
-        providers=["CPUExecutionProvider"],
-        disabled_optimizers=list(_KEPT_APART) if path else [],
-    )
+    return options
 
 
 def _optimise(model: onnx.ModelProto) -> onnx.ModelProto:
-    with tempfile.TemporaryDirectory(dir=".") as directory:
-        path = Path(directory) / "folded.onnx"
-        _session(model, path)
-        folded = onnx.load(path)
+    options = _options()
+    options.add_session_config_entry("optimization.disable_specified_optimizers", ";".join(_KEPT_APART))
+    compiler = ort.ModelCompiler(
+        options,
+        model.SerializeToString(deterministic=True),
+        graph_optimization_level=ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    )
+    folded = onnx.load_from_string(compiler.compile_to_bytes())
+    _order(folded.graph, [name for node in model.graph.node for name in node.output])
     del folded.metadata_props[:]
     del folded.graph.value_info[:]
     for node in folded.graph.node:
         del node.metadata_props[:]
         node.ClearField("doc_string")
+        # The order that the optimiser gives them is that of a hash table.
+        attributes = sorted(node.attribute, key=lambda each: each.name)
+        del node.attribute[:]
+        node.attribute.extend(attributes)
     # The optimiser names every domain that it knows, used or not.
     used = {node.domain for node in folded.graph.node}
     domains = [each for each in folded.opset_import if each.domain in used or each.domain in _DOMAINS]
     del folded.opset_import[:]
     folded.opset_import.extend(domains)
     return folded
+
+
+def _order(graph: onnx.GraphProto, names: list[str]) -> None:
+    """Put the nodes in the order in which `names` has their results, but each after its inputs."""
+    places = {name: at for at, name in enumerate(names)}
+    makers = {name: at for at, node in enumerate(graph.node) for name in node.output}
+    missing = [{makers[name] for name in node.input if name in makers} for node in graph.node]
+    readers: dict[int, list[int]] = {}
+    for at, needed in enumerate(missing):
+        for maker in needed:
+            readers.setdefault(maker, []).append(at)
+    ready = [(places.get(graph.node[at].output[0], 0), at) for at, each in enumerate(missing) if not each]
+    heapify(ready)
+    ordered = []
+    while ready:
+        _, at = heappop(ready)
+        ordered.append(graph.node[at])
+        for reader in readers.get(at, []):
+            missing[reader].remove(at)
+            if not missing[reader]:
+                heappush(ready, (places.get(graph.node[reader].output[0], 0), reader))
+    del graph.node[:]
+    graph.node.extend(ordered)
 
 
 def _tensors(model: onnx.ModelProto) -> tuple[TensorType, ...]:
@@ -140,13 +193,18 @@ def _tensors(model: onnx.ModelProto) -> tuple[TensorType, ...]:
         if name
     ]
     _name_only_outputs(probe, names)
+    options = _options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = ort.InferenceSession(
+        probe.SerializeToString(deterministic=True), options, providers=["CPUExecutionProvider"]
+    )
     found, feed = [], {}
     for port in model.graph.input:
         tensor = port.type.tensor_type
         shape = tuple(dimension.dim_value for dimension in tensor.shape.dim)
         feed[port.name] = np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
         found.append(TensorType(name=port.name, dtype=feed[port.name].dtype.name, shape=shape))
-    for name, value in zip(names, _session(probe).run(names, feed), strict=True):
+    for name, value in zip(names, session.run(names, feed), strict=True):
         dtype = value.dtype.name if isinstance(value, np.ndarray) else ""
         if dtype in schema.ELEMENT_CODES or dtype == "bool":
             found.append(TensorType(name=name, dtype=dtype, shape=value.shape))

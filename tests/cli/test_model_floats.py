@@ -1,6 +1,7 @@
 """`consil model` on float models as exporters leave them: weights beside the file, sizes left open."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,10 @@ import onnx
 import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
+from cli.model_exact import _conversion_document, _print_conversion
 from tests.inference.converter.floats import model, node
+from tests.inference.converter.programs import Draft, random
+from tests.inference.converter.programs import exact as convert
 
 Document = Callable[..., Any]
 Refusal = Callable[..., str]
@@ -62,3 +66,13 @@ def test_the_float_model_is_not_overwritten(refusal: Refusal, exported: Path, tm
     assert "cannot write" in refusal("model", "convert", exported, *options, tmp_path)
     assert "cannot write" in refusal("model", "convert", exported, *options, tmp_path / "no" / "x.onnx")
     assert exported.read_bytes() == before
+
+
+def test_the_report_names_the_protections_that_the_platform_lacks(capsys: pytest.CaptureFixture[str]) -> None:
+    draft = Draft((1, 3))
+    program = draft.program(draft.matrix("x", random(3, 2), random(2)))
+    done = convert(replace(program, unprotected=("files", "calls")), count=40)
+    document = _conversion_document(done, Path("exact.onnx"), [str(at) for at in range(40)])
+    _print_conversion(done, document)
+    assert "the float model was read without: files, calls" in capsys.readouterr().out
+    assert document["unprotected"] == ("files", "calls")

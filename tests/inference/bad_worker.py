@@ -33,6 +33,15 @@ def die() -> None:
     signal.pthread_kill(get_ident(), signal.SIGKILL)
 
 
+def end_without_a_name() -> None:
+    """By a signal that Python has no name for."""
+    signal.pthread_kill(get_ident(), 40)
+
+
+def stop() -> None:
+    signal.pthread_kill(get_ident(), signal.SIGSTOP)
+
+
 def loop() -> None:
     while True:
         pass
@@ -94,6 +103,22 @@ def send_half() -> None:
     die()
 
 
+def send_part() -> None:
+    """And then no more."""
+    os.write(REPLIES, b"\0\0\0\4oo")
+    stop()
+
+
+def send_without_end() -> None:
+    while True:
+        os.write(REPLIES, b"\0" * (1 << 16))
+
+
+def complain_without_end() -> None:
+    while True:
+        os.write(2, b"a library complains\n" * 1000)
+
+
 def send_too_much() -> None:
     os.write(REPLIES, b"\xff\xff\xff\xff")
 
@@ -112,6 +137,7 @@ MISDEEDS: dict[str, Callable[[], None]] = {
     for each in (
         *(die, loop, exhaust_memory, start_threads, fork, connect, execute, kill_parent, read_file),
         *(write_file, crash, talk, send_garbage, send_half, send_too_much, send_twice, send_nothing_more),
+        *(end_without_a_name, stop, send_part, send_without_end, complain_without_end),
     )
 }
 

@@ -261,7 +261,12 @@ def test_a_worker_sees_nothing_of_its_parent(
 FAILURES = {
     "die": (Crashed, "signal SIGKILL"),
     "crash": (Crashed, "signal SIGSEGV"),
+    "end_without_a_name": (Crashed, "signal 40"),
     "loop": (TimedOut, "took too long"),
+    "stop": (TimedOut, "took too long"),
+    "send_part": (TimedOut, "took too long"),
+    "send_without_end": (Garbled, "makes no sense"),
+    "complain_without_end": (Unable, "File too large"),
     "exhaust_memory": (Unable, "out of memory"),
     "send_garbage": (Garbled, "makes no sense"),
     "send_too_much": (Garbled, "a reply of 4294967295 bytes"),
@@ -274,7 +279,7 @@ FAILURES = {
 @pytest.mark.parametrize("misdeed", FAILURES)
 def test_a_failure_costs_its_request_alone(misdeed: str) -> None:
     kind, words = FAILURES[misdeed]
-    with misbehaving(misdeed, base_s=1 if misdeed == "loop" else 10) as supervisor:
+    with misbehaving(misdeed, base_s=1 if kind is TimedOut else 10) as supervisor:
         expected = supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)
         with pytest.raises(Unable, match=words) as caught:
             supervisor.run(MODEL_HASH, fetch, BAD_INPUTS, GAS)

@@ -1,10 +1,19 @@
 """Folding leaves only what depends on the inputs, and says how to bind what is open."""
 
+import platform
+import sys
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
-from inference.converter.fold import fold
+from inference.converter.fold import PROCESS, FoldRequest, Unfolded, ask, fold
+from inference.engines import folding
+from inference.engines.interface import EngineError
+from inference.process import WorkerSettings
 from inference.refusal import Refused
+from inference.seccomp import MACHINES
+from inference.supervisor import Supervisor
 from tests.inference.converter.floats import model, node, weights
 
 FLATTENED = [
@@ -104,3 +113,48 @@ def test_a_bomb_is_refused_and_leaves_the_caller_alone() -> None:
     )
     with pytest.raises(Refused, match="the model does not run"):
         fold(data)
+
+
+BAD_FOLDING = replace(PROCESS, module="tests.inference.converter.bad_folding")
+
+
+def asked(misdeed: str) -> FoldRequest:
+    return FoldRequest(model=misdeed.encode(), shapes=(), constants=())
+
+
+@pytest.mark.skipif(
+    sys.platform != "linux" or platform.machine() not in MACHINES, reason="needs a filter of system calls"
+)
+@pytest.mark.parametrize("misdeed", ["read_file", "write_file", "connect", "execute", "kill_parent"])
+def test_who_takes_over_the_optimiser_can_touch_nothing(misdeed: str) -> None:
+    assert ask(asked(misdeed), BAD_FOLDING)[0] == Unfolded(reason="PermissionError")
+
+
+def test_an_answer_without_end_is_cut_off() -> None:
+    with pytest.raises(EngineError, match="makes no sense"):
+        ask(asked("talk_without_end"), BAD_FOLDING)
+
+
+def test_the_process_that_folds_is_sealed_as_a_worker_is() -> None:
+    data = model([node("Relu", ["x"], ["y"])], {}, x=(1, 3))
+    with Supervisor(WorkerSettings()) as supervisor:
+        assert fold(data).unprotected == supervisor.protections().missing()
+
+
+def test_a_process_that_ends_early_is_an_error_of_this_machine() -> None:
+    with pytest.raises(EngineError, match="folding: the worker ended with"):
+        ask(asked("read_file"), replace(PROCESS, memory_bytes=16 << 20))
+
+
+def test_nodes_keep_the_order_of_the_file() -> None:
+    chains = [node("Relu", [f"x{at}"], [f"x{at + 1}"]) for at in range(6)]
+    sides = [node("Neg", [f"x{at + 1}"], [f"n{at}"]) for at in range(6)]
+    mixed = [each for pair in zip(chains, sides, strict=True) for each in pair]
+    names = [each.output[0] for each in mixed]
+    folded = fold(model(mixed, {}, outputs=[*names[1::2], "x6"], x0=(1, 3)))
+    assert [each.outputs[0] for each in folded.graph.nodes] == names
+
+
+def test_a_folded_model_that_is_too_large_is_no_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folding, "MODEL_BYTES_MAX", 100)
+    assert folding.answer(folding._PROBE) == Unfolded(reason="folded, it has 106 bytes, more than 100")
