@@ -19,8 +19,7 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, progress
-from cli.submission import prepare, submit, wait_finalized
-from primitives.types import Balance
+from cli.submission import execute
 
 EPILOG: Final = examples(
     "consil infer challenge 0xREQUEST --from //Bob --wait",
@@ -58,14 +57,8 @@ def challenge(
         if most < bond:
             raise UserError(f"the bond is {chain.token.format(bond)}, more than --max-bond", "put up more")
         arguments = {"job": job, "max_bond": f"{most} plank"}
-        prepared = prepare(chain, key, chain.values.call("disputes.challenge", arguments), Balance(0))
         with progress("sending the challenge", silent=as_json) as report:
-            submit(chain, prepared)
-            done = wait_finalized(chain, prepared, report.note)
-            if "failure" in done:
-                raise UserError(
-                    f"the chain refused it ({done['failure']})", "its fee was charged, nothing else"
-                )
+            execute(chain, key, "disputes.challenge", arguments, report.note)
             while wait and chain.view("disputes.unsettled", job=job) is not None:
                 report.note("validators do the work again")
                 time.sleep(_POLL_S)

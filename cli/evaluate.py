@@ -24,14 +24,13 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, print_line, print_table, progress
-from cli.submission import prepare, submit, wait_finalized
+from cli.submission import event_fields, execute
 from inference.certificate import ExactnessCertificate
 from inference.encoding import EncodingError, encode
 from inference.evaluation import DATASET_BYTES_MAX, Row, Unusable, decode_evaluation, encode_dataset
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
 from primitives.signing import SigningKey
-from primitives.types import Balance
 
 EPILOG: Final = examples(
     "consil model evaluate 0xMODEL --samples test.csv --name held-out --from //Alice",
@@ -129,18 +128,20 @@ def _registered(
     licence: bytes,
     note: Callable[[str], None],
 ) -> str:
-    """The content hash of the data set, registered now if it was not."""
+    """The identity of the signer's data set, registered now if it was not."""
     blob = chain.upload(data)
-    if chain.view("evaluation.dataset", blob=blob) is None:
-        arguments = {
-            "blob": blob,
-            "size_bytes": str(len(data)),
-            "rows": str(rows),
-            "name": name,
-            "licence": f"0x{blake2b_256(licence).hex()}",
-        }
-        _call(chain, key, "evaluation.register_dataset", arguments, note)
-    return blob
+    known = chain.view("evaluation.dataset", owner=f"0x{key.public_key.hex()}", blob=blob)
+    if known is not None:
+        return str(known["id"])
+    arguments = {
+        "blob": blob,
+        "size_bytes": str(len(data)),
+        "rows": str(rows),
+        "name": name,
+        "licence": f"0x{blake2b_256(licence).hex()}",
+    }
+    done = execute(chain, key, "evaluation.register_dataset", arguments, note)
+    return str(event_fields(done, "evaluation.DatasetRegistered")["dataset"])
 
 
 def _requested(
@@ -159,21 +160,8 @@ def _requested(
         "metric": "classification",
         "max_fee": f"{most} plank",
     }
-    done = _call(chain, key, "evaluation.evaluate", arguments, note)
-    events = [event for event in done["events"] if event["event"] == "evaluation.EvaluationRequested"]
-    return str(events[0]["fields"]["job"])
-
-
-def _call(
-    chain: Chain, key: SigningKey, name: str, arguments: dict[str, str], note: Callable[[str], None]
-) -> dict[str, Any]:
-    """Send a call and wait until it is final. Raises UserError if it was refused."""
-    prepared = prepare(chain, key, chain.values.call(name, arguments), Balance(0))
-    submit(chain, prepared)
-    done = wait_finalized(chain, prepared, note)
-    if "failure" in done:
-        raise UserError(f"the chain refused it ({done['failure']})", "its fee was charged, nothing else")
-    return done
+    done = execute(chain, key, "evaluation.evaluate", arguments, note)
+    return str(event_fields(done, "evaluation.EvaluationRequested")["job"])
 
 
 def _wait(chain: Chain, job: str, note: Callable[[str], None]) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from cli.errors import UserError
 from cli.exact import certificate_of, outputs_document, print_outputs
 from cli.inputs import InputOption, RowOption, SamplesOption, read_input, tell_limited
 from cli.instant import NOW, now
-from cli.model import ModelId, event_field, print_seats
+from cli.model import ModelId, print_seats
 from cli.options import (
     AMOUNT_HELP,
     DEFAULT_BELIEFS,
@@ -34,9 +34,8 @@ from cli.options import (
 )
 from cli.orders import plan
 from cli.output import print_json, progress, warn
-from cli.submission import prepare, submit, wait_finalized
+from cli.submission import event_fields, execute
 from inference.certificate import ExactnessCertificate, decode_outputs, encode_inputs
-from primitives.types import Balance
 
 app = command_group()
 
@@ -93,7 +92,7 @@ def request(
         encoded = read_input(certificate, input_, samples, row)
         tell_limited(encoded.limited)
         order = plan(chain, encode_inputs(certificate, encoded.tensors), private, not public_answer)
-        quote = chain.view("inference.quote", model=model, stored_bytes=len(order.blob))
+        quote = chain.view("inference.quote", model=model, **order.size)
         if quote is None:
             raise _not_usable(model)
         most = quote["total"] if max_fee is None else chain.token.parse(max_fee)
@@ -104,15 +103,9 @@ def request(
             )
         warn(PRIVATE if private else PUBLIC)
         arguments = {"model": model, "max_fee": f"{most} plank", **order.send(chain)}
-        prepared = prepare(chain, key, chain.values.call(order.call, arguments), Balance(0))
         with progress("sending the request", silent=as_json) as report:
-            submit(chain, prepared)
-            done = wait_finalized(chain, prepared, report.note)
-            if "failure" in done:
-                raise UserError(
-                    f"the chain refused it ({done['failure']})", "its fee was charged, nothing else"
-                )
-            job = event_field(done, "inference.Requested", "job")
+            done = execute(chain, key, order.call, arguments, report.note)
+            job = str(event_fields(done, "inference.Requested")["job"])
             if wait:
                 document = _describe(chain, _wait_answer(chain, job, report.note), job)
             else:

@@ -1,6 +1,6 @@
 """`consil model deploy` and `consil infer now`: models that every node runs while it executes a block."""
 
-from typing import Annotated, Any, Final
+from typing import Annotated, Final
 
 import typer
 
@@ -20,10 +20,8 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, progress
-from cli.submission import prepare, submit, wait_finalized
+from cli.submission import event_fields, execute
 from inference.certificate import decode_outputs, encode_inputs
-from primitives.signing import SigningKey
-from primitives.types import Balance
 
 DEPLOY: Final = examples("consil model deploy 0xMODEL --from //Alice")
 NOW: Final = examples(
@@ -49,8 +47,8 @@ def deploy(
     """
     with Chain(rpc, keystore) as chain, progress("deploying", silent=as_json) as report:
         key = signing_key(signer, chain.keystore)
-        done = _call(chain, key, "instant.deploy", {"model": model}, report.note)
-        event = _event(done, "instant.ModelDeployed")
+        done = execute(chain, key, "instant.deploy", {"model": model}, report.note)
+        event = event_fields(done, "instant.ModelDeployed")
     document = {"model": model, "blob": event["blob"], "since": event["since"]}
     if as_json:
         print_json(document)
@@ -93,8 +91,8 @@ def now(
             "max_gas": str(certificate.gas),
             "max_price": f"{price} plank",
         }
-        done = _call(chain, key, "instant.infer_now", arguments, report.note)
-        event = _event(done, "instant.Answered")
+        done = execute(chain, key, "instant.infer_now", arguments, report.note)
+        event = event_fields(done, "instant.Answered")
     tensors = decode_outputs(certificate, bytes.fromhex(event["output"][2:]))
     answer = outputs_document(certificate, tensors)
     document = {"id": event["id"], "height": done["height"], **answer}
@@ -103,18 +101,3 @@ def now(
         return
     values = document.pop("values")
     print_fields(document | values)
-
-
-def _call(chain: Chain, key: SigningKey, name: str, arguments: dict[str, str], note: Any) -> dict[str, Any]:
-    """Send a call and wait until it is final. Raises UserError if it was refused."""
-    prepared = prepare(chain, key, chain.values.call(name, arguments), Balance(0))
-    submit(chain, prepared)
-    done = wait_finalized(chain, prepared, note)
-    if "failure" in done:
-        raise UserError(f"the chain refused it ({done['failure']})", "its fee was charged, nothing else")
-    return done
-
-
-def _event(done: dict[str, Any], name: str) -> dict[str, Any]:
-    fields: dict[str, Any] = next(each["fields"] for each in done["events"] if each["event"] == name)
-    return fields

@@ -32,9 +32,8 @@ from cli.options import (
     examples,
 )
 from cli.output import print_fields, print_json, print_line, print_table, progress
-from cli.submission import prepare, submit, wait_finalized
+from cli.submission import event_fields, execute
 from inference.graph import MODEL_BYTES_MAX
-from primitives.types import Balance
 
 app = command_group()
 app.add_typer(model_exact.app)
@@ -76,14 +75,8 @@ def register(
     ):
         key = signing_key(signer, chain.keystore)
         arguments = {"blob": chain.upload(data), "size_bytes": str(len(data)), "name": name, "price": price}
-        prepared = prepare(chain, key, chain.values.call("models.register", arguments), Balance(0))
-        submit(chain, prepared)
-        done = wait_finalized(chain, prepared, report.note)
-        if "failure" in done:
-            raise UserError(
-                f"the chain refused it ({done['failure']})", "its fee was charged, nothing else changed"
-            )
-        model = event_field(done, "models.Registered", "model")
+        done = execute(chain, key, "models.register", arguments, report.note)
+        model = str(event_fields(done, "models.Registered")["model"])
         found = _wait_proven(chain, model, report.note) if wait else chain.view("models.get", model=model)
         _show(chain, found, as_json)
     if wait and found["model"]["state"] != "proven":
@@ -140,11 +133,6 @@ def _wait_proven(chain: Chain, model: str, note: Any) -> dict[str, Any]:
             return found
         note("registered; every validator is proving it")
         time.sleep(_POLL_S)
-
-
-def event_field(done: dict[str, Any], name: str, field: str) -> str:
-    """A field of the event of that name in what a finalized transaction did."""
-    return next(str(event["fields"][field]) for event in done["events"] if event["event"] == name)
 
 
 def _show(chain: Chain, found: dict[str, Any], as_json: bool) -> None:

@@ -19,7 +19,15 @@ class Order:
     call: str
     arguments: dict[str, str]
     blob: bytes = b""
+    inline_bytes: int = 0
+    """Length of an input that comes with its request."""
+
     sealed: Sealed | None = None
+
+    @property
+    def size(self) -> dict[str, object]:
+        """What the price of the request depends on, as `inference.quote` takes it."""
+        return {"input_bytes": self.inline_bytes or len(self.blob), "is_stored": bool(self.blob)}
 
     def send(self, chain: Chain) -> dict[str, str]:
         """Keep the secret and upload the blob; the arguments of the call. Raises UserError."""
@@ -40,7 +48,8 @@ def plan(chain: Chain, inputs: bytes, private: bool, is_output_sealed: bool) -> 
 
 def _public(inputs: bytes) -> Order:
     if len(inputs) <= INPUT_BYTES_MAX:
-        return Order(call="inference.request", arguments={"input": f"0x{inputs.hex()}"})
+        arguments = {"input": f"0x{inputs.hex()}"}
+        return Order(call="inference.request", arguments=arguments, inline_bytes=len(inputs))
     return Order(call="inference.request_stored", arguments={}, blob=inputs)
 
 

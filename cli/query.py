@@ -220,13 +220,18 @@ def conduct(
 
 @app.command(epilog=examples("consil query gas", "consil query gas --json"))
 def gas(rpc: Rpc = DEFAULT_RPC, as_json: Json = False) -> None:
-    """Show what the work of validators on models costs now. Root sets it with `gas.set_price`."""
+    """Show what the work of validators on models costs now.
+
+    Root sets it with `gas.set_price` and `gas.set_slot_prices`.
+    """
     with Chain(rpc) as chain:
-        price = chain.view("gas.price")
+        price, slot = chain.view("gas.price"), chain.view("gas.slot_prices")
         if as_json:
-            print_json({"perMillionGas": price})
-        else:
-            print_line(f"{chain.token.format(price)} for a million units of gas")
+            print_json({"perMillionGas": price, "perJob": slot["per_job"], "perInputByte": slot["per_byte"]})
+            return
+        print_line(f"{chain.token.format(price)} for a million units of gas")
+        print_line(f"{chain.token.format(slot['per_job'])} for the place of a job, never given back")
+        print_line(f"{chain.token.format(slot['per_byte'])} for each byte of its input besides, likewise")
 
 
 @app.command(epilog=examples("consil query validators", "consil query validators --json"))

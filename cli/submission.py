@@ -94,6 +94,24 @@ def wait_finalized(chain: Chain, prepared: Prepared, note: Callable[[str], None]
         time.sleep(_POLL_S)
 
 
+def execute(
+    chain: Chain, key: SigningKey, name: str, arguments: dict[str, str], note: Callable[[str], None]
+) -> dict[str, Any]:
+    """Send a call and wait until it is final; its outcome. Raises UserError if it was refused."""
+    prepared = prepare(chain, key, chain.values.call(name, arguments), Balance(0))
+    submit(chain, prepared)
+    done = wait_finalized(chain, prepared, note)
+    if "failure" in done:
+        raise UserError(f"the chain refused it ({done['failure']})", "its fee was charged, nothing else")
+    return done
+
+
+def event_fields(done: dict[str, Any], name: str) -> dict[str, Any]:
+    """The fields of the event of that name in what a finalized transaction did."""
+    fields: dict[str, Any] = next(each["fields"] for each in done["events"] if each["event"] == name)
+    return fields
+
+
 def outcome(chain: Chain, found: dict[str, Any]) -> dict[str, Any]:
     """Height, events and failure of a finalized transaction, from the node's status of it."""
     document = {key: found[key] for key in ("status", "height", "blockHash", "index")}

@@ -74,6 +74,9 @@ class Order:
     payer: AccountId
     """Whose money is held for the reward."""
 
+    input_bytes: int = 0
+    """Of what is kept and fetched for this job alone: an input, a model file to prove, a data set."""
+
     is_input_given: bool = False
     """Whether the payer gives part of the input outside of the state, where it may turn out unusable."""
 
@@ -94,8 +97,8 @@ class Closed:
     revealed: tuple[tuple[Hash, Stake], ...]
     """Every digest that was revealed, and the stake behind it."""
 
-    reward: Balance
-    """What of the held reward was not refunded."""
+    cost: Balance
+    """What the payer paid: the slot fee, and what of the held reward was not refunded."""
 
     opened: BlockNumber
     closed: BlockNumber
@@ -110,8 +113,15 @@ class Jobs(Protocol):
         """The reward for a job of that gas."""
         ...
 
+    def slot_fee(self, input_bytes: int) -> Balance:
+        """What is paid for the place of a job with such an input, and never given back."""
+        ...
+
     def open(self, order: Order) -> Hash:
-        """Open a job and hold its reward; its identity. Raises DispatchError, with nothing changed."""
+        """Open a job, take its slot fee and hold its reward; its identity.
+
+        Raises DispatchError, with nothing changed.
+        """
         ...
 
     def is_open(self, job: Hash) -> bool:

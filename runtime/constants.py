@@ -72,12 +72,19 @@ FEES: Final = fees.Config(
 )
 """A token buys a second of reference time; a transfer costs about 0.0003 tokens."""
 
-GAS: Final = gas.Config(per_million_initial=Balance(100_000), per_million_max=Balance(TOKEN))
-"""A run of ten million multiply-adds costs about 0.001 tokens."""
+GAS: Final = gas.Config(
+    per_million_initial=Balance(100_000),
+    per_million_max=Balance(TOKEN),
+    slot_initial=gas.SlotPrices(Balance(TOKEN // 100), Balance(10)),
+    slot_max=gas.SlotPrices(Balance(1_000 * TOKEN), Balance(TOKEN)),
+)
+"""A run of ten million multiply-adds costs about 0.001 tokens; a place for it costs 0.01, and
+as much again each MiB of its input. To keep all places taken costs thousands of tokens a day."""
 
 JOBS: Final = jobs.Config(
     open_max=64,
     open_gas_max=4_000_000_000_000,
+    open_bytes_max=512 * 1024 * 1024,
     gas_time_ps=GAS_TIME_PS,
     time_margin=MARGIN,
     grace_ms=30_000,
@@ -87,8 +94,9 @@ JOBS: Final = jobs.Config(
     messages_max=256,
     result_bytes_max=BODY_BYTES_MAX // 4,
 )
-"""The open gas is that of five proofs of the largest model: 72 seconds of reference time. A worker that
-is just not hanging commits in time: both have the same margin."""
+"""The open bytes are an eighth of what a node keeps of blobs: inputs of open jobs do not push out each other.
+The open gas is that of five proofs of the largest model: 72 seconds of reference time. A worker that is just
+not hanging commits in time: both have the same margin."""
 
 MODELS: Final = models.Config(deposit=Balance(TOKEN), models_max=10_000)
 

@@ -128,7 +128,7 @@ def _task(pallets: Pallets, id_: Hash, job: Job) -> Task:
         return EvaluateTask(
             blob=blob,
             certificate=wanted.certificate,
-            dataset=wanted.dataset,
+            dataset=wanted.blob,
             size_bytes=wanted.size_bytes,
             rows=wanted.rows,
             metric=wanted.metric,

@@ -98,7 +98,7 @@ class Chain(Protocol):
 class Blobs(Protocol):
     """Who gives model files."""
 
-    async def get(self, blob: BlobId, /, *, pinned: bool, bytes_max: int) -> bytes:
+    async def get(self, blob: BlobId, /, *, bytes_max: int) -> bytes:
         """Raises BlobTooLong, or another BlobError."""
         ...
 
@@ -273,19 +273,19 @@ class AttestationService:
             return wrong_length(task, error.size_bytes)
         except BlobError as error:
             LOGGER.warning("cannot work on job %s yet: %s", job.id.hex()[:12], error)
-            return Trouble.UNAVAILABLE
+            return Trouble.WITHHELD if isinstance(task, ProveTask) else Trouble.UNAVAILABLE
         material: Material | Trouble = Material(model)
         if isinstance(task, InferTask) and task.given is not None:
             material = await self._given(task, task.given, seating)
         if isinstance(task, EvaluateTask):
             try:
                 dataset = BlobId(task.dataset)
-                data = await seating.blobs.get(dataset, pinned=False, bytes_max=task.size_bytes)
+                data = await seating.blobs.get(dataset, bytes_max=task.size_bytes)
             except BlobTooLong as error:
                 return wrong_dataset(error.size_bytes, task)
             except BlobError as error:
                 LOGGER.warning("cannot get the data set of a job yet: %s", error)
-                return Trouble.UNAVAILABLE
+                return Trouble.WITHHELD
             material = Material(b"", data)
         if isinstance(material, Trouble):
             return material
@@ -294,7 +294,7 @@ class AttestationService:
     async def _given(self, task: InferTask, given: GivenInput, seating: Seating) -> Material | Trouble:
         """The input that the requester gives as a blob."""
         try:
-            data = await seating.blobs.get(BlobId(given.blob), pinned=False, bytes_max=given.size_bytes)
+            data = await seating.blobs.get(BlobId(given.blob), bytes_max=given.size_bytes)
         except BlobTooLong:
             return Trouble.UNREADABLE
         except BlobError as error:
@@ -318,11 +318,10 @@ class AttestationService:
 
 
 async def _file(blobs: Blobs, task: Task) -> bytes:
-    """The model file of a task: kept for ever once it is proven, and never longer than was paid for.
+    """The model file of a task, never longer than was paid for.
 
-    Raises BlobTooLong, or another BlobError.
+    It is kept as long as there is room, and not for ever: who has a few hundred models proved and run could
+    else fill the disks of all validators. Raises BlobTooLong, or another BlobError.
     """
-    blob = BlobId(task.blob)
-    if isinstance(task, ProveTask):
-        return await blobs.get(blob, pinned=False, bytes_max=task.size_bytes)
-    return await blobs.get(blob, pinned=True, bytes_max=BLOB_BYTES_MAX)
+    bytes_max = task.size_bytes if isinstance(task, ProveTask) else BLOB_BYTES_MAX
+    return await blobs.get(BlobId(task.blob), bytes_max=bytes_max)

@@ -115,6 +115,7 @@ class Disputes(Pallet):
             inputs=past.inputs,
             gas=past.gas,
             payer=challenger,
+            input_bytes=past.input_bytes,
             is_input_given=past.is_input_given,
         )
         rerun = self._needs.jobs.open(order)
@@ -170,6 +171,7 @@ class Disputes(Pallet):
             kind=closed.order.kind,
             inputs=closed.order.inputs,
             gas=closed.order.gas,
+            input_bytes=closed.order.input_bytes,
             is_input_given=closed.order.is_input_given,
             digest=closed.digest,
             attestations=closed.attestations,
@@ -238,7 +240,7 @@ class Disputes(Pallet):
                 self.deposit(MisAttested(job, seat.validator))
         self._owners[past.kind].on_job_overturned(_in_place_of(job, closed))
         has = self._needs.currency.spendable(self.config.treasury)
-        paid_back = Balance(min(has, closed.reward))
+        paid_back = Balance(min(has, closed.cost))
         if paid_back:
             self._needs.currency.withdraw(self.config.treasury, paid_back)
             self._needs.currency.settle(closed.order.payer, paid_back)
@@ -270,7 +272,7 @@ def _in_place_of(job: Hash, closed: Closed) -> Closed:
         result=closed.result,
         attestations=closed.attestations,
         revealed=closed.revealed,
-        reward=closed.reward,
+        cost=closed.cost,
         opened=closed.opened,
         closed=closed.closed,
         is_cancelled=closed.is_cancelled,

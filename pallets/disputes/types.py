@@ -31,6 +31,7 @@ class Past(Record, frozen=True):
     kind: JobKind
     inputs: Annotated[tuple[Hash, ...], msgspec.Meta(min_length=1, max_length=INPUTS_MAX)]
     gas: U63
+    input_bytes: U63
     is_input_given: bool
     digest: Hash
     attestations: Attestations

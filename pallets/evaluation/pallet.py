@@ -1,8 +1,9 @@
 """Evaluation: how good models are on registered data sets, exactly, as validators attest.
 
-A data set is a blob, `inference.evaluation.encode_dataset`, registered by its content hash with the hash of
-its licence. Measuring a model on one is a job: every validator runs every row, and what they agree on is
-integers. Who pays is the requester, for every row; the owner of the model gets its price once.
+A data set is a blob, `inference.evaluation.encode_dataset`, registered by its owner and content hash with the
+hash of its licence: several may register the same content, and none of them takes it from another. Measuring
+a model on one is a job: every validator runs every row, and what they agree on is integers. Who pays is the
+requester, for every row; the owner of the model gets its price once.
 """
 
 from dataclasses import dataclass
@@ -26,6 +27,7 @@ from pallets.evaluation import weights
 from pallets.evaluation.types import (
     AlreadyRegistered,
     Dataset,
+    DatasetInfo,
     DatasetRegistered,
     DatasetRemoved,
     Evaluated,
@@ -41,7 +43,8 @@ from pallets.evaluation.types import (
     Size,
     TooManyDatasets,
 )
-from primitives.types import U32, U63, U63_MAX, Balance, Hash, Stake
+from primitives.hashing import blake2b_256, domain
+from primitives.types import U32, U63, U63_MAX, AccountId, Balance, Hash, Stake
 
 DEPOSIT: Final = "evaluation.deposit"
 PRICE: Final = "evaluation.price"
@@ -84,7 +87,7 @@ class Evaluations(Pallet):
 
     dataset_count = StorageValue[int](U32, default=0)
     datasets = StorageMap[Hash, Dataset](Hash, Dataset)
-    """By content hash."""
+    """By identity, `dataset_id`."""
 
     requests = StorageMap[Hash, EvaluationRequest](Hash, EvaluationRequest)
     """By job, until that is settled."""
@@ -117,19 +120,22 @@ class Evaluations(Pallet):
         `licence`: BLAKE2b-256 of the text of the licence under which it may be used.
         """
         owner = ensure_signed(origin)
-        ensure(self.datasets.find(blob) is None, AlreadyRegistered)
+        id_ = dataset_id(owner, blob)
+        ensure(self.datasets.find(id_) is None, AlreadyRegistered)
         ensure(self.dataset_count.get() < self.config.datasets_max, TooManyDatasets)
         self._needs.currency.hold(DEPOSIT, owner, self.config.deposit)
         height = self.context.block.height
-        self.datasets.put(blob, Dataset(owner, name, size_bytes, rows, licence, self.config.deposit, height))
+        self.datasets.put(
+            id_, Dataset(owner, blob, name, size_bytes, rows, licence, self.config.deposit, height)
+        )
         self.dataset_count.put(self.dataset_count.get() + 1)
-        self.deposit(DatasetRegistered(blob, owner))
+        self.deposit(DatasetRegistered(id_, blob, owner))
 
     @call(index=1, weight=weights.REMOVE)
     def remove_dataset(self, origin: Origin, dataset: Hash) -> None:
         """Let no more models be measured on a data set, and get the deposit back. Origin: Signed.
 
-        `dataset`: its content hash.
+        `dataset`: its identity.
         """
         who, found = ensure_signed(origin), self.datasets.find(dataset)
         if found is None:
@@ -144,8 +150,11 @@ class Evaluations(Pallet):
     def evaluate(self, origin: Origin, model: Hash, dataset: Hash, metric: Metric, max_fee: Balance) -> None:
         """Have every validator measure a model on a data set, and attest the result. Origin: Signed.
 
+        If a third of the stake or more cannot fetch the data set, nothing is refunded but the price of the
+        model: who asks for a measurement sees to it that some node gives what it is made on.
+
         `model`: identity of a proven model.
-        `dataset`: content hash of a registered data set.
+        `dataset`: identity of a registered data set.
         `metric`: what to measure.
         `max_fee`: most to pay, apart from the extrinsic.
         """
@@ -156,9 +165,16 @@ class Evaluations(Pallet):
         if data is None:
             raise NoSuchDataset
         gas = _gas(self._certificate(model), data)
-        ensure(self._needs.jobs.quote(gas) + offer.price <= max_fee, FeeAboveMaximum)
+        ensure(self._fee(gas, data) + offer.price <= max_fee, FeeAboveMaximum)
         self._needs.currency.hold(PRICE, requester, offer.price)
-        order = Order(kind=JobKind.EVALUATE, inputs=(offer.blob, dataset), gas=gas, payer=requester)
+        order = Order(
+            kind=JobKind.EVALUATE,
+            inputs=(offer.blob, data.blob),
+            gas=gas,
+            payer=requester,
+            input_bytes=data.size_bytes,
+            is_input_given=True,
+        )
         job = self._needs.jobs.open(order)
         request = EvaluationRequest(
             requester=requester,
@@ -167,6 +183,7 @@ class Evaluations(Pallet):
             price=offer.price,
             certificate=self._needs.models.certificate(model),
             dataset=dataset,
+            blob=data.blob,
             size_bytes=data.size_bytes,
             rows=data.rows,
             metric=metric,
@@ -175,25 +192,28 @@ class Evaluations(Pallet):
         self.deposit(EvaluationRequested(job, model, dataset))
 
     @view
-    def dataset(self, blob: Hash) -> Dataset | None:
+    def dataset(self, owner: AccountId, blob: Hash) -> DatasetInfo | None:
         """A registered data set.
 
+        `owner`: who registered it.
         `blob`: its content hash.
         """
-        return self.datasets.find(blob)
+        id_ = dataset_id(owner, blob)
+        found = self.datasets.find(id_)
+        return None if found is None else DatasetInfo(id_, found)
 
     @view
     def quote(self, model: Hash, dataset: Hash) -> Balance | None:
         """What an evaluation costs, apart from the extrinsic; nothing if there can be none.
 
         `model`: its identity.
-        `dataset`: its content hash.
+        `dataset`: its identity.
         """
         offer, data = self._needs.models.offer(model), self.datasets.find(dataset)
         if offer is None or data is None:
             return None
-        reward = self._needs.jobs.quote(_gas(self._certificate(model), data))
-        return Balance(min(reward + offer.price, U63_MAX))
+        fee = self._fee(_gas(self._certificate(model), data), data)
+        return Balance(min(fee + offer.price, U63_MAX))  # beyond that, nobody has as much
 
     @view
     def receipt(self, job: Hash) -> EvaluationRecord | None:
@@ -242,12 +262,17 @@ class Evaluations(Pallet):
         """Deposits and the prices of open requests are held; the newest records are kept, in order."""
         datasets = dict(self.datasets.items())
         assert len(datasets) == self.dataset_count.get() <= self.config.datasets_max
+        assert all(id_ == dataset_id(one.owner, one.blob) for id_, one in datasets.items())
         requests = [one for job, one in self.requests.items() if self._needs.jobs.is_open(job)]
         for who in sorted({*(one.owner for one in datasets.values()), *(one.requester for one in requests)}):
             held = self._needs.currency.held
             assert held(DEPOSIT, who) == sum(one.deposit for one in datasets.values() if one.owner == who)
             assert held(PRICE, who) == sum(one.price for one in requests if one.requester == who)
         self._newest.check_state()
+
+    def _fee(self, gas: int, data: Dataset) -> int:
+        """Of the job, without the price of the model."""
+        return self._needs.jobs.slot_fee(data.size_bytes) + self._needs.jobs.quote(gas)
 
     def _record(self, request: EvaluationRequest, closed: Closed) -> EvaluationRecord:
         agreed = [seat for seat in closed.attestations if seat.conduct is Conduct.AGREED]
@@ -256,6 +281,7 @@ class Evaluations(Pallet):
             model=request.model,
             exact_hash=Hash(_certificate(request.certificate).model_hash),
             dataset=request.dataset,
+            blob=request.blob,
             rows=request.rows,
             metric=request.metric,
             result=closed.result,
@@ -264,7 +290,7 @@ class Evaluations(Pallet):
             agreed_stake=Stake(sum(seat.stake for seat in agreed)),
             panel_stake=Stake(sum(seat.stake for seat in closed.attestations)),
             is_overturned=False,
-            fee=Balance(closed.reward + (0 if closed.result is None else request.price)),
+            fee=Balance(closed.cost + (0 if closed.result is None else request.price)),
             opened=closed.opened,
             closed=closed.closed,
         )
@@ -277,6 +303,11 @@ class Evaluations(Pallet):
         return Newest(self.records, self.sequence, self.count, self.config.records_max)
 
 
+def dataset_id(owner: AccountId, blob: Hash) -> Hash:
+    """Identity of a data set: nobody can take it by registering the same content first."""
+    return blake2b_256(_DOMAIN + owner + blob)
+
+
 def _certificate(proved: bytes) -> ExactnessCertificate:
     certificate = decode_verdict(proved)
     assert isinstance(certificate, ExactnessCertificate)
@@ -286,3 +317,6 @@ def _certificate(proved: bytes) -> ExactnessCertificate:
 def _gas(certificate: ExactnessCertificate, data: Dataset) -> int:
     """Of one run for each row, and of reading them."""
     return min(certificate.gas * data.rows + GAS_PER_BYTE * data.size_bytes, U63_MAX)
+
+
+_DOMAIN: Final = domain("dataset/1")

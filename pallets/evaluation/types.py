@@ -21,6 +21,9 @@ class Dataset(Record, frozen=True):
     """A registered data set."""
 
     owner: AccountId
+    blob: Hash
+    """Content hash, under which it is fetched."""
+
     name: Name
     """As the owner calls it; not unique."""
 
@@ -33,6 +36,13 @@ class Dataset(Record, frozen=True):
     """Held from the owner."""
 
     registered: BlockNumber
+
+
+class DatasetInfo(Record, frozen=True):
+    """A data set and its identity."""
+
+    id: Hash
+    dataset: Dataset
 
 
 class EvaluationRequest(Record, frozen=True):
@@ -50,6 +60,9 @@ class EvaluationRequest(Record, frozen=True):
     """What was proved when the request was made: it can be overturned, and the model removed."""
 
     dataset: Hash
+    blob: Hash
+    """Content hash of the data set."""
+
     size_bytes: Size
     rows: Rows
     metric: Metric
@@ -64,7 +77,8 @@ class EvaluationRecord(Record, frozen=True):
     """BLAKE2b-256 of the canonical model."""
 
     dataset: Hash
-    """Content hash."""
+    blob: Hash
+    """Content hash of the data set: what was measured on, whoever registered it."""
 
     rows: Rows
     metric: Metric
@@ -89,6 +103,7 @@ class DatasetRegistered(Event, frozen=True):
     """Models can be measured on a data set."""
 
     dataset: Hash
+    blob: Hash
     owner: AccountId
 
 
@@ -117,7 +132,7 @@ class Evaluated(Event, frozen=True):
 
 
 class AlreadyRegistered(DispatchError):
-    """The data set is registered."""
+    """The account has registered this data set."""
 
 
 class TooManyDatasets(DispatchError):
@@ -125,7 +140,7 @@ class TooManyDatasets(DispatchError):
 
 
 class NoSuchDataset(DispatchError):
-    """No data set has this content hash."""
+    """No data set has this identity."""
 
 
 class NotOwner(DispatchError):

@@ -1,5 +1,5 @@
-"""Gas: what a unit of the work that models cost is worth."""
+"""Gas: what a unit of the work that models cost is worth, and a place among the open jobs."""
 
-from pallets.gas.pallet import Config, Gas
+from pallets.gas.pallet import Config, Gas, SlotPrices
 
-__all__ = ["Config", "Gas"]
+__all__ = ["Config", "Gas", "SlotPrices"]

@@ -195,19 +195,20 @@ class Inference(Pallet):
         self._open(requester, model, offer, given, max_fee)
 
     @view
-    def quote(self, model: Hash, stored_bytes: StoredBytes) -> Quote | None:
+    def quote(self, model: Hash, input_bytes: StoredBytes, is_stored: bool) -> Quote | None:
         """What a request costs, or nothing if the model cannot be used.
 
         `model`: its identity.
-        `stored_bytes`: length of the blob that holds the input; 0 if it comes with the request.
+        `input_bytes`: length of the input, or of the blob that holds it.
+        `is_stored`: whether it comes as a blob, and not with the request.
         """
         offer = self._needs.models.offer(model)
         if offer is None:
             return None
-        gas = _gas(self._certificate(model), stored_bytes)
-        reward = self._needs.jobs.quote(gas)
-        total = min(reward + offer.price, U63_MAX)  # beyond that, nobody has as much
-        return Quote(gas, reward, offer.price, Balance(total))
+        gas = _gas(self._certificate(model), input_bytes if is_stored else 0)
+        reward, slot_fee = self._needs.jobs.quote(gas), self._needs.jobs.slot_fee(input_bytes)
+        total = min(slot_fee + reward + offer.price, U63_MAX)  # beyond that, nobody has as much
+        return Quote(gas, slot_fee, reward, offer.price, Balance(total))
 
     @view
     def pending(self, job: Hash) -> Request | None:
@@ -280,7 +281,8 @@ class Inference(Pallet):
     ) -> None:
         """Hold what a request costs and open its job. Raises FeeAboveMaximum, or as Jobs.open does."""
         gas = _gas(self._certificate(model), given.size_bytes)
-        fee = self._needs.jobs.quote(gas) + offer.price
+        input_bytes = given.size_bytes if given.data is None else len(given.data)
+        fee = self._needs.jobs.slot_fee(input_bytes) + self._needs.jobs.quote(gas) + offer.price
         ensure(fee <= max_fee, FeeAboveMaximum)
         self._needs.currency.hold(PRICE, requester, offer.price)
         order = Order(
@@ -288,6 +290,7 @@ class Inference(Pallet):
             inputs=(offer.blob, given.hash),
             gas=gas,
             payer=requester,
+            input_bytes=input_bytes,
             is_input_given=given.form is not InputForm.INLINE,
         )
         job = self._needs.jobs.open(order)
@@ -315,7 +318,7 @@ class Inference(Pallet):
             agreed_stake=Stake(sum(seat.stake for seat in agreed)),
             panel_stake=Stake(sum(seat.stake for seat in closed.attestations)),
             is_overturned=False,
-            fee=Balance(closed.reward + (0 if closed.result is None else request.price)),
+            fee=Balance(closed.cost + (0 if closed.result is None else request.price)),
             opened=closed.opened,
             closed=closed.closed,
         )

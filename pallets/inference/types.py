@@ -122,6 +122,9 @@ class Quote(Record, frozen=True):
     """What a request costs, apart from the extrinsic."""
 
     gas: U63
+    slot_fee: Balance
+    """For the place among the open jobs; never given back."""
+
     reward: Balance
     """For validators and treasury."""
 

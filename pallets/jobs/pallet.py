@@ -6,10 +6,11 @@ or abstains. When all have spoken, or at a height, commitments close, and only t
 every commitment is opened or to another height. More than two thirds of the panel's stake behind one result
 is a quorum.
 
-The reward is held from the payer. Of a quorum, the seats that agreed get their part of it by stake, and the
-rest, with the parts of those who did not, goes to the treasury. Without one, whoever revealed is paid for the
-work, and the rest is refunded; unless a third of the stake or more could not open an input that the payer
-was to give: then the payer pays it all, and who said so is paid as well.
+The place of a job is paid for when it is opened, and that is never given back: who opens jobs that come to
+nothing pays for keeping others out. The reward is held from the payer. Of a quorum, the seats that agreed get
+their part of it by stake, and the rest, with the parts of those who did not, goes to the treasury. Without
+one, whoever revealed is paid for the work, and the rest is refunded; unless a third of the stake or more
+could not open an input that the payer was to give: then the payer pays it all, and who said so is paid too.
 """
 
 from collections.abc import Mapping
@@ -48,6 +49,7 @@ from pallets.jobs.types import (
     NothingToOpen,
     Opened,
     Revealed,
+    TooManyInputBytes,
     TooManyJobs,
     TooManyMessages,
     TooMuchGas,
@@ -74,6 +76,7 @@ from primitives.types import (
     U16,
     U32,
     U63,
+    U63_MAX,
     AccountId,
     AuthorityIndex,
     Balance,
@@ -97,6 +100,9 @@ class Config:
 
     open_gas_max: U63
     """Most gas of all open jobs together: a validator works on one after the other."""
+
+    open_bytes_max: U63
+    """Most bytes of the inputs of all open jobs together, which every validator fetches and keeps."""
 
     gas_time_ps: U32
     """Reference time of a unit of gas."""
@@ -154,12 +160,14 @@ class Jobs(Pallet):
         WrongReveal,
         WrongResult,
         TooManyMessages,
+        TooManyInputBytes,
     )
 
     count = StorageValue[int](U63, default=0)
     """Jobs ever opened."""
 
     open_gas = StorageValue[int](U63, default=0)
+    open_bytes = StorageValue[int](U63, default=0)
     jobs = StorageMap[Hash, Job](Hash, Job)
     """Those that are open."""
 
@@ -262,17 +270,24 @@ class Jobs(Pallet):
         """As in frame.jobs.Jobs."""
         return self._needs.gas.price_of(gas)
 
+    def slot_fee(self, input_bytes: int) -> Balance:
+        """As in frame.jobs.Jobs."""
+        return self._needs.gas.slot_fee(input_bytes)
+
     def is_open(self, job: Hash) -> bool:
         """As in frame.jobs.Jobs."""
         return self.jobs.find(job) is not None
 
     def open(self, order: Order) -> Hash:
-        """As in frame.jobs.Jobs. Raises TooManyJobs, TooMuchGas, or an error of Currency."""
+        """As in frame.jobs.Jobs. Raises TooManyJobs, TooMuchGas, TooManyInputBytes, or as Currency does."""
         ensure(sum(1 for _ in self.jobs.items()) < self.config.open_max, TooManyJobs)
         open_gas = self.open_gas.get() + order.gas
         ensure(open_gas <= self.config.open_gas_max, TooMuchGas)
-        reward = self.quote(order.gas)
-        self._needs.currency.hold(REWARD, order.payer, reward)
+        open_bytes = self.open_bytes.get() + order.input_bytes
+        ensure(open_bytes <= self.config.open_bytes_max, TooManyInputBytes)
+        reward, slot_fee = self.quote(order.gas), self.slot_fee(order.input_bytes)
+        self._needs.currency.hold(REWARD, order.payer, Balance(min(reward + slot_fee, U63_MAX)))
+        self._needs.currency.move_held(REWARD, order.payer, self.config.treasury, slot_fee)
         panel, height = self._needs.validators.acting(), self.context.block.height
         count = self.count.get() + 1
         job = Job(
@@ -281,6 +296,8 @@ class Jobs(Pallet):
             gas=order.gas,
             payer=order.payer,
             reward=reward,
+            slot_fee=slot_fee,
+            input_bytes=order.input_bytes,
             is_input_given=order.is_input_given,
             seats=len(panel),
             opened=height,
@@ -295,6 +312,7 @@ class Jobs(Pallet):
         )
         self.count.put(count)
         self.open_gas.put(open_gas)
+        self.open_bytes.put(open_bytes)
         self.jobs.put(id_, job)
         self.panels.put(id_, panel)
         self.deposit(Opened(id_, job.kind, job.gas, reward, job.closes))
@@ -321,6 +339,8 @@ class Jobs(Pallet):
         jobs = dict(self.jobs.items())
         assert len(jobs) <= min(self.config.open_max, self.count.get())
         assert self.open_gas.get() == sum(job.gas for job in jobs.values()) <= self.config.open_gas_max
+        open_bytes = sum(job.input_bytes for job in jobs.values())
+        assert self.open_bytes.get() == open_bytes <= self.config.open_bytes_max
         assert [id_ for id_, _ in self.panels.items()] == list(jobs)
         for id_, job in jobs.items():
             assert len(self.panels.get(id_)) == job.seats
@@ -392,6 +412,7 @@ class Jobs(Pallet):
             inputs=job.inputs,
             gas=job.gas,
             payer=job.payer,
+            input_bytes=job.input_bytes,
             is_input_given=job.is_input_given,
         )
         closed = Closed(
@@ -401,7 +422,7 @@ class Jobs(Pallet):
             result=result,
             attestations=attestations,
             revealed=() if is_cancelled else revealed(panel, words),
-            reward=paid,
+            cost=Balance(job.slot_fee + paid),
             opened=job.opened,
             closed=self.context.block.height,
             is_cancelled=is_cancelled,
@@ -429,6 +450,7 @@ class Jobs(Pallet):
         self.panels.remove(id_)
         self.jobs.remove(id_)
         self.open_gas.put(self.open_gas.get() - job.gas)
+        self.open_bytes.put(self.open_bytes.get() - job.input_bytes)
 
 
 _JOB: Final = Codec[Job](Job)

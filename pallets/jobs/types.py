@@ -27,6 +27,12 @@ class Job(Record, frozen=True):
     reward: Balance
     """Held from the payer."""
 
+    slot_fee: Balance
+    """Paid when it was opened."""
+
+    input_bytes: U63
+    """Of what is kept and fetched for this job alone."""
+
     is_input_given: bool
     """Whether the payer gives part of the input outside of the state."""
 
@@ -108,6 +114,10 @@ class TooManyJobs(DispatchError):
 
 class TooMuchGas(DispatchError):
     """The open jobs and this one are more work than validators take at a time."""
+
+
+class TooManyInputBytes(DispatchError):
+    """The inputs of the open jobs and of this one are longer than what nodes keep for jobs at a time."""
 
 
 class NoSuchJob(DispatchError):

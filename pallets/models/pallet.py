@@ -31,7 +31,7 @@ from pallets.models import weights
 from primitives.codec import CodecError, Record
 from primitives.hashing import blake2b_256, domain
 from primitives.job_message import Result
-from primitives.types import U32, U63, AccountId, Balance, BlockNumber, Hash
+from primitives.types import U32, U63, U63_MAX, AccountId, Balance, BlockNumber, Hash
 
 DEPOSIT: Final = "models.deposit"
 PAGE_MAX: Final = 100
@@ -221,6 +221,8 @@ class Models(Pallet):
     def register(self, origin: Origin, blob: Hash, size_bytes: Size, name: Name, price: Balance) -> None:
         """Register a model file and have every validator prove it. Origin: Signed.
 
+        If a third of the stake or more cannot fetch the file, nothing but the deposit is refunded.
+
         `blob`: content hash of the file, which some node must be able to give.
         `size_bytes`: length of the file; the price of the proof depends on it.
         `name`: what to call it.
@@ -231,7 +233,14 @@ class Models(Pallet):
         ensure(self.models.find(id_) is None, AlreadyRegistered)
         ensure(self.count.get() < self.config.models_max, TooManyModels)
         self._needs.currency.hold(DEPOSIT, owner, self.config.deposit)
-        order = Order(kind=JobKind.PROVE, inputs=(blob,), gas=proof_gas(size_bytes), payer=owner)
+        order = Order(
+            kind=JobKind.PROVE,
+            inputs=(blob,),
+            gas=proof_gas(size_bytes),
+            payer=owner,
+            input_bytes=size_bytes,
+            is_input_given=True,
+        )
         job = self._needs.jobs.open(order)
         model = Model(
             owner=owner,
@@ -259,8 +268,7 @@ class Models(Pallet):
         """
         found = self._owned(origin, model)
         ensure(found.state is ModelState.PROVEN, NotInUse)
-        self.models.put(model, replace(found, state=ModelState.SUSPENDED))
-        self.deposit(Suspended(model))
+        self._suspend(model)
 
     @call(index=2, weight=weights.UPDATE)
     def remove(self, origin: Origin, model: Hash) -> None:
@@ -308,11 +316,13 @@ class Models(Pallet):
 
     @view
     def registration_cost(self, size_bytes: Size) -> Balance:
-        """The deposit, and the reward of the proof.
+        """The deposit, the reward of the proof, and the place of its job.
 
         `size_bytes`: length of the file.
         """
-        return Balance(self.config.deposit + self._needs.jobs.quote(proof_gas(size_bytes)))
+        jobs = self._needs.jobs
+        total = self.config.deposit + jobs.quote(proof_gas(size_bytes)) + jobs.slot_fee(size_bytes)
+        return Balance(min(total, U63_MAX))  # beyond that, nobody has as much
 
     def offer(self, model: Hash) -> Offer | None:
         """As in frame.models.Models."""
@@ -346,11 +356,14 @@ class Models(Pallet):
             self.deposit(ModelRefused(id_, closed.digest))
 
     def on_job_overturned(self, closed: Closed) -> None:
-        """As in JobOwner: what all validators found now is what holds."""
+        """As in JobOwner: what all validators found now is what holds. Who was out of use stays so."""
         id_ = self.proving.get(closed.job)
+        old = self.models.get(id_)
         self.proofs.remove(id_)
-        self.models.put(id_, replace(self.models.get(id_), exact_hash=None, gas=0))
+        self.models.put(id_, replace(old, exact_hash=None, gas=0))
         self.on_job_closed(closed)
+        if old.state is ModelState.SUSPENDED:
+            self._suspend(id_)
 
     def on_job_disputed(self, job: Hash) -> None:
         """As in JobOwner."""
@@ -362,10 +375,7 @@ class Models(Pallet):
 
     def suspend_disputed(self, model: Hash) -> None:
         """As in frame.models.Models."""
-        found = self.models.find(model)
-        if found is not None and found.state is ModelState.PROVEN:
-            self.models.put(model, replace(found, state=ModelState.SUSPENDED))
-            self.deposit(Suspended(model))
+        self._suspend(model)
 
     def check_state(self) -> None:
         """Drafts and open jobs belong together, as do verdicts and proofs; deposits are held."""
@@ -387,6 +397,13 @@ class Models(Pallet):
         for owner in sorted({model.owner for model in models.values()}):
             deposits = sum(model.deposit for model in models.values() if model.owner == owner)
             assert self._needs.currency.held(DEPOSIT, owner) == deposits
+
+    def _suspend(self, id_: Hash) -> None:
+        """Take a model out of use, if it is there and in use."""
+        found = self.models.find(id_)
+        if found is not None and found.state is ModelState.PROVEN:
+            self.models.put(id_, replace(found, state=ModelState.SUSPENDED))
+            self.deposit(Suspended(id_))
 
     def _owned(self, origin: Origin, id_: Hash) -> Model:
         who = ensure_signed(origin)

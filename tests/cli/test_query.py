@@ -42,10 +42,18 @@ def test_an_account_that_does_not_exist_has_nothing(node: FakeChain, document: D
 def test_the_price_of_gas_is_shown_as_root_has_set_it(
     node: FakeChain, document: Document, consil: Consil
 ) -> None:
-    assert document("query", "gas", "--rpc", node.url) == {"perMillionGas": 100_000}
+    assert document("query", "gas", "--rpc", node.url) == {
+        "perMillionGas": 100_000,
+        "perJob": 10_000_000,
+        "perInputByte": 10,
+    }
     sudo = ("tx", "sudo", "gas.set_price", "--per_million", "0.002", "--from", "//Alice", "--wait")
     assert "failure" not in document(*sudo, "--rpc", node.url)
-    assert "0.002 CNS for a million" in consil("query", "gas", "--rpc", node.url).stdout
+    slots = ("gas.set_slot_prices", "--per_job", "0.5", "--per_byte", "0")
+    assert "failure" not in document("tx", "sudo", *slots, *sudo[5:], "--rpc", node.url)
+    shown = consil("query", "gas", "--rpc", node.url).stdout
+    assert "0.002 CNS for a million" in shown
+    assert "0.5 CNS for the place of a job" in shown
 
 
 @pytest.mark.parametrize("block", [["2"], []])

@@ -22,7 +22,7 @@ from primitives.job_message import (
 )
 from primitives.signing import SigningKey
 from primitives.types import AccountId, Balance, Hash, Seed, Stake
-from runtime.constants import TOKEN
+from runtime.constants import GAS, TOKEN
 from tests.pallets.world import ALICE, World
 
 GENESIS = GENESIS_PARENT
@@ -172,6 +172,11 @@ class Attested(World):
         self.pallets.inference.request(Signed(who), model, INPUT, Balance(2 * TOKEN))
         (job,) = {job for job, _ in self.pallets.inference.requests.items()} - before
         return job
+
+
+def slot_fee(input_bytes: int) -> int:
+    """What the place of a job costs as long as root has said nothing."""
+    return GAS.slot_initial.per_job + input_bytes * GAS.slot_initial.per_byte
 
 
 def input_hash() -> Hash:

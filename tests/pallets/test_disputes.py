@@ -3,11 +3,12 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from frame.error import DispatchError
 from frame.jobs import JobKind
 from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
-from inference.certificate import encode_outputs
+from inference.certificate import encode_outputs, encode_verdict
 from inference.tensor import from_integers
 from pallets.disputes.pallet import BOND
 from pallets.disputes.types import (
@@ -25,7 +26,7 @@ from primitives.outcome import EventRecord
 from primitives.types import AccountId, Balance, Hash
 from runtime.constants import TOKEN, TREASURY
 from runtime.jobs import InferTask, ProveTask, open_jobs
-from tests.pallets.attested import CERTIFICATE, MODEL, REFUSAL, SEATS, VERDICT, Attested
+from tests.pallets.attested import CERTIFICATE, INPUT, MODEL, REFUSAL, SEATS, VERDICT, Attested, slot_fee
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 
 EVERYBODY = range(4)
@@ -122,7 +123,7 @@ def test_a_challenge_holds_the_bond_and_opens_the_same_work_again(world: Atteste
     assert isinstance(open_job.task, InferTask)
     assert open_job.task.input is not None
     assert world.pallets.disputes.bond(job) is None
-    assert world.events() == ["Held", "Held", "Opened", "Challenged"]
+    assert world.events() == ["Held", "Held", "Released", "Transferred", "Opened", "Challenged"]
 
 
 def test_who_is_right_changes_the_record_and_is_paid_back(world: Attested, job: Hash) -> None:
@@ -145,8 +146,8 @@ def test_who_is_wrong_loses_the_bond(world: Attested, job: Hash) -> None:
     bond, reward = world.pallets.disputes.bond(job), world.pallets.jobs.reward(CERTIFICATE.gas)
     assert bond is not None
     assert answer(world, challenge(world, job), dict.fromkeys(EVERYBODY, WRONG)) is Ruling.UPHELD
-    assert world.free(CHARLIE) == had - bond - reward
-    assert world.free(TREASURY) == collected + bond + reward // 5
+    assert world.free(CHARLIE) == had - bond - reward - slot_fee(len(INPUT))
+    assert world.free(TREASURY) == collected + bond + reward // 5 + slot_fee(len(INPUT))
     record = world.pallets.inference.receipt(job)
     assert record is not None
     assert (record.output, record.is_overturned) == (WRONG, False)
@@ -161,7 +162,7 @@ def test_disagreement_suspends_the_model_and_punishes_nobody(world: Attested, jo
     assert world.pallets.models.offer(MODEL) is None
     reward = world.pallets.jobs.reward(CERTIFICATE.gas)
     part = (reward - reward // 5) // 4
-    assert world.free(CHARLIE) == had - 4 * part
+    assert world.free(CHARLIE) == had - 4 * part - slot_fee(len(INPUT))
     assert all(world.pallets.disputes.conduct_of(seat).overturned == 0 for seat in SEATS)
 
 
@@ -183,6 +184,16 @@ def test_a_proof_is_doubted_like_any_result(world: Attested) -> None:
     assert isinstance(open_job.task, ProveTask)
     assert answer(world, rerun, dict.fromkeys(EVERYBODY, REFUSAL)) is Ruling.OVERTURNED
     assert (world.info().model.state, world.info().refusal) == (ModelState.REFUSED, "node 3: it may overflow")
+    assert world.pallets.models.offer(MODEL) is None
+
+
+def test_an_overturned_proof_leaves_a_model_that_is_out_of_use_out_of_use(world: Attested) -> None:
+    other = encode_verdict(replace(CERTIFICATE, gas=CERTIFICATE.gas + 1))
+    proof_job = world.info().model.job
+    rerun = challenge(world, proof_job)
+    world.pallets.models.suspend(Signed(ALICE), MODEL)
+    assert answer(world, rerun, dict.fromkeys(EVERYBODY, other)) is Ruling.OVERTURNED
+    assert (world.info().model.state, world.info().model.gas) == (ModelState.SUSPENDED, CERTIFICATE.gas + 1)
     assert world.pallets.models.offer(MODEL) is None
 
 
@@ -229,8 +240,8 @@ def test_challengers_are_accounts(world: Attested, job: Hash, origin: Origin) ->
     refused(world, BadOrigin, lambda: disputes.challenge(origin, job, Balance(TOKEN)))
 
 
-def test_a_cancelled_second_job_gives_everything_back_and_settles(world: Attested, job: Hash) -> None:
-    had = world.free(CHARLIE)
+def test_a_cancelled_second_job_gives_all_but_its_place_back_and_settles(world: Attested, job: Hash) -> None:
+    had = world.free(CHARLIE) - slot_fee(len(INPUT))
     rerun = challenge(world, job)
     world.commit(rerun, {0: RIGHT, 1: RIGHT})
     world.pallets.jobs.cancel_all()

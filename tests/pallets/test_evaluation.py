@@ -9,10 +9,11 @@ from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
 from inference.certificate import GAS_PER_BYTE
 from inference.evaluation import Cell, Metric, Scores, encode_evaluation
 from pallets.balances.pallet import InsufficientBalance
-from pallets.evaluation.pallet import DEPOSIT, Config
+from pallets.evaluation.pallet import DEPOSIT, Config, dataset_id
 from pallets.evaluation.types import (
     AlreadyRegistered,
     Dataset,
+    DatasetInfo,
     FeeAboveMaximum,
     ModelNotUsable,
     NoSuchDataset,
@@ -23,11 +24,12 @@ from pallets.models.pallet import ModelState
 from primitives.types import Balance, BlockNumber, Hash
 from runtime.constants import EVALUATION, TOKEN
 from runtime.jobs import EvaluateTask, open_jobs
-from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, REFUSAL, VERDICT, Attested
+from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, REFUSAL, VERDICT, Attested, slot_fee
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 
 EVERYBODY = range(4)
-DATA = Hash(b"\xda" * 32)
+CONTENT = Hash(b"\xda" * 32)
+DATA = dataset_id(BOB, CONTENT)
 LICENCE = Hash(b"\x11" * 32)
 ENOUGH = Balance(2 * TOKEN)
 RESULT = encode_evaluation(Scores(100, 90, (Cell(0, 0, 90), Cell(1, 0, 10)), b"", b""))
@@ -37,7 +39,7 @@ RESULT = encode_evaluation(Scores(100, 90, (Cell(0, 0, 90), Cell(1, 0, 10)), b""
 def world() -> Iterator[Attested]:
     world = Attested()
     world.prove()
-    world.pallets.evaluation.register_dataset(Signed(BOB), DATA, 5_000, 100, "held out", LICENCE)
+    world.pallets.evaluation.register_dataset(Signed(BOB), CONTENT, 5_000, 100, "held out", LICENCE)
     world.events()
     yield world
     world.check_state()
@@ -59,18 +61,19 @@ def evaluate(world: Attested, metric: Metric = Metric.CLASSIFICATION) -> Hash:
     return job
 
 
-def test_a_data_set_is_registered_by_its_hash(world: Attested) -> None:
-    found = world.pallets.evaluation.dataset(DATA)
-    assert found == Dataset(
-        BOB, "held out", 5_000, 100, LICENCE, EVALUATION.deposit, BlockNumber(world.height)
-    )
+def test_a_data_set_is_registered_by_its_owner_and_hash(world: Attested) -> None:
+    found = world.pallets.evaluation.dataset(BOB, CONTENT)
+    height = BlockNumber(world.height)
+    known = Dataset(BOB, CONTENT, "held out", 5_000, 100, LICENCE, EVALUATION.deposit, height)
+    assert found == DatasetInfo(DATA, known)
+    assert world.pallets.evaluation.dataset(ALICE, CONTENT) is None
     assert world.pallets.balances.held(DEPOSIT, BOB) == EVALUATION.deposit
 
 
 def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) -> None:
     gas = 100 * CERTIFICATE.gas + 5_000 * GAS_PER_BYTE
     cost = world.pallets.evaluation.quote(MODEL, DATA)
-    assert cost == PRICE + world.pallets.jobs.reward(gas)
+    assert cost == PRICE + world.pallets.jobs.reward(gas) + slot_fee(5_000)
     before = world.free(CHARLIE)
     evaluate(world)
     assert world.free(CHARLIE) == before - cost
@@ -78,7 +81,7 @@ def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) 
     assert job.task == EvaluateTask(
         blob=BLOB,
         certificate=VERDICT,
-        dataset=DATA,
+        dataset=CONTENT,
         size_bytes=5_000,
         rows=100,
         metric=Metric.CLASSIFICATION,
@@ -93,7 +96,8 @@ def test_what_validators_agree_on_is_on_record_and_paid(world: Attested) -> None
     record = world.pallets.evaluation.receipt(job)
     assert record is not None
     assert (record.result, record.rows, record.metric) == (RESULT, 100, Metric.CLASSIFICATION)
-    assert (record.agreed_stake, record.panel_stake, record.dataset) == (4, 4, DATA)
+    assert (record.agreed_stake, record.panel_stake) == (4, 4)
+    assert (record.dataset, record.blob) == (DATA, CONTENT)
     assert world.free(ALICE) == owned + PRICE
     assert world.pallets.evaluation.pending(job) is None
     world.settle()
@@ -107,8 +111,32 @@ def test_without_a_quorum_the_price_is_refunded(world: Attested) -> None:
     world.finalize()
     record = world.pallets.evaluation.receipt(job)
     assert record is not None
-    assert (record.result, record.fee) == (None, 0)
-    assert (world.free(ALICE), world.free(CHARLIE)) == (owned, had)
+    assert (record.result, record.fee) == (None, slot_fee(5_000))
+    assert (world.free(ALICE), world.free(CHARLIE)) == (owned, had - slot_fee(5_000))
+
+
+def test_who_asks_for_a_measurement_on_data_that_nobody_gives_pays_for_it(world: Attested) -> None:
+    cost, had = world.pallets.evaluation.quote(MODEL, DATA), world.free(CHARLIE)
+    assert cost is not None
+    job = evaluate(world)
+    world.cannot_open(job, 0, 1)
+    world.abstain(job, 2, 3)
+    world.finalize()
+    assert world.free(CHARLIE) == had - (cost - PRICE)
+    record = world.pallets.evaluation.receipt(job)
+    assert record is not None
+    assert (record.result, record.fee) == (None, cost - PRICE)
+
+
+def test_nobody_takes_a_data_set_from_another(world: Attested) -> None:
+    """Whoever registers the same content has a data set of his own, and removes that alone."""
+    evaluation = world.pallets.evaluation
+    evaluation.register_dataset(Signed(ALICE), CONTENT, 7, 1, "mine", LICENCE)
+    evaluation.remove_dataset(Signed(ALICE), dataset_id(ALICE, CONTENT))
+    found = evaluation.dataset(BOB, CONTENT)
+    assert found is not None
+    assert (found.dataset.owner, found.dataset.rows) == (BOB, 100)
+    evaluate(world)
 
 
 def test_a_result_is_challenged_like_any_other(world: Attested) -> None:
@@ -176,7 +204,7 @@ def test_data_sets_are_distinct_bounded_and_paid_for(world: Attested) -> None:
     refused(
         world,
         AlreadyRegistered,
-        lambda: evaluation.register_dataset(Signed(ALICE), DATA, 1, 1, "again", LICENCE),
+        lambda: evaluation.register_dataset(Signed(BOB), CONTENT, 1, 1, "again", LICENCE),
     )
     refused(
         world,

@@ -3,9 +3,9 @@
 import pytest
 
 from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
-from pallets.gas.pallet import PriceOutOfRange
+from pallets.gas.pallet import PriceOutOfRange, SlotPrices
 from primitives.types import U63_MAX, Balance
-from runtime.constants import GAS
+from runtime.constants import GAS, JOBS
 from tests.pallets.attested import Attested
 from tests.pallets.world import ALICE, World
 
@@ -33,6 +33,34 @@ def test_a_price_out_of_range_is_refused(world: World, price: int) -> None:
         world.pallets.gas.set_price(Root(), Balance(price))
     assert (world.pallets.gas.price(), world.events()) == (GAS.per_million_initial, [])
     world.pallets.gas.set_price(Root(), GAS.per_million_max)
+
+
+def test_root_sets_what_a_place_costs(world: World) -> None:
+    gas = world.pallets.gas
+    assert gas.slot_prices() == GAS.slot_initial
+    gas.set_slot_prices(Root(), Balance(5), Balance(0))
+    assert world.events() == ["SlotPricesChanged"]
+    assert (gas.slot_prices(), gas.slot_fee(10)) == (SlotPrices(Balance(5), Balance(0)), 5)
+    gas.set_slot_prices(Root(), GAS.slot_max.per_job, GAS.slot_max.per_byte)
+    assert gas.slot_fee(JOBS.open_bytes_max) < U63_MAX
+    assert gas.slot_fee(U63_MAX) == U63_MAX
+
+
+@pytest.mark.parametrize("origin", [Signed(ALICE), Nobody()])
+def test_nobody_else_says_what_a_place_costs(world: World, origin: Origin) -> None:
+    with pytest.raises(BadOrigin):
+        world.pallets.gas.set_slot_prices(origin, Balance(5), Balance(0))
+    assert world.pallets.gas.slot_prices() == GAS.slot_initial
+
+
+@pytest.mark.parametrize(
+    ("per_job", "per_byte"),
+    [(0, 1), (GAS.slot_max.per_job + 1, 1), (1, GAS.slot_max.per_byte + 1)],
+)
+def test_a_place_is_never_free_nor_dearer_than_allowed(world: World, per_job: int, per_byte: int) -> None:
+    with pytest.raises(PriceOutOfRange):
+        world.pallets.gas.set_slot_prices(Root(), Balance(per_job), Balance(per_byte))
+    assert (world.pallets.gas.slot_prices(), world.events()) == (GAS.slot_initial, [])
 
 
 def test_a_job_is_paid_at_the_price_of_its_time() -> None:

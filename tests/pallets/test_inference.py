@@ -41,7 +41,7 @@ from primitives.job_message import (
 )
 from primitives.sealing import panel_digest
 from primitives.types import U63_MAX, Balance, Hash, Stake
-from runtime.constants import TOKEN
+from runtime.constants import TOKEN, TREASURY
 from tests.pallets.attested import (
     CERTIFICATE,
     GENESIS,
@@ -53,10 +53,12 @@ from tests.pallets.attested import (
     VERDICT,
     Attested,
     features,
+    slot_fee,
 )
 from tests.pallets.world import ALICE, BOB, DAVE
 
 EVERYBODY = range(4)
+SLOT = slot_fee(len(INPUT))
 OUTPUT = encode_outputs(
     CERTIFICATE, [from_integers("int32", (1, 2), [-7, 40]), from_integers("int64", (1,), [1])]
 )
@@ -89,9 +91,11 @@ def receipt(world: Attested, job: Hash) -> InferenceRecord:
 
 
 def test_a_request_holds_price_and_reward_and_opens_a_job(world: Attested) -> None:
-    quote = world.pallets.inference.quote(MODEL, 0)
-    assert quote == Quote(CERTIFICATE.gas, Balance(100_000), PRICE, Balance(PRICE + 100_000))
-    free = world.free(BOB)
+    quote = world.pallets.inference.quote(MODEL, len(INPUT), False)
+    assert quote == Quote(
+        CERTIFICATE.gas, Balance(SLOT), Balance(100_000), PRICE, Balance(PRICE + SLOT + 100_000)
+    )
+    free, collected = world.free(BOB), world.free(TREASURY)
     job = world.request(BOB)
     pending = world.pallets.inference.pending(job)
     assert pending is not None
@@ -101,7 +105,8 @@ def test_a_request_holds_price_and_reward_and_opens_a_job(world: Attested) -> No
     balances = world.pallets.balances
     assert (balances.held(HELD_PRICE, BOB), balances.held(REWARD, BOB)) == (PRICE, quote.reward)
     assert free - world.free(BOB) == quote.total
-    assert world.events() == ["Held", "Held", "Opened", "Requested"]
+    assert world.free(TREASURY) - collected == SLOT
+    assert world.events() == ["Held", "Held", "Released", "Transferred", "Opened", "Requested"]
     assert world.pallets.inference.receipt(job) is None
 
 
@@ -109,7 +114,8 @@ def test_a_price_beyond_all_money_is_quoted_and_refused(world: Attested) -> None
     price = Balance(U63_MAX)
     model = world.pallets.models.models.get(MODEL)
     world.pallets.models.models.put(MODEL, replace(model, price=price))
-    assert world.pallets.inference.quote(MODEL, 0) == Quote(CERTIFICATE.gas, Balance(100_000), price, price)
+    quote = world.pallets.inference.quote(MODEL, len(INPUT), False)
+    assert quote == Quote(CERTIFICATE.gas, Balance(SLOT), Balance(100_000), price, price)
     refused(
         world,
         FeeAboveMaximum,
@@ -141,7 +147,7 @@ def test_an_answer_is_recorded_with_its_attestations_and_paid(world: Attested) -
         classes=(1,),
         agreed_stake=Stake(3),
         panel_stake=Stake(4),
-        fee=Balance(PRICE + 100_000),
+        fee=Balance(PRICE + SLOT + 100_000),
         opened=opened,
     )
     assert world.free(ALICE) == owned + PRICE
@@ -165,8 +171,8 @@ def test_without_a_quorum_the_price_is_refunded(world: Attested) -> None:
     record = receipt(world, job)
     assert (record.output, record.digest, record.classes, record.agreed_stake) == (None, None, (), 0)
     assert world.free(ALICE) == owned
-    assert world.free(BOB) == before + PRICE + 100_000 - record.fee
-    assert 0 < record.fee <= 100_000 // 2
+    assert world.free(BOB) == before + PRICE + SLOT + 100_000 - record.fee
+    assert 0 < record.fee - SLOT <= 100_000 // 2
 
 
 def test_a_quorum_for_nonsense_is_recorded_without_classes(world: Attested) -> None:
@@ -202,7 +208,7 @@ def test_a_model_that_is_not_proven_cannot_be_used() -> None:
     inference = world.pallets.inference
     world.events()
     refused(world, ModelNotUsable, lambda: inference.request(Signed(BOB), MODEL, INPUT, ENOUGH))
-    assert inference.quote(MODEL, 0) is None
+    assert inference.quote(MODEL, 1, False) is None
     unknown = Hash(bytes(32))
     refused(world, ModelNotUsable, lambda: inference.request(Signed(BOB), unknown, INPUT, ENOUGH))
 
@@ -235,7 +241,7 @@ def test_an_input_out_of_range_is_refused(world: Attested) -> None:
 
 
 def test_a_fee_above_the_maximum_is_refused(world: Attested) -> None:
-    cost = PRICE + 100_000
+    cost = PRICE + SLOT + 100_000
     inference = world.pallets.inference
     refused(world, FeeAboveMaximum, lambda: inference.request(Signed(BOB), MODEL, INPUT, Balance(cost - 1)))
     inference.request(Signed(BOB), MODEL, INPUT, Balance(cost))
@@ -263,7 +269,7 @@ def test_a_model_with_outputs_longer_than_any_cannot_be_requested() -> None:
 
 def test_a_long_output_is_on_record_by_its_hash_and_costs_more() -> None:
     world = with_outputs_of(2_000)
-    quote = world.pallets.inference.quote(MODEL, 0)
+    quote = world.pallets.inference.quote(MODEL, 1, False)
     assert quote is not None
     assert quote.gas > CERTIFICATE.gas + 8_000 * GAS_PER_BYTE
     named = STORED_OUTPUT.encode(StoredOutput(Hash(b"\x0b" * 32), 8_030))
@@ -285,10 +291,12 @@ def request_stored(world: Attested, size_bytes: int = 5_000) -> Hash:
 
 
 def test_an_input_can_be_a_blob_which_costs_by_its_length(world: Attested) -> None:
-    inline, stored = world.pallets.inference.quote(MODEL, 0), world.pallets.inference.quote(MODEL, 5_000)
+    quote = world.pallets.inference.quote
+    inline, stored = quote(MODEL, 5_000, False), quote(MODEL, 5_000, True)
     assert inline is not None
     assert stored is not None
     assert stored.gas - inline.gas == 5_000 * GAS_PER_BYTE
+    assert stored.slot_fee == inline.slot_fee == slot_fee(5_000)
     job = request_stored(world)
     request = world.pallets.inference.pending(job)
     assert request is not None
@@ -320,7 +328,7 @@ def test_when_many_cannot_open_the_input_the_requester_pays(world: Attested) -> 
     part = (reward - reward // 5) // 4
     paid = [world.free(seat) - had for seat, had in zip(SEATS, earned, strict=True)]
     assert paid == [part, 0, part, part]
-    assert (record.fee, world.free(BOB)) == (reward, before + PRICE)
+    assert (record.fee, world.free(BOB)) == (reward + slot_fee(5_000), before + PRICE)
 
 
 def test_a_third_that_cannot_open_the_input_is_enough_for_there_was_no_quorum_without_it() -> None:
@@ -331,7 +339,7 @@ def test_a_third_that_cannot_open_the_input_is_enough_for_there_was_no_quorum_wi
     world.cannot_open(job, 2)
     world.attest(job, {0: OUTPUT, 1: OUTPUT})
     record = receipt(world, job)
-    assert (record.output, record.fee) == (None, reward)
+    assert (record.output, record.fee) == (None, reward + slot_fee(5_000))
 
 
 def test_when_few_cannot_open_the_input_the_rest_is_refunded(world: Attested) -> None:
@@ -339,7 +347,7 @@ def test_when_few_cannot_open_the_input_the_rest_is_refunded(world: Attested) ->
     world.abstain(job, 0, 1, 2)
     world.cannot_open(job, 3)
     world.finalize()
-    assert receipt(world, job).fee == 0
+    assert receipt(world, job).fee == slot_fee(5_000)
 
 
 def test_an_input_in_the_state_is_open_to_all(world: Attested) -> None:

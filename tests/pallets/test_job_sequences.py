@@ -11,6 +11,7 @@ from frame.origin import Nobody, Root, Signed
 from inference.certificate import encode_inputs, encode_outputs
 from inference.evaluation import Metric
 from inference.tensor import from_integers
+from pallets.evaluation.pallet import dataset_id
 from pallets.inference.types import STORED_BYTES_MAX
 from pallets.models.pallet import model_id
 from primitives.job_message import STORED_OUTPUT, StoredOutput, result_digest, sign_abstain
@@ -93,6 +94,15 @@ class Sequences(RuleBasedStateMachine):
     def set_price(self, is_root: bool, price: Balance) -> None:
         self.attempt(self.world.pallets.gas.set_price, Root() if is_root else Signed(ALICE), price)
 
+    @rule(
+        is_root=st.booleans(),
+        per_job=st.sampled_from([0, 1, 10_000_000, 2_000 * TOKEN]).map(Balance),
+        per_byte=st.sampled_from([0, 10, 2 * TOKEN]).map(Balance),
+    )
+    def set_slot_prices(self, is_root: bool, per_job: Balance, per_byte: Balance) -> None:
+        origin = Root() if is_root else Signed(ALICE)
+        self.attempt(self.world.pallets.gas.set_slot_prices, origin, per_job, per_byte)
+
     @rule(who=WHO, owner=OWNERS, data=INPUTS, max_fee=FEES)
     def request(self, who: AccountId, owner: AccountId, data: bytes, max_fee: Balance) -> None:
         model = model_id(owner, BLOB)
@@ -129,15 +139,21 @@ class Sequences(RuleBasedStateMachine):
         register = self.world.pallets.evaluation.register_dataset
         self.attempt(register, Signed(who), blob, 5_000, 10, "data", BLOB)
 
-    @rule(who=WHO, blob=DATASETS)
-    def remove_dataset(self, who: AccountId, blob: Hash) -> None:
-        self.attempt(self.world.pallets.evaluation.remove_dataset, Signed(who), blob)
+    @rule(who=WHO, registrant=WHO, blob=DATASETS)
+    def remove_dataset(self, who: AccountId, registrant: AccountId, blob: Hash) -> None:
+        self.attempt(self.world.pallets.evaluation.remove_dataset, Signed(who), dataset_id(registrant, blob))
 
-    @rule(who=WHO, owner=OWNERS, blob=DATASETS, metric=st.sampled_from(Metric), max_fee=FEES)
+    @rule(who=WHO, owner=OWNERS, registrant=WHO, blob=DATASETS, metric=st.sampled_from(Metric), max_fee=FEES)
     def evaluate(
-        self, who: AccountId, owner: AccountId, blob: Hash, metric: Metric, max_fee: Balance
+        self,
+        who: AccountId,
+        owner: AccountId,
+        registrant: AccountId,
+        blob: Hash,
+        metric: Metric,
+        max_fee: Balance,
     ) -> None:
-        arguments = (model_id(owner, BLOB), blob, metric, max_fee)
+        arguments = (model_id(owner, BLOB), dataset_id(registrant, blob), metric, max_fee)
         self.attempt(self.world.pallets.evaluation.evaluate, Signed(who), *arguments)
 
     @rule(who=st.sampled_from([*PANEL, ALICE]), key=st.sampled_from([b"\x01" * 32, b"\x02" * 32]))

@@ -18,6 +18,7 @@ from pallets.jobs.types import (
     NoSeat,
     NoSuchJob,
     NothingCommitted,
+    TooManyInputBytes,
     TooManyJobs,
     TooManyMessages,
     TooMuchGas,
@@ -35,18 +36,20 @@ from primitives.job_message import (
 )
 from primitives.signing import SigningKey
 from primitives.types import BlockHash, Hash, Seed, Signature
-from runtime.constants import GAS, JOBS, TREASURY
+from runtime.constants import GAS, JOBS, MODELS, TREASURY
 from tests.pallets.attested import (
     BLOB,
     GENESIS,
     KEYS,
     RESULT,
     SEATS,
+    SIZE,
     VERDICT,
     Attested,
     commit_of,
     reveal_of,
     salt_of,
+    slot_fee,
 )
 from tests.pallets.world import ALICE, DAVE
 
@@ -91,7 +94,7 @@ def test_an_opened_job_holds_its_reward_and_seats_every_validator(world: Atteste
     assert (found.phase, found.seats, found.opened, found.inputs) == (JobPhase.COMMIT, 4, 1, (BLOB,))
     assert found.closes > found.opened + 2 * found.seats
     assert world.pallets.balances.held(REWARD, ALICE) == found.reward == world.pallets.jobs.reward(found.gas)
-    assert world.events() == ["Held", "Held", "Opened", "Registered"]
+    assert world.events() == ["Held", "Held", "Released", "Transferred", "Opened", "Registered"]
 
 
 def test_two_jobs_for_the_same_work_differ(world: Attested) -> None:
@@ -125,12 +128,12 @@ def test_commitments_end_at_their_height(world: Attested, job: Hash) -> None:
 def test_a_quorum_closes_the_job_and_pays_those_who_agreed() -> None:
     world = Attested((3, 3, 3, 1))
     job = world.register()
-    reward = world.pallets.balances.held(REWARD, ALICE)
+    reward, slot = world.pallets.balances.held(REWARD, ALICE), slot_fee(SIZE)
     world.attest(job, {0: VERDICT, 1: VERDICT, 2: VERDICT})
     part = reward - reward // 5
     share = part * 3 // 10
     assert [world.free(seat) for seat in SEATS] == [share, share, share, 0]
-    assert world.free(TREASURY) == reward - 3 * share
+    assert world.free(TREASURY) == slot + reward - 3 * share
     assert conducts(world) == [Conduct.AGREED] * 3 + [Conduct.SILENT]
     assert world.pallets.jobs.open_gas.get() == 0
     world.check_state()
@@ -165,7 +168,7 @@ def test_without_a_quorum_whoever_revealed_is_paid_and_the_rest_refunded(world: 
     share = (reward - reward // 5) // 4
     assert [world.free(seat) for seat in SEATS] == [share, share, 0, 0]
     assert world.free(ALICE) == before + reward - 2 * share
-    assert world.free(TREASURY) == 0
+    assert world.free(TREASURY) == slot_fee(SIZE)
 
 
 def test_a_job_that_nobody_commits_to_closes_at_once_and_is_refunded(world: Attested, job: Hash) -> None:
@@ -314,6 +317,46 @@ def test_open_jobs_and_their_gas_are_bounded(world: Attested) -> None:
         world.pallets.jobs.open(small)
     with pytest.raises(TooManyJobs):
         world.pallets.jobs.open(small)
+
+
+def test_the_inputs_of_open_jobs_are_bounded(world: Attested) -> None:
+    jobs = world.pallets.jobs
+    part = JOBS.open_bytes_max // 2
+    order = Order(kind=JobKind.PROVE, inputs=(BLOB,), gas=1, payer=ALICE, input_bytes=part)
+    for _ in range(2):
+        jobs.open(order)
+    more = dataclasses.replace(order, input_bytes=1)
+    refused(world, TooManyInputBytes, lambda: void(jobs.open(more)))
+    assert jobs.open_bytes.get() == 2 * part
+
+
+def test_a_place_is_paid_for_and_never_given_back(world: Attested) -> None:
+    had = world.free(ALICE)
+    job = world.register()
+    assert (world.free(TREASURY), world.pallets.jobs.open_bytes.get()) == (slot_fee(SIZE), SIZE)
+    world.abstain(job, 0, 1, 2, 3)
+    world.finalize()
+    assert world.free(ALICE) == had - slot_fee(SIZE) - MODELS.deposit
+
+
+def test_who_cannot_pay_for_a_place_opens_no_job(world: Attested) -> None:
+    order = Order(kind=JobKind.INFER, inputs=(BLOB,), gas=0, payer=DAVE)
+    refused(world, InsufficientBalance, lambda: void(world.pallets.jobs.open(order)))
+
+
+def test_a_file_that_is_withheld_is_paid_for(world: Attested, job: Hash) -> None:
+    """A third of the stake cannot get it, and the owner pays: no place is held for nothing."""
+    reward, before = world.pallets.balances.held(REWARD, ALICE), world.free(ALICE)
+    world.cannot_open(job, 0, 1)
+    world.abstain(job, 2, 3)
+    world.finalize()
+    assert world.phase(job) is None
+    assert world.free(ALICE) == before
+    assert world.free(SEATS[0]) == (reward - reward // 5) // 4
+
+
+def void(_: Hash) -> None:
+    """For what gives something, where nothing is wanted."""
 
 
 def test_a_payer_without_money_opens_no_job(world: Attested) -> None:

@@ -26,7 +26,17 @@ from pallets.models.pallet import (
 from primitives.job_message import result_digest
 from primitives.types import Hash
 from runtime.constants import MODELS
-from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, REFUSAL, SIZE, VERDICT, Attested
+from tests.pallets.attested import (
+    BLOB,
+    CERTIFICATE,
+    MODEL,
+    PRICE,
+    REFUSAL,
+    SIZE,
+    VERDICT,
+    Attested,
+    slot_fee,
+)
 from tests.pallets.world import ALICE, BOB, DAVE, START
 
 EVERYBODY = range(4)
@@ -56,7 +66,8 @@ def test_a_registered_model_is_a_draft_whose_proof_is_paid_for(world: Attested) 
     assert (model.owner, model.name, model.blob, model.size_bytes) == (ALICE, "diagnosis", BLOB, SIZE)
     assert (model.state, model.job, model.exact_hash, model.gas) == (ModelState.DRAFT, job, None, 0)
     balances = world.pallets.balances
-    assert balances.held(DEPOSIT, ALICE) + balances.held(REWARD, ALICE) == cost == START - world.free(ALICE)
+    held = balances.held(DEPOSIT, ALICE) + balances.held(REWARD, ALICE)
+    assert held + slot_fee(SIZE) == cost == START - world.free(ALICE)
     assert world.pallets.models.offer(MODEL) is None
 
 

@@ -8,11 +8,13 @@ from pathlib import Path
 from threading import Event
 from typing import Any
 
+import pytest
 import trio
 from trio.testing import wait_all_tasks_blocked
 
 from frame.state import DictState, StateView
 from inference.certificate import encode_verdict
+from inference.evaluation import Metric
 from inference.refusal import Refusal
 from inference.unable import Unable
 from node.attestation.core import AttestationCore, Word
@@ -26,8 +28,8 @@ from node.network.identity import PeerId
 from primitives.block import Block
 from primitives.job_message import JobPhase
 from primitives.signing import verify
-from primitives.types import BlockNumber
-from runtime.jobs import OpenJob, job_call
+from primitives.types import BlockNumber, Hash
+from runtime.jobs import EvaluateTask, InferTask, OpenJob, Task, job_call
 from tests.node.attestation.jobs import BLOB, GENESIS, SEEDS, job_of, seeds_of, tells, with_seat, worked
 from tests.node.attestation.worker import FakeWorker
 from tests.node.pool.samples import FakeHead, FakeNetwork, block_of
@@ -35,6 +37,11 @@ from tests.node.pool.samples import FakeHead, FakeNetwork, block_of
 A, B, C = PeerId("a"), PeerId("b"), PeerId("c")
 REFUSAL = Refusal(node="node 3", reason="it may overflow")
 RESULT = encode_verdict(REFUSAL)
+DATASET = Hash(b"\xda" * 32)
+INFER = InferTask(blob=BLOB, certificate=b"", input=b"x", given=None)
+EVALUATE = EvaluateTask(
+    blob=BLOB, certificate=b"", dataset=DATASET, size_bytes=9, rows=1, metric=Metric.CLASSIFICATION
+)
 
 
 @dataclass
@@ -54,6 +61,7 @@ class FakeBlobs:
     """One file, if anybody has it."""
 
     is_there: bool = True
+    missing: bytes = b""
     size_bytes: int = 3
     kept: list[bytes] = field(default_factory=list)
 
@@ -62,14 +70,13 @@ class FakeBlobs:
         self.kept.append(data)
         return blob_id(manifest_of(data))
 
-    async def get(self, blob: BlobId, /, *, pinned: bool, bytes_max: int) -> bytes:
+    async def get(self, blob: BlobId, /, *, bytes_max: int) -> bytes:
         await trio.lowlevel.checkpoint()
-        assert not pinned, "only a proven model is kept for ever"
         if self.size_bytes > bytes_max:
             raise BlobTooLong(blob, self.size_bytes, bytes_max)
-        if not self.is_there:
+        if not self.is_there or blob == self.missing:
             raise BlobUnavailable("nobody has it")
-        assert blob == BlobId(BLOB)
+        assert blob in (BlobId(BLOB), BlobId(DATASET))
         return b"abc"
 
 
@@ -215,6 +222,18 @@ async def test_a_file_that_nobody_gives_is_asked_for_again(tmp_path: Path) -> No
         setup.blobs.is_there = True
         await setup.finalize(14, job_of())
         assert (await setup.told())[1] == commit_of(0)
+
+
+@pytest.mark.parametrize("task", [job_of().task, EVALUATE, INFER])
+async def test_who_was_to_give_a_file_is_blamed_for_withholding_it(tmp_path: Path, task: Task) -> None:
+    """The file to prove, the data to measure on: but not the model of somebody else."""
+    setup = Setup(tmp_path)
+    setup.blobs.missing = BLOB if task is not EVALUATE else DATASET
+    async with setup.running():
+        await setup.finalize(40, dataclasses.replace(job_of(), task=task))
+        _, told = await setup.told()
+        assert isinstance(told, ToldAbstain)
+        assert told.message.cannot_open == (task is not INFER)
 
 
 async def test_a_word_that_cannot_be_kept_is_not_told(tmp_path: Path) -> None:
