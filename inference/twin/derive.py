@@ -202,11 +202,12 @@ class _Deriver:
             self.codes[node.outputs[0]] = Code(node.inputs[0], 0)
         elif node.operator == "Add" and len(sources) == 2:
             return self._sum(node, sources)
-        elif _moves(node, sources):
+        elif _moves(self.graph, node, sources):
             inputs = tuple(self.codes[name].name if name in self.codes else name for name in node.inputs)
-            end = self._name(node.outputs[0], "u8")
-            self._add(node.operator, inputs, end, node.attributes)
-            self.codes[node.outputs[0]] = Code(end, sources[0].zero)
+            ends = tuple(self._name(name, "u8") for name in node.outputs)
+            self.nodes.append(Node(len(self.nodes), node.operator, inputs, ends, node.attributes))
+            codes = (Code(end, sources[0].zero) for end in ends)
+            self.codes.update(zip(node.outputs, codes, strict=True))
         else:
             return False
         return True
@@ -266,8 +267,9 @@ def _is_float(node: Node) -> bool:
     return node.attributes["to"] == ELEMENT_CODES["float32"]
 
 
-def _moves(node: Node, sources: Sequence[Code]) -> bool:
-    """Whether a node only moves elements of inputs that are coded, all with the same zero."""
+def _moves(graph: Graph, node: Node, sources: Sequence[Code]) -> bool:
+    """Whether a node only moves elements of inputs that are coded, all with the same zero, in a fixed way."""
     if node.operator == "Concat":
         return len(sources) == len(node.inputs) and len({code.zero for code in sources}) == 1
-    return node.operator in MOVES and len(sources) == 1 and len(node.outputs) == 1
+    how = filter(None, node.inputs[1:])
+    return node.operator in MOVES and len(sources) == 1 and all(name in graph.constants for name in how)

@@ -16,7 +16,20 @@ from inference.tensor import INTEGER_RANGES
 from inference.twin.linear import linear_of
 
 MOVES: Final = frozenset(
-    {"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Squeeze", "Transpose", "Unsqueeze"}
+    {
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "MaxPool",
+        "Reshape",
+        "Resize",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
 )
 """Operators whose output elements are elements of their first input."""
 
@@ -70,6 +83,8 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
     if linear := linear_of(graph, node):
         source = known.get(linear.source)
         return None if source is None else Interval(*linear.reach(source.low, source.high), whole=False)
+    if node.operator in MOVES:
+        return known.get(node.inputs[0])
     arguments = [known.get(name) for name in node.inputs if name and name not in graph.constants]
     ends = limits(graph, node)
     if not arguments or None in arguments:
@@ -78,8 +93,6 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
     assert first is not None
     if ends is not None:
         return first.clipped(*ends)
-    if node.operator in MOVES:
-        return first
     if node.operator == "Round":
         return first.rounded()
     if node.operator == "Cast":

@@ -190,7 +190,7 @@ class _Comparison:
             if origin.operator not in MOVES | {"Clip"}:
                 return None
             name = origin.inputs[0]
-        return next(port.dtype for port in self.original.inputs if port.name == name)
+        return next((port.dtype for port in self.original.inputs if port.name == name), None)
 
     def _settled(self, limited: _Limited) -> _Code:
         """The code that limited bytes are: their limits must be those of the nodes that follow."""
@@ -322,16 +322,13 @@ class _Comparison:
         """The original's operator that moves elements, on codes with one zero."""
         tensors = tuple(code.tensor for code in codes)
         rest = self.node.inputs[len(codes) :]
-        if len({code.zero for code in codes}) > 1 or not all(map(self._constants, rest)):
+        if len({code.zero for code in codes}) > 1 or not all(map(self._constants, filter(None, rest))):
             self._refuse("zeros or constants differ")
         for origin in self.readers.get(tensors[0], ()):
             alike = origin.operator == self.node.operator and origin.attributes == self.node.attributes
-            if (
-                alike
-                and origin.inputs == (*tensors, *rest)
-                and len(origin.outputs) == len(self.node.outputs) == 1
-            ):
-                self.meanings[self.node.outputs[0]] = _Code(origin.outputs[0], codes[0].zero)
+            if alike and origin.inputs == (*tensors, *rest) and len(origin.outputs) == len(self.node.outputs):
+                results = (_Code(name, codes[0].zero) for name in origin.outputs)
+                self.meanings.update(zip(self.node.outputs, results, strict=True))
                 return
         self._refuse("the original has no such node")
 

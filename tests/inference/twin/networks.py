@@ -1,14 +1,21 @@
 """Random convolutional networks with codes of bytes in most places, as a converter makes them for int8."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
-from inference.graph import Node, Port
+from inference.graph import AttributeValue, Node, Port
 from inference.prover import prove
 from inference.tensor import Tensor, from_integers
 from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node
 
 LIMITS = ((0, 255), (0, 255), (-128, 127), (-5, 90), (0, 6), (0, 300))
+
+NEAREST: dict[str, AttributeValue] = {
+    "coordinate_transformation_mode": b"asymmetric",
+    "mode": b"nearest",
+    "nearest_mode": b"floor",
+}
 
 
 class Network:
@@ -80,6 +87,33 @@ class Network:
             self.nodes.append(node("MaxPool", self.top, name, **window))
             self.top, self.size = name, self.size - 1
 
+    def moved(self) -> None:
+        """Channels in another order, some of them twice; each pixel as four; or one part of two."""
+        kind, channels = self.random.choice(["Gather", "Resize", "Split"]), self.channels
+        name = self.name("v")
+        if kind == "Gather":
+            chosen = [self.random.randrange(-channels, channels) for _ in range(self.random.randint(1, 6))]
+            index = self.integers(chosen)
+            self.nodes.append(node("Gather", f"{self.top} {index}", name, axis=1))
+            self.channels = len(chosen)
+        elif kind == "Resize" and self.size <= 6:
+            scales = self.constant([1, 1, 2, 2], (4,))
+            self.nodes.append(node("Resize", f"{self.top} - {scales}", name, **NEAREST))
+            self.size *= 2
+        elif channels > 1:
+            parts = self.integers([1, channels - 1])
+            made = node("Split", f"{self.top} {parts}", name, axis=1)
+            self.nodes.append(replace(made, outputs=(f"{name}first", name)))
+            self.channels -= 1
+        else:
+            return
+        self.top = name
+
+    def integers(self, values: list[int]) -> str:
+        name = f"c{len(self.constants)}"
+        self.constants[name] = from_integers("int64", (len(values),), values)
+        return name
+
     def add(self) -> None:
         """An earlier tensor of the same shape."""
         alike = [name for name, *shape in self.earlier[:-1] if shape == [self.channels, self.size]]
@@ -103,8 +137,9 @@ def network(seed: int) -> bytes:
     dtype = made.random.choice(["uint8", "uint8", "int8"])
     x = Port("x", dtype, (1, made.channels, made.size, made.size))
     made.nodes.append(node("Cast", "x", "x0", to=TO_FLOAT))
-    for _ in range(made.random.randint(2, 7)):
-        made.random.choice([made.conv, made.conv, made.conv, made.pool, made.add, made.joined])()
+    for _ in range(made.random.randint(2, 8)):
+        steps = [made.conv, made.conv, made.conv, made.pool, made.add, made.joined, made.moved]
+        made.random.choice(steps)()
     terms = made.channels * made.size**2
     made.constants["flat"] = from_integers("int64", (2,), [1, -1])
     made.nodes.append(node("Reshape", f"{made.top} flat", "flattened"))
