@@ -15,6 +15,7 @@ from inference.canonical import write
 from inference.converter.allocate import allocate
 from inference.converter.build import build
 from inference.converter.calibrate import Floats, View, calibrate, checked
+from inference.converter.layout import laid_out
 from inference.converter.measure import Measurement
 from inference.converter.options import WEIGHT_BITS, Method, Options, Sample, Samples, Watch
 from inference.converter.plan import Spread
@@ -23,7 +24,8 @@ from inference.converter.program import Program, Source
 from inference.converter.report import Conversion
 from inference.converter.sharing import Survey, survey
 from inference.engines.interface import InferenceEngine
-from inference.prover import prove
+from inference.graph import Graph
+from inference.prover import Proof, examine, prove
 from inference.refusal import Refused, refuse
 
 PIXELS: Final = (Fraction(1), Fraction(1, 255))
@@ -92,7 +94,7 @@ class _Work:
         plan = allocate(self.survey, self.spreads[options.method], self.pixels, options)
         built = build(plan, self.watch)
         self.watch("proving", 0, 1)
-        proof = prove(write(built.graph))
+        proof = _proved(built.graph)
         measurement = Measurement(plan, built, proof, self.views, self.engine, self.watch)
         return Conversion(proof.canonical, proof.certificate, measurement.report(self.floats, self.held_out))
 
@@ -112,6 +114,26 @@ class _Work:
         reached = f"the best of the settings agrees on {float(best):.2%} of the held-out samples"
         wanted = f"not {float(target):.2%}: give more samples for calibration, or a lower target"
         return refuse(f"{reached}, {wanted}" if best >= 0 else f"no setting gives an exact model: {why}")
+
+
+def _proved(graph: Graph) -> Proof:
+    """The graph as it was lowered if it has no movements, else in the layout that saves some of them.
+
+    In that, bounds of channels may become one: where that is too wide, the graph is taken as it was lowered.
+    Raises Refused.
+    """
+    proof, findings = examine(write(graph))
+    if not any(node.operator in ("Reshape", "Transpose") for node in graph.nodes):
+        return proof
+    shapes = {port.name: port.shape for port in graph.inputs}
+    for finding in findings:
+        shapes |= {
+            name: value.shape for name, value in zip(finding.node.outputs, finding.values, strict=True)
+        }
+    try:
+        return prove(write(laid_out(graph, shapes)))
+    except Refused:
+        return proof
 
 
 def settings(options: Options) -> Iterator[Options]:
