@@ -170,9 +170,17 @@ class _Allocation:
         if isinstance(reader, Map) and reader.form is Form.HARD_SWISH:
             slope, shift = reader.parameters
             low = np.maximum(low, -shift / slope)
+        if self.options.int8:
+            low = np.minimum(low, self._foot(name))
         if isinstance(step, Map) and step.form is Form.CLIP:
             low, high = np.maximum(low, min(step.parameters[0], 0)), np.minimum(high, step.parameters[1])
         return low, high
+
+    def _foot(self, name: str) -> float:
+        """The integers of a hard sigmoid are a part of its bytes if these begin where it does, or before."""
+        readers = [reader for reader, _ in self.wiring.readings[name] if isinstance(reader, Map)]
+        feet = [-each.parameters[1] / each.parameters[0] for each in readers if each.form is Form.HARD_SWISH]
+        return min(feet, default=0.0)
 
     def _scale(self, names: Sequence[str], native: Sequence[str], own: bool) -> Reals:
         """The scale, per channel or one, with the bits that make the least error."""
@@ -196,7 +204,9 @@ class _Allocation:
             return unit * 2.0 ** np.ceil(np.log2(scale / unit) - 1e-6)
         if derived is not None and derived.size in (1, scale.size):
             base = derived.reshape(-1) if derived.size > 1 else derived.reshape(())
-            return base * 2.0 ** np.ceil(np.log2(scale / base) - 1e-6)
+            octaves = np.ceil(np.log2(scale / base) - 1e-6)
+            # Products of bytes have one scale for all channels.
+            return base * 2.0 ** (octaves.max() if self.options.int8 else octaves)
         return short_scales(scale)
 
     def _range(self, native: Sequence[str], own: bool) -> tuple[Reals, Reals]:
@@ -261,9 +271,9 @@ class _Allocation:
         """The same, as 256 integers if it is so many but for rounding.
 
         More than were seen cost nothing, and a limit that is a byte's own needs no Clip; but the end of a
-        limited tensor may stand for its limit.
+        limited tensor may stand for its limit. What stands for zero is even (`inference/twin/factors.py`).
         """
-        low, high = ends
+        low, high = ends[0] - ends[0] % 2, ends[1]
         step = self.wiring.steps.get(name)
         limited = isinstance(step, Map) and step.form is Form.CLIP and step.parameters[1] < inf
         if name in self.sharing.unrounded or high - low > BYTE_MAX + 2:

@@ -50,7 +50,7 @@ def make_exact(
         )
     if options.int8 and options.weight_bits is not None:
         refuse("int8 fixes the bits of weights: leave one of the two out", "options")
-    work = _Work.begin(program, samples, held_out, engine, watch)
+    work = _Work.begin(program, samples, held_out, options, engine, watch)
     if options.target_agreement is None:
         return work.convert(options)
     return work.reach(options, options.target_agreement)
@@ -72,9 +72,15 @@ class _Work:
 
     @classmethod
     def begin(
-        cls, program: Program, samples: Samples, held_out: Samples, engine: InferenceEngine, watch: Watch
+        cls,
+        program: Program,
+        samples: Samples,
+        held_out: Samples,
+        options: Options,
+        engine: InferenceEngine,
+        watch: Watch,
     ) -> "_Work":
-        prepared = prepare(program)
+        prepared = prepare(program, options.int8)
         seen, unseen = checked(program, samples), checked(program, held_out)
         found = survey(prepared.program)
         views = {

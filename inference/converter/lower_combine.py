@@ -58,6 +58,7 @@ def _multiply(lowering: Lowering, step: Combine) -> Code:
     left, right = (lowering.integers(name) for name in step.inputs)
     product = left.scale * right.scale
     octaves = np.rint(np.log2(product / lowering.grid(step.name).scale)).astype(np.int64)
+    octaves = octaves.max() if (octaves == octaves.max()).all() else octaves
     corners = [a * b for a in (left.low, left.high) for b in (right.low, right.high)]
     low, high = (np.ldexp(f(corners), octaves) for f in (_least, _greatest))
     greatest = float(np.max(np.abs(corners)))

@@ -2,7 +2,7 @@
 
 - a map that scales its input first becomes an affine map and the map proper; a hard sigmoid an affine map and
   a limit;
-- a mean over a window becomes a convolution with equal weights;
+- a mean over a window becomes a convolution with equal weights, and, for bytes, one over the whole image;
 - x + x * g becomes x * (g + 1), which needs one product fewer and rounds once;
 - affine maps melt into the linear step before them or, failing that, those after them;
 - one score through a sigmoid becomes two: 0 and itself.
@@ -25,16 +25,23 @@ from inference.converter.program import (
     Head,
     Map,
     Matrix,
+    Move,
+    Movement,
     Pool,
     Program,
     Reals,
+    Reduce,
     Reduction,
     Shape,
     Sink,
     Step,
+    Window,
     shapes_of,
 )
 from inference.refusal import refuse
+
+_AREA_MAX: Final = 4096
+"""Most elements of a mean by bytes: their sum leaves four bits of 24 for the weight."""
 
 _PASSES_MAX: Final = 64
 """A chain of more affine maps than this is left to the lowering."""
@@ -49,13 +56,14 @@ class Prepared:
     """Tensors that the float model does not have; the dimension of their channels is not known yet."""
 
 
-def prepare(program: Program) -> Prepared:
-    """Raises Refused for a mean whose windows are of different sizes."""
+def prepare(program: Program, int8: bool) -> Prepared:
+    """Raises Refused for a mean whose windows are of different sizes. `int8`: whether all tensors are to be
+    bytes."""
     shapes = shapes_of(program)
     aliases: dict[str, View] = {}
     steps: list[Step] = []
     for step in program.steps:
-        steps += _simpler(step, shapes, aliases)
+        steps += (_windowed(step, shapes, aliases) if int8 else []) or _simpler(step, shapes, aliases)
     steps = _gated(steps, program.sinks, aliases)
     for _ in range(_PASSES_MAX):
         changed = _absorbed(steps, program.sinks)
@@ -109,6 +117,31 @@ def _convolution(step: Pool, shape: Shape) -> Convolution:
         window=step.window,
         groups=channels,
     )
+
+
+def _windowed(step: Step, shapes: Mapping[str, Shape], aliases: dict[str, View]) -> list[Step]:
+    """A mean over whole images as one window of a convolution, which goes from bytes to bytes."""
+    if not isinstance(step, Reduce) or step.reduction is not Reduction.MEAN:
+        return []
+    shape = shapes[step.inputs[0]]
+    sizes = shape[2:]
+    if not sizes or step.axes != tuple(range(2, len(shape))) or prod(sizes) > _AREA_MAX:
+        return []
+    ones, zeros, channels = (1,) * len(sizes), (0,) * len(sizes), shape[1]
+    name = step.name if step.keep else f"{step.name}/window"
+    mean = Convolution(
+        name=name,
+        inputs=step.inputs,
+        shape=(*shape[:2], *ones),
+        weights=np.full((channels, 1, *sizes), 1 / prod(sizes)),
+        bias=np.zeros(channels),
+        window=Window(kernel=sizes, strides=ones, dilations=ones, before=zeros, after=zeros),
+        groups=channels,
+    )
+    if step.keep:
+        return [mean]
+    aliases[name] = View(step.name, 0)
+    return [mean, Move(name=step.name, inputs=(name,), shape=step.shape, movement=Movement.RESHAPE)]
 
 
 def _gated(steps: list[Step], sinks: tuple[Sink, ...], aliases: dict[str, View]) -> list[Step]:

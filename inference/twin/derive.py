@@ -3,8 +3,8 @@
 A float tensor of integers that span at most 256 values has a *code*: bytes, of which `zero` stands for 0. A
 linear node with a coded input and weights of seven bits becomes its integer form: with the limits and the
 Round that follow, one QLinearConv, QGemm or QLinearMatMul from code to code; else MatMulInteger or
-ConvInteger, and one Mul that gives back the float tensor. Moves of elements stay with the code. All else is
-as it was.
+ConvInteger, and one Mul that gives back the float tensor. Moves of elements, sums, and products, also with a
+hard sigmoid, stay with the code. All else is as it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,6 +20,7 @@ from inference.operators.registry import EXACT
 from inference.schema import ELEMENT_CODES
 from inference.tensor import Tensor
 from inference.twin.chain import Chain, Users, chain_after, users
+from inference.twin.factors import BITS_MAX, Factor, factor_of
 from inference.twin.intervals import MOVES, Intervals, intervals, zero_point
 from inference.twin.linear import Linear, linear_of, whole
 from inference.twin.proof import CONTRIBUTED
@@ -51,6 +52,7 @@ class _Deriver:
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
     codes: dict[str, Code] = field(default_factory=dict)
+    makers: dict[str, Node] = field(init=False)
     floats: set[str] = field(default_factory=set)
     """Tensors of the original that the twin has so far."""
     done: set[int] = field(default_factory=set)
@@ -62,6 +64,7 @@ class _Deriver:
 
     def __post_init__(self) -> None:
         self.readers, self.known = users(self.graph), intervals(self.graph)
+        self.makers = {name: node for node in self.graph.nodes for name in node.outputs}
         self.floats |= {port.name for port in self.graph.inputs} | set(self.graph.constants)
         names = self.floats | {name for node in self.graph.nodes for name in node.outputs}
         self.unsigned |= {port.name for port in self.graph.inputs if port.dtype == "uint8"}
@@ -84,14 +87,20 @@ class _Deriver:
         return gained
 
     def file(self) -> bytes:
-        graph = self.graph
-        numbered = tuple(
-            Node(position, node.operator, node.inputs, node.outputs, node.attributes, node.domain)
-            for position, node in enumerate(self.nodes)
-        )
+        graph, nodes = self.graph, self._used()
+        numbered = tuple(replace(node, position=position) for position, node in enumerate(nodes))
         constants = dict(graph.constants) | self.constants
         file = write(Graph(graph.inputs, graph.outputs, numbered, constants, {}))
         return file + bytes_field(8, bytes_field(1, CONTRIBUTED.encode()) + number_field(2, 1))
+
+    def _used(self) -> list[Node]:
+        """The nodes without those whose results nobody reads, since the code was read instead."""
+        wanted, kept = {port.name for port in self.graph.outputs}, []
+        for node in reversed(self.nodes):
+            if not wanted.isdisjoint(node.outputs):
+                wanted.update(node.inputs)
+                kept.append(node)
+        return kept[::-1]
 
     def _plain(self, node: Node) -> None:
         """The node as it was."""
@@ -118,6 +127,14 @@ class _Deriver:
             self.codes[name] = Code(self._add("QuantizeLinear", inputs, self._name(name, "u8")), zero)
         return self.codes.get(name)
 
+    def _zero_after(self, chain: Chain) -> int | None:
+        """What stands for zero after limits: the lower of them, if that is a byte's end, though no number may
+        come so low; for a converter that chose it had a reason."""
+        interval = self.known.get(chain.result)
+        if interval and interval.whole and -255 <= chain.low <= 0 and interval.high - chain.low <= 255:
+            return int(-chain.low)
+        return zero_point(interval)
+
     def _linear(self, linear: Linear) -> bool:
         """Write the integer form of a linear node, if it has one."""
         if zero_point(self.known.get(linear.source)) is None:
@@ -128,7 +145,7 @@ class _Deriver:
         """From code to code, with the limits and the Round that follow."""
         numbers = whole(linear)
         chain = chain_after(self.graph, self.readers, linear.node.outputs[0], whole=False)
-        zero = zero_point(self.known.get(chain.result)) if chain else None
+        zero = self._zero_after(chain) if chain else None
         if numbers is None or chain is None or zero is None:
             return False
         source = self._code(linear.source)
@@ -202,6 +219,8 @@ class _Deriver:
             self.codes[node.outputs[0]] = Code(node.inputs[0], 0)
         elif node.operator == "Add" and len(sources) == 2:
             return self._sum(node, sources)
+        elif node.operator == "Mul":
+            return self._product(node)
         elif _moves(self.graph, node, sources):
             inputs = tuple(self.codes[name].name if name in self.codes else name for name in node.inputs)
             ends = tuple(self._name(name, "u8") for name in node.outputs)
@@ -214,21 +233,60 @@ class _Deriver:
 
     def _sum(self, node: Node, sources: Sequence[Code]) -> bool:
         """A sum of two codes, with the limits that follow, if its result has a code."""
-        total = self.known[node.outputs[0]]
-        chain = chain_after(self.graph, self.readers, node.outputs[0], whole=total.whole)
-        zero = zero_point(self.known.get(chain.result)) if chain else None
+        chain = chain_after(self.graph, self.readers, node.outputs[0], self.known[node.outputs[0]].whole)
+        zero = self._zero_after(chain) if chain else None
         if chain is None or zero is None:
             return False
-        end = self._name(chain.result, "u8")
+        inputs = [name for code in sources for name in (code.name, self._one(), self._byte(code.zero))]
+        self._combined("QLinearAdd", inputs, node, chain, zero)
+        return True
+
+    def _product(self, node: Node) -> bool:
+        """The same for a product. Its result's zero must be even: QLinearMul adds it before it rounds, and
+        halves go to the even neighbour."""
+        total = self.known.get(node.outputs[0])
+        chain = chain_after(self.graph, self.readers, node.outputs[0], total.whole) if total else None
+        zero = self._zero_after(chain) if chain else None
+        factors = [factor_of(self.graph, self.makers, name) for name in node.inputs]
+        bits = sum(each.bits for each in factors)
+        if chain is None or zero is None or bits > BITS_MAX or (bits and zero % 2):
+            return False
+        coded = any(each.source in self.codes for each in factors)
+        if not coded or not all(self._can_multiply(each) for each in factors):
+            return False
+        self._combined(
+            "QLinearMul", [name for each in factors for name in self._factor(each)], node, chain, zero
+        )
+        return True
+
+    def _can_multiply(self, factor: Factor) -> bool:
+        """Whether the integers of a factor can be had as bytes."""
+        code = self.codes.get(factor.source)
+        zero = code.zero if code else zero_point(self.known.get(factor.source))
+        return zero is not None and (factor.offset is None or 0 <= zero - factor.offset <= 255)
+
+    def _factor(self, factor: Factor) -> tuple[str, str, str]:
+        """Bytes, their scale and their zero. A hard sigmoid's are those of its source, limited."""
+        code = self._code(factor.source)
+        assert code is not None
+        name, zero = code.name, code.zero - (factor.offset or 0)
+        if factor.offset is not None:
+            name = self._name(code.name, f"ramp{zero}")
+            top = self._byte(min(zero + 2**factor.bits, 255))
+            self._add("Clip", (code.name, self._byte(zero), top), name)
+        scale = self._name(str(factor.bits), "bits")
+        self.constants[scale] = from_array(np.array(2.0**-factor.bits, np.float32))
+        return name, scale, self._byte(zero)
+
+    def _combined(self, operator: str, inputs: Sequence[str], node: Node, chain: Chain, zero: int) -> None:
+        """Two codes in one, with the limits that follow."""
+        total, end = self.known[node.outputs[0]], self._name(chain.result, "u8")
         low = chain.low == -zero or max(chain.low, -zero) <= total.low
         high = chain.high == 255 - zero or min(chain.high, 255 - zero) >= total.high
         saturated = end if low and high else self._name(chain.result, "wide")
-        one = self._one()
-        inputs = tuple(name for code in sources for name in (code.name, one, self._byte(code.zero)))
-        self._add("QLinearAdd", (*inputs, one, self._byte(zero)), saturated, domain=CONTRIBUTED)
+        self._add(operator, (*inputs, self._one(), self._byte(zero)), saturated, domain=CONTRIBUTED)
         self._limited(saturated, end, chain, zero)
         self.done.update(each.position for each in (node, *chain.nodes))
-        return True
 
     def _add(
         self,

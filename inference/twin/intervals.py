@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from math import isinf
 from typing import Final
 
+import numpy as np
+
 from inference.engines.interface import to_array
 from inference.graph import Graph, Node
 from inference.schema import ELEMENT_TYPES
@@ -46,6 +48,11 @@ class Interval:
         """After a limit from below and from above."""
         whole = self.whole and all(isinf(limit) or limit.is_integer() for limit in (low, high))
         return Interval(min(max(self.low, low), high), min(max(self.high, low), high), whole)
+
+    def times(self, other: "Interval") -> "Interval":
+        """The products of both."""
+        corners = [left * right for left in (self.low, self.high) for right in (other.low, other.high)]
+        return Interval(min(corners), max(corners), self.whole and other.whole)
 
     def rounded(self) -> "Interval":
         """After rounding, halves to even, which is monotonic."""
@@ -85,6 +92,11 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
         return None if source is None else Interval(*linear.reach(source.low, source.high), whole=False)
     if node.operator in MOVES:
         return known.get(node.inputs[0])
+    if node.operator == "HardSigmoid":
+        return Interval(0.0, 1.0, whole=False)
+    if node.operator == "Mul":
+        left, right = (known.get(name) or _power(graph, name) for name in node.inputs)
+        return left.times(right) if left and right else None
     arguments = [known.get(name) for name in node.inputs if name and name not in graph.constants]
     ends = limits(graph, node)
     if not arguments or None in arguments:
@@ -102,6 +114,17 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
         assert second is not None
         return Interval(first.low + second.low, first.high + second.high, first.whole and second.whole)
     return None
+
+
+def _power(graph: Graph, name: str) -> Interval | None:
+    """Of a constant whose products are not rounded: a power of two, or several of them."""
+    tensor = graph.constants.get(name)
+    if tensor is None or tensor.dtype != "float32":
+        return None
+    values = to_array(tensor).astype(np.float64)
+    if (np.frexp(values)[0] != 0.5).any():
+        return None
+    return Interval(float(values.min()), float(values.max()), whole=bool((values >= 1).all()))
 
 
 def _target(node: Node) -> int:

@@ -3,14 +3,16 @@ twin is refused.
 
 Meanings. *Same*: the original's tensor of that name. *Code*: bytes, of which `zero` stands for 0, that hold
 an original's tensor of integers. *Limited*: bytes that hold round(e), limited, where e is the exact result
-of one node of the original; a code once its limits are those of the nodes after it. *Sums*: the integers of
-a linear node before its steps or its bias.
+of one node of the original; a code once its limits are those of the nodes after it. *Ramp*: the bytes of a
+code, limited again. *Sums*: the integers of a linear node before its steps or its bias.
 
 Why each step preserves the function. Codes have scale 1, so bytes minus `zero` are the tensor's integers.
 Weights are the original's divided by a power of two per output channel; magnitudes up to 64, and so few
 terms that neither pairs of products in 16 bits nor sums in 32 overflow. A sum is below 2^24 in its step, so
 it is exact in float32, and so is its product with the step; then QLinearConv, QGemm and QLinearMatMul round
-half to even, as Round does, and saturate. Maxima and moves commute with adding `zero`. The rest is the
+half to even, as Round does, and saturate. A product of two codes, which may be limited to be a hard sigmoid's
+integers, is exact too; QLinearMul adds `zero` before it rounds, which is the same if that is even. Maxima and
+moves commute with adding `zero`. The rest is the
 original's own nodes on the original's own tensors.
 """
 
@@ -25,11 +27,12 @@ from inference.graph import Graph, Node, read
 from inference.operators.registry import EXACT
 from inference.schema import ELEMENT_CODES
 from inference.twin.chain import Users, chain_after, users
+from inference.twin.factors import BITS_MAX, Factor, factor_of
 from inference.twin.intervals import MOVES, Interval, Intervals, intervals
 from inference.twin.linear import SUM_MAX, TERMS_MAX, WEIGHT_MAX, Linear, linear_of
 
 CONTRIBUTED: Final = "com.microsoft"
-"""The domain of QGemm and QLinearAdd, which onnxruntime has in every build."""
+"""The domain of QGemm, QLinearAdd and QLinearMul, which onnxruntime has in every build."""
 
 _QUANTIZED: Final = frozenset(
     {
@@ -47,7 +50,7 @@ TWIN: Final = replace(
     operators={
         **EXACT.operators,
         "": EXACT.operators[""] | _QUANTIZED,
-        CONTRIBUTED: frozenset({"QGemm", "QLinearAdd"}),
+        CONTRIBUTED: frozenset({"QGemm", "QLinearAdd", "QLinearMul"}),
     },
 )
 """What a twin may consist of."""
@@ -69,6 +72,15 @@ class _Code:
 
 
 @dataclass(frozen=True, slots=True)
+class _Ramp:
+    """The bytes of a code, from `low` to `high`."""
+
+    code: _Code
+    low: int = 0
+    high: int = 255
+
+
+@dataclass(frozen=True, slots=True)
 class _Limited:
     node: Node
     """The original's: its output is e."""
@@ -87,7 +99,16 @@ class _Sums:
     steps: Array | None = None
 
 
-_Meaning = _Code | _Limited | _Sums
+@dataclass(frozen=True, slots=True)
+class _Side:
+    """(bytes - zero) * 2^-bits."""
+
+    ramp: _Ramp
+    bits: int
+    zero: int
+
+
+_Meaning = _Code | _Limited | _Ramp | _Sums
 
 
 @dataclass(slots=True)
@@ -100,6 +121,8 @@ class _Comparison:
     known: Intervals = field(init=False)
     origins: dict[str, Node] = field(init=False)
     """The original's nodes by each of their outputs."""
+    products: dict[frozenset[str], list[tuple[Node, Factor, Factor]]] = field(init=False)
+    """The original's products, by the tensors whose codes they can be computed from."""
     same: set[str] = field(init=False)
     meanings: dict[str, _Meaning] = field(default_factory=dict)
     node: Node = field(init=False)
@@ -109,6 +132,13 @@ class _Comparison:
         self.readers, self.known = users(self.original), intervals(self.original)
         self.origins = {name: node for node in self.original.nodes for name in node.outputs}
         self.same = {port.name for port in self.original.inputs}
+        self.products = {}
+        for node in self.original.nodes:
+            if node.operator == "Mul":
+                left, right = (factor_of(self.original, self.origins, name) for name in node.inputs)
+                self.products.setdefault(frozenset({left.source, right.source}), []).append(
+                    (node, left, right)
+                )
 
     def compare(self) -> None:
         if (self.twin.inputs, self.twin.outputs) != (self.original.inputs, self.original.outputs):
@@ -120,6 +150,7 @@ class _Comparison:
             "QLinearMatMul": lambda: self._requantize(None),
             "QGemm": lambda: self._requantize(6),
             "QLinearAdd": self._sum,
+            "QLinearMul": self._product,
             "ConvInteger": self._sums,
             "MatMulInteger": self._sums,
         }
@@ -169,7 +200,7 @@ class _Comparison:
         name = self._input(index)
         meaning = self.meanings.get(name)
         if isinstance(meaning, _Limited):
-            meaning = self._settled(meaning)
+            meaning = self._any_code(index)
         if meaning is None and zero == 0 and (cast := self._cast_of(name)):
             return cast
         if not isinstance(meaning, _Code) or meaning.zero != zero:
@@ -192,15 +223,15 @@ class _Comparison:
             name = origin.inputs[0]
         return next((port.dtype for port in self.original.inputs if port.name == name), None)
 
-    def _settled(self, limited: _Limited) -> _Code:
-        """The code that limited bytes are: their limits must be those of the nodes that follow."""
+    def _settled(self, limited: _Limited) -> _Code | None:
+        """The code that limited bytes are, if their limits are those of the nodes that follow."""
         chain = chain_after(self.original, self.readers, limited.node.outputs[0], limited.reach.whole)
         if chain is None:
             self._refuse("the original does not round here")
         least, most = round(limited.reach.low), round(limited.reach.high)
         for end in (least, most):
             if min(max(end, chain.low), chain.high) != min(max(end, limited.low), limited.high):
-                self._refuse("the limits differ")
+                return None
         return _Code(chain.result, limited.zero)
 
     def _plain(self) -> bool:
@@ -276,6 +307,40 @@ class _Comparison:
                 return
         self._refuse("the original does not add these")
 
+    def _product(self) -> None:
+        """QLinearMul of two codes, or parts of them."""
+        self._ensure_one(6)
+        first, second, zero = self._side(0), self._side(3), self._zero(7)
+        bits = first.bits + second.bits
+        if bits > BITS_MAX or (bits and zero % 2):
+            self._refuse("halves are not rounded as in the original")
+        tensors = frozenset({first.ramp.code.tensor, second.ramp.code.tensor})
+        for origin, *factors in self.products.get(tensors, ()):
+            reach = self.known.get(origin.outputs[0])
+            for left, right in (factors, factors[::-1]):
+                if reach and self._stands_for(first, left) and self._stands_for(second, right):
+                    self.meanings[self.node.outputs[0]] = _Limited(origin, reach, zero, -zero, 255 - zero)
+                    return
+        self._refuse("the original does not multiply these")
+
+    def _side(self, index: int) -> "_Side":
+        """One operand of a product: bytes, scale, zero."""
+        meaning, scale = self.meanings.get(self._input(index)), self._steps(index + 1)
+        if not isinstance(meaning, _Ramp):
+            meaning = _Ramp(self._any_code(index) if meaning else _Code(self._code(index, 0), 0))
+        return _Side(meaning, 1 - int(np.frexp(scale[0])[1]), self._zero(index + 2))
+
+    def _stands_for(self, side: "_Side", factor: Factor) -> bool:
+        """Whether an operand is a factor of the original, for every integer that there can be."""
+        code = side.ramp.code
+        if (code.tensor, side.bits) != (factor.source, factor.bits):
+            return False
+        ends, integers = (side.ramp.low, side.ramp.high), self.known[code.tensor]
+        return all(
+            factor.integer(value) == min(max(value + code.zero, ends[0]), ends[1]) - side.zero
+            for value in range(int(integers.low), int(integers.high) + 1)
+        )
+
     def _sums(self) -> None:
         """ConvInteger, MatMulInteger: the integers that a linear node's steps and bias are applied to."""
         if len(self.node.inputs) != 3:
@@ -285,16 +350,8 @@ class _Comparison:
 
     def _on_meaning(self, meaning: _Meaning) -> None:
         """An operator of the original on bytes or sums of the twin."""
-        if isinstance(meaning, _Limited) and self.node.operator == "Clip":
-            low, high = self._zero(1) - meaning.zero, self._zero(2) - meaning.zero
-            if low > high:
-                self._refuse("the limits are the wrong way round")
-            narrower = replace(
-                meaning,
-                low=min(max(meaning.low, low), high),
-                high=min(max(meaning.high, low), high),
-            )
-            self.meanings[self.node.outputs[0]] = narrower
+        if isinstance(meaning, _Limited | _Code) and self.node.operator == "Clip":
+            self.meanings[self.node.outputs[0]] = self._clipped(meaning)
         elif isinstance(meaning, _Sums):
             self._scaled(meaning)
         elif self.node.operator == "Concat":
@@ -304,6 +361,19 @@ class _Comparison:
         else:
             self._refuse("this operator is not for codes")
 
+    def _clipped(self, meaning: _Limited | _Code) -> _Limited | _Ramp:
+        """Limited further, or a part of the code that it is already."""
+        low, high = self._zero(1), self._zero(2)
+        if low > high:
+            self._refuse("the limits are the wrong way round")
+        code = self._settled(meaning) if isinstance(meaning, _Limited) else meaning
+        if code is not None:
+            return _Ramp(code, low, high)
+        assert isinstance(meaning, _Limited)
+        low, high = low - meaning.zero, high - meaning.zero
+        ends = (min(max(end, low), high) for end in (meaning.low, meaning.high))
+        return replace(meaning, low=next(ends), high=next(ends))
+
     def _on_bytes(self) -> None:
         """A move of the original's own bytes, which are the code of their Cast."""
         if self.node.operator not in MOVES:
@@ -312,11 +382,10 @@ class _Comparison:
 
     def _any_code(self, index: int) -> _Code:
         meaning = self.meanings.get(self._input(index))
-        if isinstance(meaning, _Limited):
-            return self._settled(meaning)
-        if not isinstance(meaning, _Code):
-            self._refuse(f"input {index} is no code")
-        return meaning
+        code = self._settled(meaning) if isinstance(meaning, _Limited) else meaning
+        if not isinstance(code, _Code):
+            self._refuse(f"input {index} is no code, or the limits differ")
+        return code
 
     def _move(self, codes: Sequence[_Code]) -> None:
         """The original's operator that moves elements, on codes with one zero."""

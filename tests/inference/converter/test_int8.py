@@ -61,7 +61,7 @@ def ensure_alike(model: bytes) -> None:
 def test_a_network_goes_from_bytes_to_bytes() -> None:
     done = exact(network(), INT8)
     found = operators(done.model)
-    assert found.count("QLinearConv") == 3
+    assert found.count("QLinearConv") == 4
     assert {"QLinearAdd", "QGemm", "MaxPool"} <= set(found)
     assert not {"Conv", "Add"} & set(found)
     assert done.report.matched >= 48
@@ -75,7 +75,7 @@ def test_a_network_of_all_bits_has_no_twin() -> None:
 def test_weights_have_at_most_seven_bits() -> None:
     layers = exact(network(), INT8).report.layers
     found = [each.weight_bits for each in layers if each.weight_bits is not None]
-    assert len(found) == 5
+    assert len(found) == 6
     assert max(found) <= WEIGHT_MAX.bit_length()
 
 
@@ -95,3 +95,26 @@ def test_parts_are_joined_as_bytes() -> None:
     assert operators(model).count("QuantizeLinear") == 1
     assert "Concat" in operators(model)
     ensure_alike(model)
+
+
+def test_hard_swish_means_and_gates_are_bytes() -> None:
+    """As in MobileNetV3: no tensor between the picture and the scores is float."""
+    draft = Draft((1, 3, 12, 12))
+    x = draft.convolution("x", random(8, 3, 3, 3, scale=0.6), square(3, padding=1), bias=random(8, seed=2))
+    x = draft.map(x, Form.HARD_SWISH, 1 / 6, 0.5)
+    x = draft.convolution(x, random(8, 1, 3, 3, seed=3, scale=0.8), square(3, padding=1), groups=8)
+    x = draft.map(x, Form.HARD_SWISH, 1 / 6, 0.5)
+    gate = draft.reduce(x, Reduction.MEAN, (2, 3), keep=True)
+    gate = draft.relu(draft.convolution(gate, random(4, 8, 1, 1, seed=4), square(1)))
+    gate = draft.convolution(gate, random(8, 4, 1, 1, seed=5), square(1))
+    gate = draft.map(gate, Form.HARD_SIGMOID, 0.2, 0.5)
+    x = draft.combine(Combination.MULTIPLY, x, gate)
+    x = draft.relu(draft.convolution(x, random(8, 8, 1, 1, seed=6, scale=0.5), square(1)))
+    x = draft.reduce(x, Reduction.MEAN, (2, 3), keep=False)
+    done = exact(draft.program(draft.matrix(x, random(8, 4, seed=7)), class_axis=1), INT8)
+    found = operators(done.model)
+    assert found.count("QLinearMul") == 3
+    assert found.count("DequantizeLinear") == found.count("Gemm") == 1
+    assert not {"Conv", "HardSigmoid", "Mul", "ReduceSum", "Round"} & set(found)
+    assert done.report.matched >= 45
+    ensure_alike(done.model)

@@ -73,6 +73,7 @@ def _operations(product: Product) -> Mapping[str, Operation]:
         "QGemm": qgemm,
         "QLinearAdd": _qlinear_add,
         "QLinearMatMul": qlinear_matmul,
+        "QLinearMul": _qlinear_mul,
         "QuantizeLinear": lambda inputs, _: saturated(inputs[0], 1 / inputs[1], inputs[2]),
     }
 
@@ -96,6 +97,11 @@ def _qlinear_conv(inputs: Sequence[Array], attributes: Attributes) -> Array:
     if len(inputs) > 8:
         sums = sums + inputs[8].reshape(-1, 1, 1)
     return saturated(sums, (inputs[1] * inputs[4] / inputs[6]).reshape(-1, 1, 1), inputs[7])
+
+
+def _qlinear_mul(inputs: Sequence[Array], _: Attributes) -> Array:
+    left, right = (inputs[at].astype(np.int32) - inputs[at + 2].astype(np.int32) for at in (0, 3))
+    return saturated(left * right, inputs[1] * inputs[4] / inputs[6], inputs[7])
 
 
 def _qlinear_add(inputs: Sequence[Array], _: Attributes) -> Array:
