@@ -1,8 +1,7 @@
 """`consil model evaluate`: how good a model is on samples, as validators attest it in integers."""
 
 import time
-from collections.abc import Callable, Sequence
-from fractions import Fraction
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -10,9 +9,11 @@ import typer
 
 from cli.accounts import signing_key
 from cli.chain import Chain
+from cli.datasets import dataset_of
 from cli.errors import UserError
 from cli.exact import certificate_of
-from cli.inputs import find_card, read_bytes, read_samples, taken
+from cli.inputs import read_bytes
+from cli.measured import MetricName, evaluation_document, show
 from cli.options import (
     AMOUNT_HELP,
     DEFAULT_KEYSTORE,
@@ -23,18 +24,17 @@ from cli.options import (
     Rpc,
     examples,
 )
-from cli.output import print_fields, print_json, print_line, print_table, progress
+from cli.output import progress
 from cli.submission import event_fields, execute
 from inference.certificate import ExactnessCertificate
-from inference.encoding import EncodingError, encode
-from inference.evaluation import DATASET_BYTES_MAX, Row, Unusable, decode_evaluation, encode_dataset
-from primitives.codec import CodecError
+from inference.evaluation import Metric
 from primitives.hashing import blake2b_256
 from primitives.signing import SigningKey
 
 EPILOG: Final = examples(
     "consil model evaluate 0xMODEL --samples test.csv --name held-out --from //Alice",
     "consil model evaluate 0xMODEL --samples test.npz --name held-out --licence LICENCE.txt --from anna",
+    "consil model evaluate 0xMODEL --samples scenes.npz --name scenes --metric masks --from anna",
 )
 LICENCE_BYTES_MAX: Final = 1024 * 1024
 
@@ -50,6 +50,9 @@ def evaluate(
     ],
     name: Annotated[str, typer.Option(help="What to call the data set, if it is not registered yet.")],
     signer: Annotated[str, typer.Option("--from", metavar="KEY", help=SIGNER_HELP)],
+    metric: Annotated[
+        MetricName, typer.Option(help="What to measure: shares of classes, errors, or overlaps of classes.")
+    ] = MetricName.CLASSIFICATION,
     licence: Annotated[
         Path | None, typer.Option(metavar="FILE", help="The licence of the data; its hash is registered.")
     ] = None,
@@ -64,31 +67,25 @@ def evaluate(
     """Measure a proven model on samples: every validator runs every one, and they attest the counts.
 
     The samples become a data set of integers, which everybody can read; it is registered on the chain by its
-    hash if it is not yet, with a deposit. A label is the number of a class.
+    hash if it is not yet, with a deposit. What is right of a sample is its label.
+
+    classification: the number of a class. regression: a number for each element of the output; R^2 is an
+    exact ratio. masks: the class of each pixel, for an output [1, classes, height, width], or 0 and 1 for one
+    number for each pixel, where positive is 1; intersection over union for each class. sequences: the class
+    of each step, for an output whose last dimension has the classes; the share of steps. In masks and
+    sequences -1 is a place that does not count.
     """
     with Chain(rpc, keystore) as chain, progress("reading the samples", silent=as_json) as report:
         key = signing_key(signer, chain.keystore)
         certificate = _certificate(chain, model)
-        rows = _rows(certificate, samples, card)
-        data = encode_dataset(rows)
-        if len(data) > DATASET_BYTES_MAX:
-            raise UserError(
-                f"the data set has {len(data)} bytes, at most {DATASET_BYTES_MAX} are taken", "take fewer"
-            )
+        rows, data = dataset_of(certificate, Metric[metric.name], samples, card)
         text = b"" if licence is None else read_bytes(licence, LICENCE_BYTES_MAX)
         report.note(f"sending {len(rows)} rows, {len(data)} bytes")
         dataset = _registered(chain, key, data, len(rows), name, text, report.note)
-        job = _requested(chain, key, model, dataset, max_fee, report.note)
+        arguments = {"model": model, "dataset": dataset, "metric": metric.value}
+        job = _requested(chain, key, arguments, max_fee, report.note)
         record = _wait(chain, job, report.note)
-    document = _document(job, record)
-    if as_json:
-        print_json(document)
-    else:
-        _print(document)
-    if document["status"] != "measured":
-        raise UserError(
-            f"there is no result: {document.get('reason', 'no quorum')}", "see who abstained, or the samples"
-        )
+    show(evaluation_document(certificate, job, record), as_json)
 
 
 def _certificate(chain: Chain, model: str) -> ExactnessCertificate:
@@ -96,27 +93,6 @@ def _certificate(chain: Chain, model: str) -> ExactnessCertificate:
     if proof is None:
         raise UserError(f"the model {model} is not proven", "`consil model show` tells its state")
     return certificate_of(proof["verdict"])
-
-
-def _rows(certificate: ExactnessCertificate, samples: Path, card: Path | None) -> list[Row]:
-    """The samples in the integers of the model. Raises UserError."""
-    found = read_samples(samples, taken(certificate), find_card(card, None))
-    if not found.labels:
-        raise UserError(f"{samples} has no labels", "name the column or array of the classes 'label'")
-    rows = []
-    for sample, label, title in zip(found.samples, found.labels, found.names, strict=True):
-        values: dict[str, Sequence[Fraction]] = {
-            name: [Fraction(repr(float(each))) for each in array.flat] for name, array in sample.items()
-        }
-        try:
-            rows.append(Row(encode(certificate, values).tensors, (int(label),)))
-        except (EncodingError, ValueError) as error:
-            raise UserError(f"{title}: {error}", "a label is the number of a class") from None
-    try:
-        encode_dataset(rows)
-    except CodecError as error:
-        raise UserError(f"{samples}: {error}", "take fewer samples") from None
-    return rows
 
 
 def _registered(
@@ -145,22 +121,22 @@ def _registered(
 
 
 def _requested(
-    chain: Chain, key: SigningKey, model: str, dataset: str, max_fee: str | None, note: Callable[[str], None]
+    chain: Chain,
+    key: SigningKey,
+    arguments: dict[str, str],
+    max_fee: str | None,
+    note: Callable[[str], None],
 ) -> str:
     """The job of a new evaluation. Raises UserError."""
-    cost = chain.view("evaluation.quote", model=model, dataset=dataset)
+    cost = chain.view("evaluation.quote", model=arguments["model"], dataset=arguments["dataset"])
     if cost is None:
-        raise UserError(f"the model {model} cannot be used", "`consil model show` tells its state")
+        raise UserError(
+            f"the model {arguments['model']} cannot be used", "`consil model show` tells its state"
+        )
     most = cost if max_fee is None else chain.token.parse(max_fee)
     if most < cost:
         raise UserError(f"it costs {chain.token.format(cost)}, more than --max-fee", "pay more")
-    arguments = {
-        "model": model,
-        "dataset": dataset,
-        "metric": "classification",
-        "max_fee": f"{most} plank",
-    }
-    done = execute(chain, key, "evaluation.evaluate", arguments, note)
+    done = execute(chain, key, "evaluation.evaluate", {**arguments, "max_fee": f"{most} plank"}, note)
     return str(event_fields(done, "evaluation.EvaluationRequested")["job"])
 
 
@@ -172,43 +148,3 @@ def _wait(chain: Chain, job: str, note: Callable[[str], None]) -> dict[str, Any]
             return found
         note("every validator runs the model on every row")
         time.sleep(_POLL_S)
-
-
-def _document(job: str, record: dict[str, Any]) -> dict[str, Any]:
-    agreed = [seat for seat in record["attestations"] if seat["conduct"] == "agreed"]
-    shown: dict[str, Any] = {
-        "evaluation": job,
-        "dataset": record["dataset"],
-        "attestations": len(agreed),
-        "panel": len(record["attestations"]),
-    }
-    if record["result"] is None:
-        return {**shown, "status": "no quorum", "record": record}
-    result = decode_evaluation(bytes.fromhex(record["result"][2:]))
-    if isinstance(result, Unusable):
-        reason = f"row {result.row + 1}: {result.reason}"
-        return {**shown, "status": "unusable", "reason": reason, "record": record}
-    return {
-        **shown,
-        "status": "measured",
-        "rows": result.rows,
-        "correct": result.correct,
-        "confusion": [
-            {"label": cell.label, "predicted": cell.predicted, "count": cell.count}
-            for cell in result.confusion
-        ],
-        "record": record,
-    }
-
-
-def _print(document: dict[str, Any]) -> None:
-    shown = {key: value for key, value in document.items() if key not in ("record", "confusion", "panel")}
-    shown["attestations"] = f"{document['attestations']} of {document['panel']} validators"
-    if "correct" in document:
-        rate = Fraction(document["correct"], document["rows"])
-        shown["correct"] = f"{document['correct']} of {document['rows']} ({float(rate):.2%})"
-    print_fields(shown)
-    if document.get("confusion"):
-        print_line("")
-        rows = [tuple(cell.values()) for cell in document["confusion"]]
-        print_table(("class", "taken for", "rows"), rows, "")

@@ -165,7 +165,7 @@ def verify(
     """
     from cli.proved_record import recompute, verify_record
 
-    proved = verify_record(chain, directory, rpc, job)
+    proved = verify_record(chain, directory, rpc, "inference.records", job)
     secrets = Secrets(keystore)
 
     def read() -> bytes | None:

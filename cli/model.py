@@ -20,6 +20,7 @@ from cli.exact import (
 )
 from cli.inputs import read_bytes
 from cli.instant import DEPLOY, deploy
+from cli.measured import VERIFY, verify
 from cli.options import (
     AMOUNT_HELP,
     DEFAULT_KEYSTORE,
@@ -85,6 +86,7 @@ def register(
 
 
 app.command(epilog=EVALUATE)(evaluate)
+app.command(epilog=VERIFY)(verify)
 app.command(epilog=DEPLOY)(deploy)
 
 

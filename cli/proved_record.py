@@ -1,4 +1,4 @@
-"""The record of a request, believed by its proof alone, and computed again."""
+"""The record of a request or an evaluation, believed by its proof alone; and an answer computed again."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ from runtime.description import describe_runtime
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvedRecord:
-    """What a chain has on record about one request, and about the model that answered it."""
+    """What a chain has on record about one job, and about the model that it was done with."""
 
     record: dict[str, Any]
     certificate: ExactnessCertificate
@@ -32,12 +32,12 @@ class ProvedRecord:
     proof_bytes: int
 
 
-def verify_record(chain: str, directory: Path, rpc: str, job: str) -> ProvedRecord:
-    """The record of `job`, proved from the genesis of `chain` on. Raises UserError."""
+def verify_record(chain: str, directory: Path, rpc: str, item: str, job: str) -> ProvedRecord:
+    """The record of `job` in the map `item`, proved from the genesis of `chain` on. Raises UserError."""
     spec = load_spec(chain)
     file = belief_file(directory, spec)
     with asking(rpc, load(file, spec)) as client:
-        [record], answer = read_entries(client, [("inference.records", job)])
+        [record], answer = read_entries(client, [(item, job)])
         [proof], _ = read_entries(client, [("models.proofs", record["model"])])
         save(file, client.belief)
     return ProvedRecord(

@@ -54,14 +54,29 @@ def encode(certificate: ExactnessCertificate, values: Mapping[str, Sequence[Frac
         if len(numbers) != prod(port.shape):
             raise EncodingError(f"{port.name} takes {prod(port.shape)} numbers, not {len(numbers)}")
         codes = []
-        for index, number in enumerate(numbers):
-            scale, zero_point = _channel(port, index)
-            code = round(number * scale.denominator / scale.numerator) + zero_point
+        for index, code in enumerate(nearest(port, numbers)):
             codes.append(min(max(code, port.low), port.high))
             if code != codes[-1]:
                 limited.append(f"{port.name}[{index}]")
         tensors.append(from_integers(port.dtype, port.shape, codes))
     return Encoded(tuple(tensors), tuple(limited))
+
+
+def nearest(port: PortSpec, numbers: Sequence[Fraction]) -> list[int]:
+    """The integers nearest to real numbers, halves to even; also those outside the range of the port."""
+    codes = []
+    for index, number in enumerate(numbers):
+        scale, zero_point = _channel(port, index)
+        codes.append(round(number * scale.denominator / scale.numerator) + zero_point)
+    return codes
+
+
+def positive(port: PortSpec, codes: Sequence[int]) -> list[int]:
+    """For every integer 1 if the real number that it stands for is above nought, else 0."""
+    if len(port.zero_points) == 1:
+        [zero_point] = port.zero_points
+        return [int(code > zero_point) for code in codes]
+    return [int(code > _channel(port, index)[1]) for index, code in enumerate(codes)]
 
 
 def decode(ports: Sequence[PortSpec], tensors: Sequence[Tensor]) -> dict[str, tuple[Fraction, ...]]:

@@ -1,5 +1,6 @@
 """A tensor as it crosses every boundary: element type, shape, little-endian bytes. No library needed."""
 
+import struct
 from math import prod
 from typing import Annotated, Final
 
@@ -26,6 +27,9 @@ INTEGER_RANGES: Final = {
     "int64": (-(2**63), 2**63 - 1),
 }
 """Least and largest value of each integer element type."""
+
+_FORMATS: Final = {"int8": "b", "uint8": "B", "int16": "h", "int32": "i", "int64": "q"}
+"""As `struct` calls the integer element types."""
 
 RANK_MAX: Final = 8
 ELEMENTS_MAX: Final = 2**26
@@ -68,11 +72,8 @@ def integers(tensor: Tensor) -> tuple[int, ...]:
     ensure_sound(tensor)
     if tensor.dtype not in INTEGER_RANGES:
         raise TensorError(f"{tensor.dtype} is no integer type")
-    size, signed = ITEM_BYTES[tensor.dtype], tensor.dtype != "uint8"
-    return tuple(
-        int.from_bytes(tensor.data[at : at + size], "little", signed=signed)
-        for at in range(0, len(tensor.data), size)
-    )
+    count = len(tensor.data) // ITEM_BYTES[tensor.dtype]
+    return struct.unpack(f"<{count}{_FORMATS[tensor.dtype]}", tensor.data)
 
 
 def from_integers(dtype: str, shape: tuple[int, ...], values: tuple[int, ...] | list[int]) -> Tensor:
@@ -82,7 +83,7 @@ def from_integers(dtype: str, shape: tuple[int, ...], values: tuple[int, ...] | 
     low, high = INTEGER_RANGES[dtype]
     if any(not low <= value <= high for value in values):
         raise TensorError(f"a value is outside {dtype}")
-    data = b"".join(value.to_bytes(ITEM_BYTES[dtype], "little", signed=low < 0) for value in values)
+    data = struct.pack(f"<{len(values)}{_FORMATS[dtype]}", *values)
     tensor = Tensor(dtype=dtype, shape=shape, data=data)
     ensure_sound(tensor)
     return tensor

@@ -1,6 +1,7 @@
 """Sets of samples: an .npz archive of arrays, a .csv table, or a folder of pictures or texts."""
 
 import csv
+import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ class SampleSet:
 
     samples: tuple[dict[str, Array], ...]
     labels: tuple[str, ...]
-    """One for each sample, or none at all."""
+    """One for each sample, or none at all; an array of numbers as JSON."""
     names: tuple[str, ...]
     """How to tell a person which sample is meant."""
 
@@ -198,7 +199,7 @@ def _labels(labels: Array | None, count: int, file: Path) -> tuple[str, ...]:
         return ()
     if len(labels) != count:
         raise PreparationError(f"{file}: {len(labels)} labels for {count} samples", "give one for each")
-    return tuple(str(each) for each in labels.tolist())
+    return tuple(json.dumps(each) if isinstance(each, list) else str(each) for each in labels.tolist())
 
 
 def _table(file: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:

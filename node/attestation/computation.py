@@ -1,8 +1,9 @@
 """The result of a task, as canonical bytes: the same on every machine, or none."""
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Final, Protocol
 
 from frame.sealing import SealingKey
@@ -16,10 +17,10 @@ from inference.certificate import (
     ensure_tensors,
     outputs_in_range,
 )
-from inference.evaluation import Unusable, encode_evaluation, read_dataset, score
+from inference.evaluation import Row, Scoring, Unusable, encode_evaluation, read_dataset
 from inference.protections import Protections
 from inference.refusal import Refusal, Refused
-from inference.tensor import Tensor, TensorError, integers
+from inference.tensor import ITEM_BYTES, Tensor, TensorError, integers
 from inference.unable import Unable
 from node.attestation.core import Result, Stored, Trouble
 from node.sealing.box import NotForUs, Unopenable, open_input, seal_output
@@ -30,6 +31,9 @@ from primitives.types import Bytes32, Seed
 from runtime.jobs import EvaluateTask, InferTask, ProveTask, Task
 
 LOGGER: Final = logging.getLogger(__name__)
+
+OUTPUTS_BYTES: Final = 16 * 1024 * 1024
+"""Outputs of an evaluation that are held at a time: all of them could be more than any machine has."""
 
 
 class Worker(Protocol):
@@ -178,16 +182,34 @@ def _evaluation(worker: Worker, task: EvaluateTask, material: Material) -> bytes
     rows = read_dataset(certificate, task.metric, data, task.rows)
     if isinstance(rows, Unusable):
         return encode_evaluation(rows)
-    file_hash = blake2b_256(model)
+    scoring = Scoring(task.metric, certificate)
+    for some in _batches(certificate, rows):
+        for row, outputs in zip(some, _run_rows(worker, certificate, model, some), strict=True):
+            scoring.add(row, outputs)
+    return encode_evaluation(scoring.result())
+
+
+def _batches(certificate: ExactnessCertificate, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
+    """As many rows at a time as have outputs that are well held in memory: at least one."""
+    each = sum(prod(port.shape) * ITEM_BYTES[port.dtype] for port in certificate.outputs)
+    size = max(1, OUTPUTS_BYTES // each)
+    return (rows[at : at + size] for at in range(0, len(rows), size))
+
+
+def _run_rows(
+    worker: Worker, certificate: ExactnessCertificate, model: bytes, rows: Sequence[Row]
+) -> list[tuple[Tensor, ...]]:
+    """The outputs for each row, in the range that was proved. Raises Unable."""
+    inputs = [row.inputs for row in rows]
     try:
-        runs = worker.run_many(file_hash, lambda: model, [row.inputs for row in rows], certificate.gas)
+        runs = worker.run_many(blake2b_256(model), lambda: model, inputs, certificate.gas)
         for outputs in runs:
             ensure_tensors(certificate.outputs, outputs)
     except (Refused, TensorError) as error:
         raise Unable(f"this machine contradicts the proof of the model: {error}") from None
     if not all(outputs_in_range(certificate, outputs) for outputs in runs):
         raise Unable("the engine left the range that was proved")
-    return encode_evaluation(score(task.metric, certificate, rows, runs))
+    return runs
 
 
 def _certificate(task: InferTask | EvaluateTask) -> ExactnessCertificate:

@@ -22,7 +22,7 @@ from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
 from inference.certificate import GAS_PER_BYTE, ExactnessCertificate, decode_verdict
-from inference.evaluation import Metric
+from inference.evaluation import Metric, evaluation_gas
 from pallets.evaluation import weights
 from pallets.evaluation.types import (
     AlreadyRegistered,
@@ -315,8 +315,9 @@ def _certificate(proved: bytes) -> ExactnessCertificate:
 
 
 def _gas(certificate: ExactnessCertificate, data: Dataset) -> int:
-    """Of one run for each row, and of reading them."""
-    return min(certificate.gas * data.rows + GAS_PER_BYTE * data.size_bytes, U63_MAX)
+    """Of one run for each row, of counting, and of sending and reading them."""
+    work = evaluation_gas(certificate, data.rows, data.size_bytes)
+    return min(work + GAS_PER_BYTE * data.size_bytes, U63_MAX)
 
 
 _DOMAIN: Final = domain("dataset/1")

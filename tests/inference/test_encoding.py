@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inference.certificate import ExactnessCertificate
-from inference.encoding import EncodingError, decode, encode, greatest, parse_real
+from inference.encoding import EncodingError, decode, encode, greatest, nearest, parse_real, positive
 from inference.prover import prove
 from inference.tensor import TensorError, from_integers, integers
 from tests.inference.build import two_layers
@@ -45,6 +45,17 @@ def test_values_outside_the_range_are_limited_and_named() -> None:
     encoded = encode(certificate(), {"x": [Fraction(10**9), Fraction(0), Fraction(-(10**9))]})
     assert [integers(tensor) for tensor in encoded.tensors] == [(127, 10, -128)]
     assert encoded.limited == ("x[0]", "x[2]")
+
+
+def test_what_is_right_may_lie_outside_the_range() -> None:
+    [port] = certificate().inputs
+    assert nearest(port, [Fraction(1000), Fraction(0), Fraction(-1000)]) == [2000, 10, -10_005]
+
+
+def test_what_is_above_nought_is_told_from_the_zero_point_of_its_channel() -> None:
+    [port] = certificate().inputs
+    assert positive(port, [1, 10, -4]) == [1, 0, 1]
+    assert positive(port, [0, 11, -5]) == [0, 1, 0]
 
 
 @given(st.tuples(*[st.integers(-128, 127)] * 3))

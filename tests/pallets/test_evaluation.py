@@ -7,7 +7,7 @@ import pytest
 from frame.error import DispatchError
 from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
 from inference.certificate import GAS_PER_BYTE
-from inference.evaluation import Cell, Metric, Scores, encode_evaluation
+from inference.evaluation import Cell, Classified, Metric, encode_evaluation, evaluation_gas
 from pallets.balances.pallet import InsufficientBalance
 from pallets.evaluation.pallet import DEPOSIT, Config, dataset_id
 from pallets.evaluation.types import (
@@ -32,7 +32,7 @@ CONTENT = Hash(b"\xda" * 32)
 DATA = dataset_id(BOB, CONTENT)
 LICENCE = Hash(b"\x11" * 32)
 ENOUGH = Balance(2 * TOKEN)
-RESULT = encode_evaluation(Scores(100, 90, (Cell(0, 0, 90), Cell(1, 0, 10)), b"", b""))
+RESULT = encode_evaluation(Classified(100, 90, (Cell(0, 0, 90), Cell(1, 0, 10))))
 
 
 @pytest.fixture
@@ -71,7 +71,7 @@ def test_a_data_set_is_registered_by_its_owner_and_hash(world: Attested) -> None
 
 
 def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) -> None:
-    gas = 100 * CERTIFICATE.gas + 5_000 * GAS_PER_BYTE
+    gas = evaluation_gas(CERTIFICATE, 100, 5_000) + 5_000 * GAS_PER_BYTE
     cost = world.pallets.evaluation.quote(MODEL, DATA)
     assert cost == PRICE + world.pallets.jobs.reward(gas) + slot_fee(5_000)
     before = world.free(CHARLIE)

@@ -68,6 +68,13 @@ def test_an_archive_that_unpacks_to_too_much_is_not_unpacked(
         read_set(tmp_path / "s.npz", ROW, NO_CARD)
 
 
+def test_labels_that_are_arrays_are_json(tmp_path: Path) -> None:
+    labels = np.array([[[0.1, 2.0]], [[-3.0, 1e-7]]])
+    np.savez(tmp_path / "s.npz", x=np.ones((2, 2)), labels=labels)
+    found = read_set(tmp_path / "s.npz", ROW, NO_CARD)
+    assert found.labels == ("[[0.1, 2.0]]", "[[-3.0, 1e-07]]")
+
+
 def test_a_table_leaves_labels_out_and_takes_columns_by_name(tmp_path: Path) -> None:
     (tmp_path / "s.csv").write_text("b,label,a\n1,yes,2\n3,no,4.5\n")
     found = read_set(tmp_path / "s.csv", ROW, NO_CARD)

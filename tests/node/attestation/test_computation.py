@@ -16,9 +16,9 @@ from inference.certificate import (
 )
 from inference.evaluation import (
     Cell,
+    Classified,
     Metric,
     Row,
-    Scores,
     Unusable,
     decode_evaluation,
     encode_dataset,
@@ -185,7 +185,8 @@ def test_a_long_output_is_told_by_its_hash(worker: FakeWorker) -> None:
 
 
 def rows_of(*labels: int) -> bytes:
-    return encode_dataset([Row((features(1, -2, 3),), (label,)) for label in labels])
+    given = (features(1, -2, 3),)
+    return encode_dataset([Row(given, from_integers("uint8", (1,), (label,))) for label in labels])
 
 
 def measuring(data: bytes, rows: int, size_bytes: int | None = None) -> EvaluateTask:
@@ -202,8 +203,20 @@ def measuring(data: bytes, rows: int, size_bytes: int | None = None) -> Evaluate
 def test_an_evaluation_runs_every_row(worker: FakeWorker) -> None:
     data = rows_of(1, 1, 0)
     found = compute(worker, measuring(data, 3), Material(MODEL, data))
-    assert found == encode_evaluation(Scores(3, 2, (Cell(1, 1, 2), Cell(0, 1, 1)), b"", b""))
+    assert found == encode_evaluation(Classified(3, 2, (Cell(1, 1, 2), Cell(0, 1, 1))))
     assert worker.asked == 3 * [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),), CERTIFICATE.gas)]
+
+
+def test_no_more_outputs_are_held_than_come_at_a_time(worker: FakeWorker) -> None:
+    """Of a model with outputs of 5 MiB each, three rows at a time."""
+    port = replace(CERTIFICATE.outputs[0], shape=(1, 5 * 2**18))
+    long = replace(CERTIFICATE, outputs=(port, CERTIFICATE.outputs[1]))
+    worker.outputs = (from_integers("int32", port.shape, [0, 1, *[0] * (5 * 2**18 - 2)]), outputs()[1])
+    data = rows_of(*[1] * 4)
+    task = dataclasses.replace(measuring(data, 4), certificate=encode_verdict(long))
+    found = compute(worker, task, Material(MODEL, data))
+    assert found == encode_evaluation(Classified(4, 4, (Cell(1, 1, 4),)))
+    assert worker.together == [3, 1]
 
 
 def test_a_data_set_that_is_not_as_registered_is_a_verdict_without_a_run(worker: FakeWorker) -> None:

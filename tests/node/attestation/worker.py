@@ -24,6 +24,9 @@ class FakeWorker:
         self.may_go_on = Event()
         self.may_go_on.set()
         self.asked: list[object] = []
+        self.together: list[int] = []
+        """How many runs were asked for at a time."""
+
         self.tested = Event()
         self.may_be_tested = Event()
         self.may_be_tested.set()
@@ -54,6 +57,7 @@ class FakeWorker:
     def run_many(
         self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
     ) -> list[tuple[Tensor, ...]]:
+        self.together.append(len(runs))
         return [self.run(file_hash, fetch, inputs, gas) for inputs in runs]
 
     def close(self) -> None:
