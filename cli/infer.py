@@ -40,6 +40,7 @@ from inference.certificate import ExactnessCertificate, decode_outputs, encode_i
 app = command_group()
 
 PUBLIC: Final = "inputs are public: everybody can read what is sent, for ever"
+BELIEVED: Final = "the keys are those that the node tells: ask one of your own, or give --chain"
 PRIVATE: Final = "private means that every validator can read the input, for ever; nobody else can"
 
 _NO_QUORUM: Final = "no quorum"
@@ -55,6 +56,7 @@ Job = Annotated[
         "consil infer request 0xMODEL --samples test.csv --row 3 --from //Alice --wait",
         "consil infer request 0xMODEL --input '[0.5, 1.25, 7]' --max-fee 0.1 --from anna",
         "consil infer request 0xMODEL --samples mine.csv --private --from anna --wait",
+        "consil infer request 0xMODEL --samples mine.csv --private --chain chain.json --from anna",
     )
 )
 def request(
@@ -73,6 +75,11 @@ def request(
         bool, typer.Option("--public-answer", help="With --private: let everybody read the answer.")
     ] = False,
     wait: Annotated[bool, typer.Option("--wait", help="Return with the attested answer.")] = False,
+    anchor: Annotated[
+        str | None,
+        typer.Option("--chain", help="Of a light client that was begun: believe proofs, and not the node."),
+    ] = None,
+    directory: BeliefDirectory = DEFAULT_BELIEFS,
     keystore: KeystoreDirectory = DEFAULT_KEYSTORE,
     rpc: Rpc = DEFAULT_RPC,
     as_json: Json = False,
@@ -83,15 +90,19 @@ def request(
     moment, and so is the answer: every one of them can read both, for ever, and nobody else but you. The
     secret that opens the answer stays in the keystore. What is too long for the chain goes through the node,
     which must stay up until the answer is there.
+
+    With --chain, as for `consil light`, the keys of the validators and what they proved of the model are
+    believed by their proof alone. Without it, a node that lies about the keys reads what is private.
     """
     if public_answer and not private:
         raise typer.BadParameter("the answer is public anyway", param_hint="--public-answer")
     with Chain(rpc, keystore) as chain:
         key = signing_key(signer, chain.keystore)
-        certificate = model_certificate(chain, model, request_of=True)
+        certificate, readers = _known(chain, rpc, model, anchor, directory)
         encoded = read_input(certificate, input_, samples, row)
         tell_limited(encoded.limited)
-        order = plan(chain, encode_inputs(certificate, encoded.tensors), private, not public_answer)
+        inputs = encode_inputs(certificate, encoded.tensors)
+        order = plan(inputs, readers() if private else None, not public_answer)
         quote = chain.view("inference.quote", model=model, **order.size)
         if quote is None:
             raise _not_usable(model)
@@ -102,6 +113,8 @@ def request(
                 "pay more, or choose another model",
             )
         warn(PRIVATE if private else PUBLIC)
+        if private and anchor is None:
+            warn(BELIEVED)
         arguments = {"model": model, "max_fee": f"{most} plank", **order.send(chain)}
         with progress("sending the request", silent=as_json) as report:
             done = execute(chain, key, order.call, arguments, report.note)
@@ -196,6 +209,19 @@ def model_certificate(chain: Chain, model: str, *, request_of: bool = False) -> 
     if proof is None:
         raise UserError(f"the model {model} is not proven", "`consil model show` tells its state")
     return certificate_of(proof["verdict"])
+
+
+def _known(
+    chain: Chain, rpc: str, model: str, anchor: str | None, directory: Path
+) -> tuple[ExactnessCertificate, Callable[[], list[dict[str, Any]]]]:
+    """What validators found of a model, and who reads what is private: by proofs, if there is an anchor."""
+    if anchor is None:
+        certificate = model_certificate(chain, model, request_of=True)
+        return certificate, lambda: list(chain.view("sealing.readers"))
+    from cli.proved_record import prove_model_and_readers
+
+    certificate, readers = prove_model_and_readers(anchor, directory, rpc, model)
+    return certificate, lambda: readers
 
 
 def _not_usable(model: str) -> UserError:

@@ -1,5 +1,6 @@
 """How an input gets to the panel: with its request, as a blob, or sealed."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,9 +39,12 @@ class Order:
         return {**self.arguments, "blob": chain.upload(self.blob), "size_bytes": str(len(self.blob))}
 
 
-def plan(chain: Chain, inputs: bytes, private: bool, is_output_sealed: bool) -> Order:
-    """For these canonical tensors. Raises UserError."""
-    order = _private(chain, inputs, is_output_sealed) if private else _public(inputs)
+def plan(inputs: bytes, readers: Sequence[dict[str, Any]] | None, is_output_sealed: bool) -> Order:
+    """For these canonical tensors: sealed to readers as `sealing.readers` names them, or public without.
+
+    Raises UserError.
+    """
+    order = _public(inputs) if readers is None else _private(inputs, readers, is_output_sealed)
     if len(order.blob) > STORED_BYTES_MAX:
         raise UserError(f"the input has {len(inputs)} bytes", f"at most {STORED_BYTES_MAX} are taken")
     return order
@@ -53,9 +57,7 @@ def _public(inputs: bytes) -> Order:
     return Order(call="inference.request_stored", arguments={}, blob=inputs)
 
 
-def _private(chain: Chain, inputs: bytes, is_output_sealed: bool) -> Order:
-    """Sealed to the validators of the moment, as the node names them."""
-    readers: list[dict[str, Any]] = chain.view("sealing.readers")
+def _private(inputs: bytes, readers: Sequence[dict[str, Any]], is_output_sealed: bool) -> Order:
     keys = [None if one["key"] is None else SealingKey(bytes.fromhex(one["key"][2:])) for one in readers]
     able = sum(one["stake"] for one in readers if one["key"] is not None)
     if 3 * able <= 2 * sum(one["stake"] for one in readers):

@@ -17,6 +17,7 @@ from inference.certificate import ExactnessCertificate, encode_inputs, encode_ou
 from inference.encoding import Encoded
 from inference.graph import MODEL_BYTES_MAX
 from node.light.client import Answer, LightClient
+from node.light.messages import KEYS_MAX
 from runtime.description import describe_runtime
 
 
@@ -61,6 +62,44 @@ def prove_entries(
         found = read_entries(client, items)
         save(file, client.belief)
     return found
+
+
+def prove_model_and_readers(
+    chain: str, directory: Path, rpc: str, model: str
+) -> tuple[ExactnessCertificate, list[dict[str, Any]]]:
+    """What validators proved of a model, and the keys of those who validate, in the order of their panel.
+
+    As `sealing.readers` would say it, but proved: a node that gave its own key for that of a validator would
+    read what is sealed to it, also if the chain then refuses the request. Raises UserError.
+    """
+    spec = load_spec(chain)
+    file = belief_file(directory, spec)
+    with asking(rpc, load(file, spec)) as client:
+        [proof], _ = read_entries(client, [("models.proofs", model)])
+        readers = _readers(client)
+        save(file, client.belief)
+    return certificate_of(proof["verdict"]), readers
+
+
+def _readers(client: LightClient) -> list[dict[str, Any]]:
+    """Raises UserError if validators changed meanwhile."""
+    metadata = describe_runtime()
+    seated, sealing = find_storage(metadata, "session.validators"), find_storage(metadata, "sealing.keys")
+    seats_key = storage_key(seated, [])
+    first = client.read([seats_key]).values[seats_key]
+    assert first is not None  # every state has validators
+    seats = decode_value(seated.value, first)
+    readers = []
+    for at in range(0, len(seats), KEYS_MAX - 1):
+        some = [(seat, storage_key(sealing, [seat["account"]])) for seat in seats[at : at + KEYS_MAX - 1]]
+        values = client.read([seats_key, *(key for _, key in some)]).values
+        if values[seats_key] != first:
+            raise UserError("the validators have just changed", "try again")
+        for seat, key in some:
+            data = values[key]
+            known = None if data is None else decode_value(sealing.value, data)["key"]
+            readers.append({"account": seat["account"], "stake": seat["stake"], "key": known})
+    return readers
 
 
 def read_entries(client: LightClient, items: Sequence[tuple[str, str]]) -> tuple[list[Any], Answer]:

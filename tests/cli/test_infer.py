@@ -9,6 +9,7 @@ import pytest
 
 from inference.graph import Port
 from node.sealing.box import public_key_of
+from pallets.sealing import Sealing
 from tests.cli.conftest import Consil
 from tests.cli.fake_chain import SEALING_SEED, FakeChain
 from tests.cli.fake_rpc import serving
@@ -176,6 +177,63 @@ def test_a_private_request_may_have_a_public_answer(
     )
     assert stranger["values"] == rectified(3)
     refusal(*ask(chain, model, 3, tmp_path, "--public-answer"), code=2)
+
+
+@pytest.fixture
+def liar(chain: FakeChain, proving: ProvingNode) -> FakeChain:
+    """The chain's node proves its state, and tells a key of its own for that of the validator."""
+    state_call = chain.methods["state_call"]
+
+    def lie(name: str, arguments: Any) -> Any:
+        said = state_call(name, arguments)
+        return [{**one, "key": f"0x{TAPPER.hex()}"} for one in said] if name == "sealing.readers" else said
+
+    chain.methods |= {name: each for name, each in proving.methods.items() if name.startswith("light_")}
+    chain.methods["state_call"] = lie
+    return chain
+
+
+TAPPER = public_key_of(type(SEALING_SEED)(b"\x66" * 32))
+
+
+def test_by_proofs_nothing_is_sealed_to_a_key_that_the_node_made_up(
+    liar: FakeChain,
+    register: Callable[[int], str],
+    proving: ProvingNode,
+    document: Document,
+    refusal: Refusal,
+    tmp_path: Path,
+) -> None:
+    seal(liar, document)
+    model = register(3)
+    proving.show(dict(liar.chain.state.iterate(b"")))
+    proved = ("--chain", tmp_path / "chain.json", "--dir", tmp_path)
+    answer = document(*ask(liar, model, 3, tmp_path, "--private"), *proved)
+    assert answer["values"] == rectified(3)
+    assert not [data for data in liar.blobs.values() if bytes(TAPPER) in data]
+    assert "NotSealedForPanel" in refusal(*ask(liar, model, 3, tmp_path, "--private"))
+    assert [data for data in liar.blobs.values() if bytes(TAPPER) in data]
+
+
+def test_a_node_that_proves_nothing_gets_nothing_private(
+    liar: FakeChain,
+    register: Callable[[int], str],
+    proving: ProvingNode,
+    document: Document,
+    refusal: Refusal,
+    tmp_path: Path,
+) -> None:
+    seal(liar, document)
+    model = register(3)
+    proving.show(dict(liar.chain.state.iterate(b"")))
+    [key] = [key for key in proving.state if key.startswith(Sealing.keys.prefix)]
+    proving.state[key] = proving.state[key].replace(public_key_of(SEALING_SEED), TAPPER)
+    count, proved = len(liar.blobs), ("--chain", tmp_path / "chain.json", "--dir", tmp_path)
+    assert "wrong proof" in refusal(*ask(liar, model, 3, tmp_path, "--private"), *proved)
+    del proving.state[key]
+    proving.show(proving.state)
+    assert "0 of 1 validators" in refusal(*ask(liar, model, 3, tmp_path, "--private"), *proved)
+    assert len(liar.blobs) == count
 
 
 def test_without_sealing_keys_there_are_no_private_requests(
