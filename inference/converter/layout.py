@@ -86,7 +86,9 @@ class _Layout:
             rows = self._rows(x)
             columns = self.constants[node.inputs[1]].shape[1]
             self._write(node, (self._shaped(x, rows), node.inputs[1]), (rows[0], columns))
-        elif node.operator in ("ReduceMax", "ReduceMin", "ReduceSum") and self._of_rows(node):
+        elif node.operator in ("ReduceMax", "ReduceMin", "ReduceSum", "ReduceSumSquare") and self._of_rows(
+            node
+        ):
             self._reduce(node)
         else:
             return False

@@ -7,7 +7,7 @@ import numpy as np
 
 from inference.converter import spellings
 from inference.converter.code import Code
-from inference.converter.lowering import Lowering
+from inference.converter.lowering import SLACK, Lowering
 from inference.converter.program import Norm, Reals
 from inference.converter.rule import BITS_MAX, Rule, Want
 
@@ -20,7 +20,11 @@ def _norm(lowering: Lowering, step: Norm) -> Code:
         lowering.refuse(step.name, f"a norm of {count} numbers has {bits} bits too few", "normalise fewer")
     gain, bias = (_trailing(each, step) / grid.scale for each in (step.gain, step.bias))
     bias = np.rint(bias)
-    low, high = grid.low - bias.max(), grid.high - bias.min()
+    low, high = int(grid.low - bias.max()), int(grid.high - bias.min())
+    natural = spellings.layer_norm_reach(gain, count)
+    free = 2 * natural <= SLACK * (high - low)
+    if free:
+        low, high = -natural, natural
     name = spellings.layer_norm(
         lowering,
         x.name,
@@ -28,7 +32,7 @@ def _norm(lowering: Lowering, step: Norm) -> Code:
         count=count,
         epsilon=step.epsilon / float(x.scale.reshape(-1)[0]) ** 2,
         gain=gain,
-        limits=(int(low), int(high)),
+        limits=None if free else (low, high),
     )
     if bias.any():
         name = lowering.add("Add", name, lowering.constant(bias))

@@ -117,12 +117,20 @@ def layer_norm_limit(count: int) -> int:
 
 
 def layer_norm(
-    nodes: Nodes, x: str, *, axes: tuple[int, ...], count: int, epsilon: float, gain: Reals, limits: Limits
+    nodes: Nodes,
+    x: str,
+    *,
+    axes: tuple[int, ...],
+    count: int,
+    epsilon: float,
+    gain: Reals,
+    limits: Limits | None,
 ) -> str:
     """round(gain * (x - mean) / sqrt(variance + epsilon)), limited, over the `count` elements along `axes`.
 
     `epsilon`: for the integers x, so divided by the square of their scale. `gain`: in steps of the result;
-    broadcasts against x. `limits`: least and greatest integer of the result, which a bias may follow.
+    broadcasts against x. `limits`: least and greatest integer of the result, if it is to have any; by itself
+    it reaches `layer_norm_reach`. A bias may follow.
     """
     deviation = nodes.add(
         "Sub",
@@ -134,14 +142,23 @@ def layer_norm(
     least = max(1, round(Fraction(epsilon) * count**3))
     if least > _WIDE_MAX // 16:
         refuse("the epsilon of a layer norm is too large for the scale of its input")
-    squares = nodes.add("ReduceSum", nodes.add("Mul", wide, wide), nodes.constant(np.array(axes)), keepdims=1)
+    squares = nodes.add("ReduceSumSquare", wide, axes=axes, keepdims=1)
     variance = nodes.add("Add", squares, _number(nodes, least, wide=True))
-    # The hull of the sum holds 0; the sum itself never is below `least`.
-    limited = _limited(nodes, variance, least, _WIDE_MAX, wide=True)
-    normed = nodes.add("Div", wide, nodes.add("Sqrt", limited))
+    normed = nodes.add("Div", wide, nodes.add("Sqrt", variance))
     narrow = nodes.add("Cast", normed, to=ELEMENT_CODES["float32"])
-    factor = (gain * np.sqrt(np.float64(count))).astype(np.float32).astype(np.float64)
-    return nodes.add("Round", _limited(nodes, nodes.add("Mul", narrow, nodes.constant(factor)), *limits))
+    scaled = nodes.add("Mul", narrow, nodes.constant(_factor(gain, count)))
+    return nodes.add("Round", _limited(nodes, scaled, *limits) if limits else scaled)
+
+
+def layer_norm_reach(gain: Reals, count: int) -> int:
+    """Greatest magnitude of a layer norm's result: none is above the root of the sum of squares."""
+    return int(np.rint(np.abs(_factor(gain, count)).max()))
+
+
+def _factor(gain: Reals, count: int) -> Reals:
+    """What deviations by the root of the sum of their squares are multiplied by."""
+    factor: Reals = (gain * np.sqrt(np.float64(count))).astype(np.float32).astype(np.float64)
+    return factor
 
 
 class Shape(StrEnum):

@@ -1,18 +1,30 @@
 """Add, Sub, Mul, Max, Min, Relu, Clip and Round."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from fractions import Fraction
+from math import prod
 
 from inference.bounds import MANTISSA_BITS, Cell, along, subset_sum
 from inference.operators import rounded
 from inference.operators.broadcasting import Pair, pair
 from inference.operators.constants import scalar
 from inference.operators.rule import Application, Flow, Rule, Value
+from inference.operators.weights import Weights
 
 Combine = Callable[[Cell, Cell], Cell]
 
 
 def _add(application: Application) -> tuple[Value, ...]:
-    return _binary(application, lambda left, right: subset_sum([left.hull(), right]))
+    """What adds a number to what is never below 0 is never below that number."""
+    (value,) = _binary(application, lambda left, right: subset_sum([left.hull(), right]))
+    for x, added in (application.inputs, application.inputs[::-1]):
+        if x is None or added is None or added.constant is None or prod(added.shape) != 1:
+            continue
+        cell = Weights(added.constant, application).cell(slice(None))
+        if x.bounds.whole().low >= 0 < cell.low and x.shape == value.shape:
+            return (replace(value, least=cell.low * Fraction(2) ** cell.step, squares=x.squares),)
+    return (value,)
 
 
 def _subtract(application: Application) -> tuple[Value, ...]:

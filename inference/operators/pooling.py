@@ -1,5 +1,6 @@
 """MaxPool, and sums, greatest and least over whole dimensions."""
 
+from dataclasses import replace
 from math import prod
 
 from inference.bounds import Bounds, Cell, along, subset_sum
@@ -50,6 +51,18 @@ def _reduce_extreme(application: Application) -> tuple[Value, ...]:
     return _reduced(application, x, axes, x.bounds.single() if x.bounds.axis in axes else x.bounds)
 
 
+def _reduce_squares(application: Application) -> tuple[Value, ...]:
+    """Each square is a product of the tensor with itself, and their sum has the hull of every sum. Where the
+    dimensions are kept, an element's own square is one of the terms of the sum that it broadcasts against.
+    """
+    x = application.computed(0, "float32", "float64")
+    axes = application.dimensions(application.ints("axes"), len(x.shape))
+    hull = x.bounds.whole().hull()
+    total = Cell(2 * hull.step, 0, hull.magnitude**2 * prod(x.shape[axis] for axis in axes))
+    (value,) = _reduced(application, x, axes, application.fitting(Bounds((total,)), x.dtype))
+    return (replace(value, squares=application.node.inputs[0] if application.integer("keepdims") else ""),)
+
+
 def _reduced(application: Application, x: Value, axes: tuple[int, ...], bounds: Bounds) -> tuple[Value, ...]:
     """The shape without `axes`, or with 1 for each; cells run along none of them."""
     keep = application.integer("keepdims")
@@ -80,5 +93,8 @@ RULES = {
     "ReduceMin": Rule(
         arity=range(1, 2), attributes={"axes": (INTS, REQUIRED), "keepdims": (int, 1)}, apply=_reduce_extreme
     ),
+    "ReduceSumSquare": Rule(
+        arity=range(1, 2), attributes={"axes": (INTS, REQUIRED), "keepdims": (int, 1)}, apply=_reduce_squares
+    ),
 }
-"""ReduceMax and ReduceMin take their axes as an attribute, as in the operator set of canonical files."""
+"""All but ReduceSum take their axes as an attribute, as in the operator set of canonical files."""

@@ -50,7 +50,10 @@ def either(exact: Apply, loose: Apply) -> Apply:
 
 
 def _divide(application: Application) -> tuple[Value, ...]:
-    """On the lattice, or with a root as the divisor: then each of the two rounds once."""
+    """On the lattice, or with a root as the divisor: then each of the two rounds once.
+
+    A root of no less than the square of a number is, rounded, no less than that number's magnitude.
+    """
     top = application.computed(0, "float32", "float64")
     bottom = application.computed(1, top.dtype, loose=True)
     _ensure_settled(application, top, bottom)
@@ -59,6 +62,8 @@ def _divide(application: Application) -> tuple[Value, ...]:
     if least <= 0 <= most:
         application.refuse("the divisor may be 0: Clip it first")
     corners = [a / b for a in (low, high) for b in (least, most)]
+    if bottom.loose is not None and bottom.squares == application.node.inputs[0]:
+        corners = [max(min(corner, Fraction(1)), Fraction(-1)) for corner in corners]
     return _leaving(application, top.dtype, shape, corners, _QUOTIENT)
 
 
@@ -72,7 +77,7 @@ def _root(application: Application) -> tuple[Value, ...]:
         loose = Loose(nearest_root(low, x.dtype), nearest_root(high, x.dtype), _ROOT)
     except OutOfRange:
         application.refuse(f"a result is subnormal or infinite in {x.dtype}")
-    return (Value(x.dtype, x.shape, Bounds(()), loose=loose),)
+    return (Value(x.dtype, x.shape, Bounds(()), loose=loose, squares=x.squares),)
 
 
 def scaled(application: Application) -> tuple[Value, ...]:
@@ -134,7 +139,7 @@ def rounded(application: Application) -> tuple[Value, ...]:
 
 def _changed(x: Value, change: Callable[[Fraction], Fraction], *spent: str) -> tuple[Value, ...]:
     assert x.loose is not None
-    return (replace(x, loose=x.loose.then(change, *spent)),)
+    return (replace(x, loose=x.loose.then(change, *spent), squares=""),)
 
 
 def _only(cell: Cell) -> Fraction:
@@ -166,7 +171,8 @@ def _range(value: Value) -> tuple[Fraction, Fraction]:
     if value.loose is not None:
         return value.loose.low, value.loose.high
     cell = value.bounds.whole()
-    return cell.low * Fraction(2) ** cell.step, cell.high * Fraction(2) ** cell.step
+    low, high = cell.low * Fraction(2) ** cell.step, cell.high * Fraction(2) ** cell.step
+    return (low if value.least is None else max(low, value.least)), high
 
 
 def _ensure_settled(application: Application, *values: Value) -> None:

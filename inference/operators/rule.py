@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 from math import prod
 from types import GenericAlias
 from typing import Final, NoReturn
@@ -52,6 +53,12 @@ class Value:
     adjusted: bool = False
     """Whether a constant was multiplied in or added since the last Round, with which an engine may merge one
     that comes next. The prover fills it in likewise.
+    """
+    least: Fraction | None = None
+    """What no element is below, if the bounds say less: those of a sum hold its parts as well."""
+    squares: str = ""
+    """A tensor of which no element that broadcasts against one here has a greater square or, once the root is
+    taken, a greater magnitude.
     """
 
     @property

@@ -4,13 +4,14 @@ from collections.abc import Iterator
 
 from inference.graph import Port
 from inference.selftest.matrices import product
-from inference.selftest.vector import TO_FLOAT, TO_INT32, TOP, Tensors, Vector, file, node, numbers
+from inference.selftest.vector import TO_DOUBLE, TO_FLOAT, TO_INT32, TOP, Tensors, Vector, file, node, numbers
 from inference.tensor import Tensor, from_integers
 
 
 def vectors() -> Iterator[Vector]:
     yield _between()
     yield _sum()
+    yield _squares()
 
 
 def _between() -> Vector:
@@ -35,6 +36,25 @@ def _between() -> Vector:
         cases.append((inputs, (from_integers("int32", (1, 2, 3), product(rows, columns)),)))
     model = file(nodes, ports, [Port("y", "int32", (1, 2, 3))], {})
     return Vector("two inputs multiplied", model, tuple(cases))
+
+
+def _squares() -> Vector:
+    """A sum of squares in float64, with more bits than float32 has."""
+    width = 2**15 - 1
+    nodes = [
+        node("Cast", "x", "real", to=TO_DOUBLE),
+        node("ReduceSumSquare", "real", "sums", axes=(1,), keepdims=0),
+        node("Cast", "sums", "y", to=TO_INT32),
+    ]
+    model = file(nodes, [Port("x", "uint8", (1, width))], [Port("y", "int32", (1,))], {})
+    cases = tuple(
+        (
+            (Tensor(dtype="uint8", shape=(1, width), data=data),),
+            (from_integers("int32", (1,), [sum(value * value for value in data)]),),
+        )
+        for data in (bytes([255]) * width, bytes(range(1, 255)) * (width // 254) + bytes(width % 254))
+    )
+    return Vector("a long sum of squares", model, cases)
 
 
 def _sum() -> Vector:

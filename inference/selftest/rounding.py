@@ -6,11 +6,8 @@ from typing import Final
 
 from inference.graph import Node, Port
 from inference.ieee import nearest, nearest_root
-from inference.schema import ELEMENT_CODES
-from inference.selftest.vector import TO_FLOAT, TO_INT32, Vector, file, floats, node, numbers
+from inference.selftest.vector import TO_DOUBLE, TO_FLOAT, TO_INT32, Vector, file, floats, node, numbers
 from inference.tensor import Tensor, from_integers
-
-TO_DOUBLE: Final = ELEMENT_CODES["float64"]
 
 _SMALL: Final = 2.0**-36
 """The least step of a proof."""

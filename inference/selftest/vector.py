@@ -11,6 +11,7 @@ from inference.schema import ELEMENT_CODES
 from inference.tensor import Tensor
 
 TO_FLOAT: Final = ELEMENT_CODES["float32"]
+TO_DOUBLE: Final = ELEMENT_CODES["float64"]
 TO_INT32: Final = ELEMENT_CODES["int32"]
 
 TOP: Final = 2**24 - 1

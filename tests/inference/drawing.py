@@ -168,7 +168,7 @@ def _reduce(drawing: Drawing, name: str) -> str | None:
     axes = sorted(random.sample(range(len(shape)), random.randint(1, len(shape))))
     keep = random.randint(0, 1)
     reduced = [1 if axis in axes else size for axis, size in enumerate(shape) if keep or axis not in axes]
-    operator = random.choice(["ReduceSum", "ReduceMax", "ReduceMin"])
+    operator = random.choice(["ReduceSum", "ReduceSumSquare", "ReduceMax", "ReduceMin"])
     if operator == "ReduceSum":
         (made,) = drawing.put(operator, [name, drawing.ints(axes)], tuple(reduced), keepdims=keep)
     else:

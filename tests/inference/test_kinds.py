@@ -58,6 +58,7 @@ CASES: dict[str, tuple[list[Tensor | str], dict[str, AttributeValue], list[tuple
     "ReduceMax": (["x"], {"axes": (1, 2), "keepdims": 0}, [(1, 4)]),
     "ReduceMin": (["x"], {"axes": (1, 2), "keepdims": 0}, [(1, 4)]),
     "ReduceSum": (["x", ints(1, 2)], {"keepdims": 0}, [(1, 4)]),
+    "ReduceSumSquare": (["x"], {"axes": (1, 2), "keepdims": 0}, [(1, 4)]),
     "Relu": (["x"], {}, [SHAPE]),
     "Reshape": (["x", ints(4, -1)], {}, [(4, 6)]),
     "Resize": (["x", "", floats((4,), [1, 1, 2, 3])], RESIZE, [(1, 2, 6, 12)]),

@@ -132,6 +132,7 @@ BOTH = along(1, WHOLE, HALVES)
         ("MaxPool", (1, 2, 3, 3), [], SLIDING, BOTH),
         ("ReduceSum", (1, 2, 1, 1), [ints(2, -1)], {}, along(1, Cell(0, -2048, 2032), Cell(-1, -2048, 2032))),
         ("ReduceSum", (4, 4), [ints(0, 1)], {"keepdims": 0}, [Cell(-1, -384, 381)]),
+        ("ReduceSumSquare", (1, 2, 1, 1), [], {"axes": (2, -1)}, [Cell(-2, 0, 16 * 256**2)]),
         ("ReduceMax", (2, 4), [], {"axes": (0, 2), "keepdims": 0}, along(0, WHOLE, HALVES)),
         ("ReduceMin", (1, 1, 4, 4), [], {"axes": (1,)}, EITHER),
         (
@@ -307,6 +308,8 @@ INFINITE = floats((1, 2, 2, 2), [1, 2, 3, 4, 5, 6, 7, float("inf")])
         ("ReduceSum", [ints(4)], {}, "4 is no dimension"),
         ("ReduceSum", [ints(1, -3)], {}, "named twice"),
         ("ReduceSum", [ints(1)], {"keepdims": 2}, "keepdims must be 0 or 1"),
+        ("ReduceSumSquare", [], {"axes": (4,)}, "4 is no dimension"),
+        ("ReduceSumSquare", [], {"axes": (1,), "keepdims": 2}, "keepdims must be 0 or 1"),
         ("ReduceSum", [ints(1)], {"noop_with_empty_axes": 1}, "must be 0"),
         ("ReduceSum", [], {"axes": (1,)}, "1 inputs are not allowed"),
         ("ReduceMax", [], {}, "the attribute 'axes' is missing"),

@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 from inference.engines.interface import InferenceEngine
 from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
 from inference.engines.reference import NumpyEngine
-from inference.graph import Port
+from inference.graph import AttributeValue, Port
 from inference.prover import prove
 from inference.refusal import Refused
-from inference.tensor import from_integers, integers
+from inference.tensor import Tensor, from_integers, integers
 from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node
 
 ENGINES: list[InferenceEngine] = [NumpyEngine()] + [
@@ -30,9 +30,12 @@ Y = Port("y", "int32", (1, WIDTH))
 
 CONSTANTS = {
     "one": floats((), [1]),
+    "two": Tensor(dtype="float64", shape=(), data=bytes(7) + b"\x40"),
     "three": floats((), [3]),
     "third": floats((), [1 / 3]),
     "gains": floats((WIDTH,), [0.1 * at - 3 for at in range(WIDTH)]),
+    "unit": Tensor(dtype="float64", shape=(), data=bytes(6) + b"\xf0\x3f"),
+    "less": floats((), [-1]),
     "low": floats((), [-1000]),
     "high": floats((), [1000]),
     "top": floats((), [2**20]),
@@ -45,7 +48,10 @@ def chain(*steps: tuple[str, str, str], to: Sequence[tuple[str, int]] = ()) -> b
     targets = dict(to)
     nodes = [node("Cast", "x", "real", to=TO_FLOAT)]
     for operator, inputs, output in steps:
-        attributes = {"to": targets.get(output, TO_DOUBLE)} if operator == "Cast" else {}
+        attributes: dict[str, AttributeValue] = {}
+        if operator == "Cast":
+            attributes["to"] = targets.get(output, TO_DOUBLE)
+        attributes |= {"axes": (1,), "keepdims": 1} if operator == "ReduceSumSquare" else {}
         nodes.append(node(operator, inputs, output, **attributes))
     nodes.append(node("Cast", "r", "y", to=TO_INT32))
     used = {name for each in nodes for name in each.inputs}
@@ -67,6 +73,14 @@ ROOT = (
     ("Cast", "c", "c64"),
     ("Div", "c64 root", "q"),
 )
+NORM = (
+    ("Clip", "real low high", "c"),
+    ("Cast", "c", "wide"),
+    ("ReduceSumSquare", "wide", "s"),
+    ("Add", "s unit", "a"),
+    ("Sqrt", "a", "root"),
+)
+"""The root of a sum of squares and one: no less than the magnitude of any of them."""
 ADMITTED = {
     "Mul": chain(*MUL),
     "Mul per channel": chain(("Mul", "gains real", "m"), ("Round", "m", "r")),
@@ -74,6 +88,10 @@ ADMITTED = {
     "Div": chain(*SMALL, ("Div", "c d", "q"), ("Mul", "q high", "m"), ("Round", "m", "r")),
     "Div, Round": chain(*SMALL, ("Div", "d d", "q"), ("Round", "q", "r")),
     "Sqrt": chain(*SMALL, ("Cast", "d", "wide"), ("Sqrt", "wide", "root"), ("Round", "root", "r")),
+    "Div by what is above 0": chain(
+        *SMALL[:3], ("Div", "c a", "q"), ("Mul", "q high", "m"), ("Round", "m", "r")
+    ),
+    "Div by a root of squares": chain(*NORM, ("Div", "wide root", "q"), ("Round", "q", "r")),
     "Sqrt, Div, Cast, Mul": chain(
         *ROOT,
         ("Cast", "q", "n"),
@@ -145,6 +163,14 @@ def test_a_bound_of_a_rounded_result_is_reached() -> None:
         (chain(("Div", "one real", "q"), ("Round", "q", "r")), "input 0 must be computed"),
         (chain(("Div", "real third", "q"), ("Round", "q", "r")), "input 1 must be computed"),
         (chain(("Div", "real real", "q"), ("Round", "q", "r")), "the divisor may be 0"),
+        (
+            chain(*SMALL[:2], ("Add", "s less", "a"), ("Div", "c a", "q"), ("Round", "q", "r")),
+            "the divisor may be 0",
+        ),
+        (
+            chain(*SMALL[:1], ("Add", "c one", "a"), ("Div", "c a", "q"), ("Round", "q", "r")),
+            "the divisor may be 0",
+        ),
         (chain(*SMALL, ("Sqrt", "d", "q"), ("Round", "q", "r")), "input 0 is float32, not float64"),
         (chain(("Cast", "real", "w"), ("Sqrt", "w", "q"), ("Round", "q", "r")), "may be below 0"),
         (
@@ -170,6 +196,43 @@ def test_a_bound_of_a_rounded_result_is_reached() -> None:
 def test_other_ways_off_the_lattice_are_refused(data: bytes, why: str) -> None:
     with pytest.raises(Refused, match=why):
         prove(data)
+
+
+@pytest.mark.parametrize(
+    ("steps", "reach"),
+    [
+        ((("Div", "wide root", "q"),), 1),
+        ((("Mul", "wide two", "v"), ("Div", "v root", "q")), 2000),
+        ((("Clip", "root unit two", "l"), ("Div", "wide l", "q")), 1000),
+    ],
+)
+def test_only_what_was_squared_is_no_greater_than_the_root(
+    steps: tuple[tuple[str, str, str], ...], reach: int
+) -> None:
+    """Each bound is reached by a row of one number, or of a limited root; none is exceeded."""
+    proof = prove(chain(*NORM, *steps, ("Round", "q", "r")))
+    (port,) = proof.certificate.outputs
+    assert (port.low, port.high) == (-reach, reach)
+    values = [1000] + [0] * (WIDTH - 1)
+    for model in (engine.load(proof.canonical) for engine in ENGINES):
+        found = integers(model.run((from_integers("int16", X.shape, values),))[0])
+        assert max(found) <= reach
+
+
+def test_sums_of_squares_without_their_dimension_bound_nothing() -> None:
+    """[64] squares summed to one number, which then meets other rows: nothing is known of those."""
+    nodes = [
+        node("Cast", "x", "wide", to=TO_DOUBLE),
+        node("ReduceSumSquare", "wide", "s", axes=(0,), keepdims=0),
+        node("Add", "s unit", "a"),
+        node("Sqrt", "a", "root"),
+        node("Div", "wide root", "q"),
+        node("Round", "q", "r"),
+        node("Cast", "r", "y", to=TO_INT32),
+    ]
+    port = Port("x", "int8", (3, 3)), Port("y", "int32", (3, 3))
+    (found,) = prove(file(nodes, [port[0]], [port[1]], {"unit": CONSTANTS["unit"]})).certificate.outputs
+    assert (found.low, found.high) == (-128, 127)
 
 
 def test_a_factor_after_weights_does_change_bits() -> None:

@@ -78,6 +78,7 @@ OPERATIONS: Final[Mapping[str, Operation]] = {
     "ReduceMax": _reduced(np.max),
     "ReduceMin": _reduced(np.min),
     "ReduceSum": _reduced(np.sum),
+    "ReduceSumSquare": _reduced(lambda x, **which: np.sum(x * x, **which)),
     "Resize": _resize,
     "Slice": _slice,
     "Split": _split,

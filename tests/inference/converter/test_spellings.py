@@ -45,12 +45,12 @@ def softmax(low: int, high: int, scale: float, top: int) -> bytes:
     return grown.file(shares, Port("x", "int32", shape), shape)
 
 
-def layer_norm(limit: int, width: int, epsilon: float, gain: Reals) -> bytes:
+def layer_norm(
+    limit: int, width: int, epsilon: float, gain: Reals, limits: tuple[int, int] | None = (-2000, 2000)
+) -> bytes:
     grown, x = started(-limit, limit)
     shape = (1, TOKENS, width)
-    normed = spellings.layer_norm(
-        grown, x, axes=(2,), count=width, epsilon=epsilon, gain=gain, limits=(-2000, 2000)
-    )
+    normed = spellings.layer_norm(grown, x, axes=(2,), count=width, epsilon=epsilon, gain=gain, limits=limits)
     return grown.file(normed, Port("x", "int32", shape), shape)
 
 
@@ -95,6 +95,18 @@ def test_layer_norm_is_exact_and_close(limit: int, width: int) -> None:
         centred = x - x.mean(axis=2, keepdims=True)
         wanted = gain * centred / np.sqrt((centred**2).mean(axis=2, keepdims=True) + 0.3)
         assert np.abs(agreed(proof, x) - np.clip(wanted, -2000, 2000)).max() <= 0.5 + 1e-3
+
+
+def test_layer_norm_without_limits_reaches_what_it_may() -> None:
+    """With one number in the row, no other: its deviation is nearly the root of the sum of all squares."""
+    gain = np.linspace(-9, 30, WIDTH)
+    proof = prove(layer_norm(2047, WIDTH, 0.3, gain, None))
+    (port,) = proof.certificate.outputs
+    reach = spellings.layer_norm_reach(gain, WIDTH)
+    assert (port.low, port.high) == (-reach, reach)
+    x = np.zeros((1, TOKENS, WIDTH))
+    x[..., -1] = 2047
+    assert agreed(proof, x).max() == np.rint(30 * np.sqrt(WIDTH - 1))
 
 
 @pytest.mark.parametrize("width", [1, 48, 64, 384, 768, 1024, 4096])

@@ -192,6 +192,7 @@ WRONG: Final[Mapping[str, tuple[InferenceEngine, str]]] = {
     "sums of 23 bits": (with_sums(to_bits(23)), "sums of 1"),
     "convolutions of 23 bits": (with_results("Conv", to_bits(23)), "pointwise convolution at the bound"),
     "long sums of 23 bits": (with_results("ReduceSum", to_bits(23)), "a long sum"),
+    "squares of 24 bits": (with_results("ReduceSumSquare", to_bits(24)), "a long sum of squares"),
     "Winograd": (winograd(), "3x3 convolution at the bound"),
     "division by inverses": (by_inverse(), "quotients"),
     "single roots": (in_single(), "roots"),
