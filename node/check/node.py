@@ -6,6 +6,7 @@ from chainspec.genesis import genesis_block
 from chainspec.spec import ChainSpec
 from node.check.database import check_database
 from node.check.files import check_blobs, check_evidence, check_keystore, check_peers, check_words
+from node.check.models import check_models
 from node.check.report import Report
 from node.check.votes import check_votes
 from node.node import (
@@ -28,3 +29,4 @@ def check_node(directory: Path, spec: ChainSpec, report: Report) -> None:
     check_evidence(directory / EVIDENCE_DIRECTORY, report)
     check_peers(directory / PEERSTORE, report)
     check_database(directory / DATABASE_DIRECTORY, block_hash(genesis_block(spec).header), report)
+    check_models(directory / DATABASE_DIRECTORY, directory / BLOBS_DIRECTORY, report)
