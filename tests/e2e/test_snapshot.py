@@ -1,4 +1,7 @@
-"""A full node joins a running network by snapshot, and another joins from it when all others are gone."""
+"""A full node joins a running network by snapshot, and another joins from it when all others are gone.
+
+Blocks of that network run a model. The state names it, but its file is not in the state.
+"""
 
 import json
 import subprocess
@@ -7,12 +10,16 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+from cli.main import app
 from cli.testnet_processes import CONSIL, Testnet
 from examples.demo.real import LightReader, RealNetwork
 from node.db.holds import HOLD_INTERVAL
 from node.rpc.client import ClientError, RpcClient
 from tests.e2e.local import VALIDATORS, LocalNetwork, running
+from tests.e2e.test_inference import consil, infer
+from tests.inference.build import two_layers
 
 EPOCH_BLOCKS = 16
 FIRST, SECOND = "node-1", "node-2"
@@ -53,26 +60,64 @@ def reached(url: str, height: int) -> bool:
         return False
 
 
+def deploy(network: LocalNetwork, directory: Path) -> tuple[str, Path]:
+    """A model that blocks run from now on: its identity, and where in a node's directory its file is kept."""
+    file = directory / "model.onnx"
+    file.write_bytes(two_layers())
+    options = ("--name", "two layers", "--from", "//Alice", "--wait")
+    model = str(consil(network, VALIDATORS[0], "model", "register", str(file), *options)["id"])
+    made = consil(network, VALIDATORS[0], "model", "deploy", model, "--from", "//Alice")
+    network.await_height(made["since"], *VALIDATORS)
+    return model, Path("chains") / "testnet" / "blobs" / "pinned" / made["blob"][2:]
+
+
+def check(network: LocalNetwork, node: str) -> tuple[int, list[dict[str, str]]]:
+    """What `consil node check` says of a stopped node."""
+    directory = network.testnet.directory
+    given = ("--chain", str(directory / "chain.json"), "--base-path", str(directory / node), "--json")
+    result = CliRunner().invoke(app, ["node", "check", *given])
+    return result.exit_code, json.loads(result.stdout)["findings"]
+
+
 def test_a_node_joins_by_snapshot_and_the_next_from_it_alone(tmp_path: Path) -> None:
     made = Testnet.create(tmp_path, len(VALIDATORS), 2)
     hurry(tmp_path / "chain.json")
     with running(made, *VALIDATORS) as network:
-        network.await_height(HOLD_INTERVAL + 2, *VALIDATORS)
+        model, file = deploy(network, tmp_path)
+        before = infer(network, model)
+        held = (before["height"] // HOLD_INTERVAL + 1) * HOLD_INTERVAL
+        network.await_height(held + 2, *VALIDATORS)
         with joining(network, FIRST, *VALIDATORS) as url:
-            network.await_state("it serves", lambda: reached(url, HOLD_INTERVAL))
-            ahead = network.height(VALIDATORS[0]) + 5
-            network.await_state("it follows", lambda: reached(url, ahead))
+            network.await_state("it serves", lambda: reached(url, held))
             ensure_joined(network, FIRST)
+            ensure_follows(network, model, url)
             assert LightReader(RealNetwork(network.testnet.directory)).read(url)["proof_bytes"] > 0
             network.kill(*VALIDATORS)
             goal = network.height(FIRST)
             with joining(network, SECOND, FIRST) as second:
                 network.await_state("the second is where the first is", lambda: reached(second, goal))
                 ensure_joined(network, SECOND)
+                network.await_state("the second has the file", (tmp_path / SECOND / file).exists)
                 hashes = {network.ask(node, "chain_getBlockHash", goal) for node in (FIRST, SECOND)}
                 assert len(hashes) == 1
                 reader = LightReader(RealNetwork(network.testnet.directory))
                 assert reader.read(second)["proof_bytes"] > 0
+        assert check(network, FIRST) == (0, [])
+        (tmp_path / FIRST / file).unlink()
+        code, [finding] = check(network, FIRST)
+        assert (code, finding["part"]) == (1, "models")
+        assert str(tmp_path / FIRST / file) in finding["advice"]
+
+
+def ensure_follows(network: LocalNetwork, model: str, url: str) -> None:
+    """It executes blocks that run the model, to the same answer."""
+    answer = infer(network, model)
+    network.await_state("it follows", lambda: reached(url, answer["height"] + 3))
+    receipts = [
+        network.ask(node, "state_call", "instant.receipt", [answer["id"]]) for node in (VALIDATORS[0], FIRST)
+    ]
+    assert receipts == [receipts[0]] * 2
+    assert receipts[0]["height"] == answer["height"]
 
 
 def ensure_joined(network: LocalNetwork, node: str) -> None:
