@@ -15,13 +15,13 @@ from inference import schema
 from inference.refusal import refuse
 from inference.schema import AttributeType
 from inference.tensor import ELEMENTS_MAX, ITEM_BYTES, RANK_MAX, Tensor
-from inference.wire import Message, Reader
+from inference.wire import ITEMS_MAX, Message, Reader
 
 MODEL_BYTES_MAX: Final = 64 * 1024 * 1024
 NODES_MAX: Final = 5_000
 CONSTANTS_MAX: Final = 10_000
 PORTS_MAX: Final = 64
-"""Most inputs, and most outputs, of one graph or node."""
+"""Most inputs, and most outputs, of one graph or node; a float model's nodes may have more inputs."""
 ATTRIBUTES_MAX: Final = 32
 NAME_BYTES_MAX: Final = 256
 METADATA_KEY_BYTES_MAX: Final = 512
@@ -92,6 +92,10 @@ class Gate:
     other_types: bool
     """Whether an input or output may be something else than a tensor of numbers, and a constant Boolean
     (read as uint8) or without elements."""
+    items_max: int = ITEMS_MAX
+    """Most fields and packed integers of the file."""
+    operands_max: int = PORTS_MAX
+    """Most inputs of one node."""
     hints: Mapping[str, str] = field(default_factory=dict)
     """What to do about operators that are not allowed."""
 
@@ -113,7 +117,7 @@ class _GraphReader:
 
     def __init__(self, gate: Gate) -> None:
         self._gate = gate
-        self._reader = Reader()
+        self._reader = Reader(gate.items_max)
 
     def graph(self, data: bytes) -> Graph:
         model = self._reader.message(memoryview(data), "ModelProto", schema.MODEL)
@@ -258,7 +262,7 @@ class _GraphReader:
         return Node(
             position=position,
             operator=operator,
-            inputs=tuple(_name(name) for name in _at_most(PORTS_MAX, message, "input")),
+            inputs=tuple(_name(name) for name in _at_most(self._gate.operands_max, message, "input")),
             outputs=outputs,
             attributes=self._attributes(_at_most(ATTRIBUTES_MAX, message, "attribute"), place),
             domain=domain,

@@ -16,6 +16,9 @@ from inference.refusal import refuse
 ITEMS_MAX: Final = 400_000
 """Most fields and packed integers of one file. An exporter's 64 MB model has some ten thousand."""
 
+FLOAT_ITEMS_MAX: Final = 4_000_000
+"""The same for a float model, which only its owner reads: forests spell out many zeros."""
+
 
 class WireType(IntEnum):
     """How a field's value is laid out."""

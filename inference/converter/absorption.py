@@ -469,6 +469,15 @@ def _masks(affine: Map) -> bool:
     return bool((kept | ignored).all())
 
 
+def _before_trees(step: Trees, affine: Map) -> Step | None:
+    """x * s + o <= t is x <= (t - o) / s where s is above zero."""
+    pair = _pair(affine, 2, 1, affine.shape[-1])
+    if pair is None or not (pair[0] > 0).all():
+        return None
+    scale, offset = (each[step.features] for each in pair)
+    return replace(step, inputs=_source(affine, step), thresholds=(step.thresholds - offset) / scale)
+
+
 _BEFORE: Final[Mapping[type[Step], Callable[[Any, Map], Step | None]]] = {
     Convolution: _before_convolution,
     Map: _before_map,
@@ -476,4 +485,5 @@ _BEFORE: Final[Mapping[type[Step], Callable[[Any, Map], Step | None]]] = {
     Norm: _before_norm,
     Product: _before_product,
     Softmax: _before_softmax,
+    Trees: _before_trees,
 }

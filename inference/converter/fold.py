@@ -132,7 +132,10 @@ def _ensure_known(names: tuple[str, ...], ports: list[Port]) -> None:
 def _shape(port: Port, given: tuple[int, ...] | None) -> tuple[int, ...]:
     """The shape of an input: as declared, open dimensions as given; an open first one is the batch, 1."""
     if port.dtype not in ITEM_BYTES:
-        refuse("the input is not a tensor of numbers; export the model with float32 inputs", port.name)
+        refuse(
+            "the input is not a tensor of numbers; export the model with float32 inputs, words as numbers",
+            port.name,
+        )
     shown = ", ".join(str(size or "?") for size in port.shape)
     if given is None:
         given = tuple(size or int(not at) for at, size in enumerate(port.shape))

@@ -2,7 +2,8 @@
 
 from typing import Final
 
-from inference.graph import Gate
+from inference.graph import CONSTANTS_MAX, Gate
+from inference.wire import FLOAT_ITEMS_MAX
 
 _FOLDED: Final = frozenset(
     {
@@ -61,7 +62,7 @@ _LINEAR: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "InstanceNormalizat
 _REDUCTIONS: Final = frozenset(
     {
         *("ArgMax", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LayerNormalization", "LogSoftmax"),
-        *("MaxPool", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceSum", "Softmax"),
+        *("MaxPool", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Softmax"),
     }
 )
 
@@ -76,11 +77,13 @@ _LEARNERS: Final = frozenset(
     {
         *(
             "ArrayFeatureExtractor",
+            "Binarizer",
             "Cast",
             "FeatureVectorizer",
             "Imputer",
             "LabelEncoder",
             "LinearClassifier",
+            "OneHotEncoder",
         ),
         *("LinearRegressor", "Normalizer", "Scaler", "TreeEnsembleClassifier", "TreeEnsembleRegressor"),
         "ZipMap",
@@ -119,9 +122,11 @@ FLOAT: Final = Gate(
         "": _FOLDED | _ELEMENTWISE | _LINEAR | _REDUCTIONS | _MOVEMENTS,
         "ai.onnx.ml": _LEARNERS,
     },
-    versions=range(9, 24),
+    versions=range(7, 24),
     open_dimensions=True,
     other_types=True,
+    items_max=FLOAT_ITEMS_MAX,
+    operands_max=CONSTANTS_MAX,
     hints=HINTS,
 )
 """What exporters write for the models that can be made exact, before and after folding."""

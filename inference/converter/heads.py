@@ -14,6 +14,9 @@ from inference.refusal import refuse
 _LABELS: Final = frozenset({"Cast", "Flatten", "Identity", "LabelEncoder", "Reshape", "Squeeze", "Unsqueeze"})
 """Operators that only rename or reshape a class."""
 
+_GUARD_MAX: Final = 8
+"""Most nodes looked at between a sum and what is divided by it."""
+
 _HEADS: Final = {"LogSoftmax": Head.SOFTMAX, "Sigmoid": Head.SIGMOID, "Softmax": Head.SOFTMAX}
 
 
@@ -61,6 +64,8 @@ def _walk(draft: Draft, name: str) -> _End:
             end = _before_class(draft, node, end)
         elif node.operator in ("Dropout", "Identity", "Normalizer", "ZipMap") or _is_renaming(draft, node):
             end = replace(end, tensor=node.inputs[0])
+        elif _is_share(draft, node):
+            end = replace(end, tensor=node.inputs[0], head_axis=1)
         elif (scores := _two_classes(draft, node)) is not None:
             return replace(end, tensor=scores, head=Head.SOFTMAX, head_axis=1)
         elif node.operator in _HEADS:
@@ -111,6 +116,21 @@ def _is_renaming(draft: Draft, node: Node) -> bool:
         and draft.dtype(node.inputs[0]) in reals
         and draft.dtype(node.outputs[0]) in reals
     )
+
+
+def _is_share(draft: Draft, node: Node) -> bool:
+    """Whether scores of classes are divided by their sum, perhaps guarded against zero."""
+    if node.operator != "Div" or len(draft.shape(node.inputs[0])) != 2:
+        return False
+    waiting, steps = [node.inputs[1]], 0
+    while waiting and steps < _GUARD_MAX:
+        steps += 1
+        total = draft.producer(waiting.pop())
+        if total is not None and total.operator == "ReduceSum" and total.inputs[0] == node.inputs[0]:
+            return draft.shape(node.inputs[1])[-1:] == (1,)
+        if total is not None and total.operator in ("Add", "Cast", "Equal", "Not", "Where"):
+            waiting += draft.computed(total)
+    return False
 
 
 def _two_classes(draft: Draft, node: Node) -> str | None:

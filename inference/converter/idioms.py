@@ -8,7 +8,9 @@ import numpy as np
 
 from inference.converter.draft import Draft, number, whole
 from inference.converter.program import MASKED, Shape
+from inference.engines.interface import to_array
 from inference.graph import Node
+from inference.tensor import Tensor
 
 
 def respell(draft: Draft) -> None:
@@ -16,6 +18,19 @@ def respell(draft: Draft) -> None:
     for idiom in _IDIOMS:
         for node in list(draft.nodes):
             idiom(draft, node)
+
+
+def _known_shape(draft: Draft, node: Node) -> None:
+    """Sizes, and what is filled by them: onnxruntime knows no shapes behind some operators of learners."""
+    if node.operator == "Shape" and not whole(node, "start", 0) and "end" not in node.attributes:
+        draft.constants[node.outputs[0]] = np.array(draft.shape(node.inputs[0]), dtype=np.int64)
+    elif node.operator == "ConstantOfShape" and node.inputs[0] in draft.constants:
+        value = node.attributes.get("value")
+        filling = to_array(value) if isinstance(value, Tensor) else np.zeros(1, dtype=np.float32)
+        draft.constants[node.outputs[0]] = np.full(draft.shape(node.outputs[0]), filling.reshape(-1)[0])
+    else:
+        return
+    draft.replace(node, [])
 
 
 def _constant_addend(draft: Draft, node: Node) -> tuple[str, float] | None:
@@ -286,6 +301,7 @@ def _times_one(draft: Draft, node: Node) -> None:
 
 
 _IDIOMS: Final[tuple[Callable[[Draft, Node], None], ...]] = (
+    _known_shape,
     _instance_norm,
     _layer_norm,
     _softmax,

@@ -101,6 +101,13 @@ class _Forest:
             for place, node in enumerate(_walk(self.step, int(root))):
                 self.number[node] = tree, place
 
+    def _needed(self, weights: Reals) -> list[int]:
+        """The weights that change anything; of a leaf that has none the first, for a leaf needs one."""
+        found, filled = np.flatnonzero(weights), set(self.step.leaf_nodes[weights != 0].tolist())
+        leaves, firsts = np.unique(self.step.leaf_nodes, return_index=True)
+        empty = [int(at) for leaf, at in zip(leaves, firsts, strict=True) if int(leaf) not in filled]
+        return [*found.tolist(), *empty]
+
     def attributes(self, weights: Reals) -> dict[str, AttributeValue]:
         step = self.step
         nodes = list(self.number)
@@ -113,7 +120,7 @@ class _Forest:
             for side in (step.left, step.right)
         ]
         order = sorted(
-            range(len(weights)),
+            self._needed(weights),
             key=lambda at: (self.number[int(step.leaf_nodes[at])], int(step.leaf_outputs[at])),
         )
         places = [self.number[int(step.leaf_nodes[at])] for at in order]

@@ -280,6 +280,8 @@ _AFFINE: Final[Mapping[str, Callable[[Draft, Node], _Pair]]] = {
 
 
 def _batch_norm(draft: Draft, node: Node) -> _Pair:
+    if not number(node, "spatial", 1):
+        refuse("statistics for each pixel; normalise each channel", node.place)
     gain, bias, mean, variance = (draft.reals(node, at, "the parameters") for at in range(1, 5))
     scale = gain / np.sqrt(variance + number(node, "epsilon", 1e-5))
     trailing = (-1,) + (1,) * (len(draft.shape(node.outputs[0])) - 2)

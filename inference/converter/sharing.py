@@ -101,7 +101,9 @@ class Sharing:
                 (axis,) = step.arguments["axis"]
                 parts = (step.name, *step.inputs)
                 alike = all(self.survey.axes[each] == axis for each in parts)
-                if not alike or not self.has_own(step.name):
+                # Scales of its own need those of its parts, which come before it only if it leads its group.
+                leads = self.survey.groups.of(step.name) == step.name
+                if not alike or not leads or not self.has_own(step.name):
                     for name in step.inputs:
                         self.survey.groups.join(step.name, name)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.converter import heads, idioms, learners, movements, weighted
+from inference.converter import features, heads, idioms, learners, movements, pipelines, weighted
 from inference.converter.absorption import absorb
 from inference.converter.draft import Draft
 from inference.converter.fold import FoldedGraph, fold
@@ -25,6 +25,7 @@ Handler = Callable[[Draft, Node], list[Step]]
 _HANDLERS: Final[Mapping[str, Handler]] = {
     **movements.HANDLERS,
     **weighted.HANDLERS,
+    **pipelines.HANDLERS,
     "TreeEnsembleRegressor": learners.trees,
 }
 
@@ -45,11 +46,13 @@ def understand(
 def interpret(folded: FoldedGraph) -> Program:
     """What a folded float model computes. Raises Refused."""
     draft = Draft(folded)
+    pipelines.respell(draft)
     learners.respell(draft)
     idioms.respell(draft)
     sinks = heads.cut(draft)
-    steps = absorb(draft, _steps(draft, [sink.step for sink in sinks]), sinks)
-    return _program(draft, steps)
+    chosen = features.choose(draft, _steps(draft, [sink.step for sink in sinks]))
+    steps, sinks = absorb(draft, chosen, sinks)
+    return _program(draft, (features.gather(draft, steps, sinks), sinks))
 
 
 def _steps(draft: Draft, targets: Sequence[str]) -> list[Step]:

@@ -1,6 +1,7 @@
 """From nodes with weights, windows and reductions to steps."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -9,6 +10,8 @@ from inference.converter.draft import Draft, number, text, whole
 from inference.converter.program import (
     Convolution,
     Matrix,
+    Move,
+    Movement,
     Norm,
     Pool,
     Product,
@@ -146,6 +149,16 @@ def _matmul(draft: Draft, node: Node) -> list[Step]:
     """With constant weights a Matrix; with two computed tensors, or a batch of constants, a Product."""
     left, right = node.inputs
     shape = draft.shape(right)
+    if len(draft.shape(left)) > 1 and len(shape) == 1 and right in draft.constants:
+        made = draft.shape(node.outputs[0])
+        wanted = draft.constant("shape", np.array((*made, 1), dtype=np.int64))
+        column = draft.extend("Reshape", [node.outputs[0], wanted], (*made, 1)).outputs[0]
+        weights = _weights(draft, node).reshape(-1, 1)
+        result = Move(name=node.outputs[0], inputs=(column,), shape=made, movement=Movement.RESHAPE)
+        return [
+            replace(_matrix(draft, node, left, weights, np.zeros(1)), name=column, shape=(*made, 1)),
+            result,
+        ]
     if len(draft.shape(left)) < 2 or len(shape) < 2:
         refuse("a product with a vector; give the vector a second dimension of 1", node.place)
     if right in draft.constants and all(size == 1 for size in shape[:-2]):

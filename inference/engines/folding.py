@@ -181,17 +181,19 @@ def _order(graph: onnx.GraphProto, names: list[str]) -> None:
     graph.node.extend(ordered)
 
 
+def _is_text(node: onnx.NodeProto) -> bool:
+    """Whether a node's result may be no tensor of numbers."""
+    given = {each.name: each.t.data_type for each in node.attribute}
+    words = {"classes_strings", "values_strings"} & given.keys()
+    as_tensor = given.get("values_tensor") == onnx.TensorProto.STRING
+    return node.op_type == "ZipMap" or (node.op_type == "LabelEncoder" and (bool(words) or as_tensor))
+
+
 def _tensors(model: onnx.ModelProto) -> tuple[TensorType, ...]:
     """Type and shape of every input and of every result of a node, found by running the model on zeros."""
     probe = onnx.ModelProto()
     probe.CopyFrom(model)
-    names = [
-        name
-        for node in probe.graph.node
-        if node.op_type not in ("LabelEncoder", "ZipMap")
-        for name in node.output
-        if name
-    ]
+    names = [name for node in probe.graph.node if not _is_text(node) for name in node.output if name]
     _name_only_outputs(probe, names)
     options = _options()
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL

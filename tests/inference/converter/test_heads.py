@@ -1,11 +1,13 @@
 """What follows the scores is cut, and remembered."""
 
+import numpy as np
 import pytest
-from onnx import NodeProto
+from onnx import NodeProto, TensorProto
 
 from inference.converter.program import Head
-from tests.inference.converter.checks import ROWS, ensure, sample
-from tests.inference.converter.floats import model, node, weights
+from inference.refusal import Refused
+from tests.inference.converter.checks import ROWS, ensure, kind, sample
+from tests.inference.converter.floats import model, node, program_of, weights
 from tests.inference.converter.oracle import evaluate
 
 HEADS: dict[str, tuple[list[NodeProto], Head, int | None]] = {
@@ -64,3 +66,31 @@ def test_one_score_for_two_classes_gets_a_zero_beside_it() -> None:
     scores = evaluate(program, sample(program))[sink.step]
     assert scores.shape == (1, 2)
     assert scores[0, 0] == 0
+
+
+@pytest.mark.parametrize("guarded", [False, True])
+def test_shares_of_classes_are_cut(guarded: bool) -> None:
+    """As of one classifier for each class; the sum is guarded against zero by some."""
+    nodes = [
+        node("MatMul", ["x", "w"], ["s"]),
+        node("Sigmoid", ["s"], ["p"]),
+        node("ReduceSum", ["p", "axis"], ["sum"], keepdims=1),
+        node("Cast", ["sum"], ["some"], to=TensorProto.BOOL),
+        node("Not", ["some"], ["none"]),
+        node("Cast", ["none"], ["guard"], to=TensorProto.FLOAT),
+        node("Add", ["sum", "guard"], ["safe"]),
+        node("Div", ["p", "safe" if guarded else "sum"], ["y"]),
+    ]
+    program = program_of(model(nodes, {"w": weights(6, 3), "axis": np.array([1])}, x=ROWS))
+    assert [kind(step) for step in program.steps] == ["Matrix"]
+    assert program.sinks[0].axis((1, 3)) == 1
+
+
+def test_a_quotient_of_two_scores_is_no_share() -> None:
+    nodes = [
+        node("MatMul", ["x", "w"], ["s"]),
+        node("MatMul", ["x", "v"], ["t"]),
+        node("Div", ["s", "t"], ["y"]),
+    ]
+    with pytest.raises(Refused, match="one computed tensor is divided by another"):
+        program_of(model(nodes, {"w": weights(6, 3), "v": weights(6, 1)}, x=ROWS))
