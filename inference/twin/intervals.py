@@ -6,6 +6,7 @@ unknown, and stays float32. All of it assumes a model that was proved.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import reduce
 from math import isinf
 from typing import Final
 
@@ -53,6 +54,11 @@ class Interval:
         """The products of both."""
         corners = [left * right for left in (self.low, self.high) for right in (other.low, other.high)]
         return Interval(min(corners), max(corners), self.whole and other.whole)
+
+    def union(self, other: "Interval") -> "Interval":
+        """Whatever is in either."""
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return Interval(low, high, self.whole and other.whole)
 
     def rounded(self) -> "Interval":
         """After rounding, halves to even, which is monotonic."""
@@ -107,6 +113,8 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
         return first.clipped(*ends)
     if node.operator == "Round":
         return first.rounded()
+    if node.operator == "Concat" and len(arguments) == len(node.inputs):
+        return reduce(Interval.union, filter(None, arguments))
     if node.operator == "Cast":
         return first if first.whole or "float" in ELEMENT_TYPES[_target(node)] else None
     if node.operator == "Add" and len(arguments) == 2:

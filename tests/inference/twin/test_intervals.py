@@ -29,6 +29,11 @@ def test_a_limit_bounds_what_is_not_understood_and_makes_nothing_whole() -> None
     assert after("Sqrt", "Clip low high", "Round") == Interval(-4, 250, whole=True)
 
 
+def test_joined_parts_reach_as_far_as_each() -> None:
+    assert after("Cast", "Clip below high", "Concat x") == Interval(0, 255, whole=True)
+    assert after("Cast", "Sqrt", "Concat x") is None
+
+
 def test_half_a_limit_bounds_nothing() -> None:
     assert after("Sqrt", "Relu") is None
     assert after("Sqrt", "Clip low top", constants=CONSTANTS | {"top": floats((), (float("inf"),))}) is None
