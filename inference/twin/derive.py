@@ -4,7 +4,7 @@ A float tensor of integers that span at most 256 values has a *code*: bytes, of 
 linear node with a coded input and weights of seven bits becomes its integer form: with the limits and the
 Round that follow, one QLinearConv, QGemm or QLinearMatMul from code to code; else MatMulInteger or
 ConvInteger, and one Mul that gives back the float tensor. Moves of elements, sums, and products, also with a
-hard sigmoid, stay with the code. All else is as it was.
+hard sigmoid, stay with the code, and tables are looked up from code to code. All else is as it was.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,14 +14,14 @@ from typing import Final
 import numpy as np
 
 from inference.canonical import write
-from inference.engines.interface import Array, from_array
+from inference.engines.interface import Array, from_array, to_array
 from inference.graph import AttributeValue, Graph, Node, read
 from inference.operators.registry import EXACT
 from inference.schema import ELEMENT_CODES
 from inference.tensor import Tensor
 from inference.twin.chain import Chain, Users, chain_after, users
 from inference.twin.factors import BITS_MAX, Factor, factor_of
-from inference.twin.intervals import MOVES, Intervals, intervals, zero_point
+from inference.twin.intervals import LOOKUPS, MOVES, Intervals, intervals, zero_point
 from inference.twin.linear import Linear, linear_of, whole
 from inference.twin.proof import CONTRIBUTED
 from inference.wire import bytes_field, number_field
@@ -59,6 +59,8 @@ class _Deriver:
     """Positions of nodes whose effect is in the twin already."""
     unsigned: set[str] = field(default_factory=set)
     """Tensors that are bytes in the original."""
+    indices: set[str] = field(default_factory=set)
+    """Tensors of the original that are no floats, but whose codes are known."""
     mark: str = "."
     """No name of the original has it, so every name that has it is free."""
 
@@ -215,20 +217,50 @@ class _Deriver:
     def _on_codes(self, node: Node) -> bool:
         """Write a node that moves or adds elements with codes instead, if its inputs have them."""
         sources = [self.codes[name] for name in node.inputs if name in self.codes]
+        whole = not self.indices.isdisjoint(node.inputs)
         if node.operator == "Cast" and node.inputs[0] in self.unsigned and _is_float(node):
             self.codes[node.outputs[0]] = Code(node.inputs[0], 0)
-        elif node.operator == "Add" and len(sources) == 2:
+        elif node.operator == "Cast" and sources:
+            self._plain(node)
+            if not _is_float(node):
+                self.codes[node.outputs[0]] = sources[0]
+                self.indices.add(node.outputs[0])
+        elif node.operator == "Add" and len(sources) == 2 and not whole:
             return self._sum(node, sources)
-        elif node.operator == "Mul":
+        elif node.operator == "Mul" and not whole:
             return self._product(node)
+        elif node.operator in LOOKUPS and node.inputs[1] in self.indices:
+            return self._looked_up(node)
         elif _moves(self.graph, node, sources):
             inputs = tuple(self.codes[name].name if name in self.codes else name for name in node.inputs)
             ends = tuple(self._name(name, "u8") for name in node.outputs)
             self.nodes.append(Node(len(self.nodes), node.operator, inputs, ends, node.attributes))
-            codes = (Code(end, sources[0].zero) for end in ends)
+            codes = [Code(end, sources[0].zero) for end in ends]
+            if whole:
+                self._plain(node)
+                self.indices.update(node.outputs)
             self.codes.update(zip(node.outputs, codes, strict=True))
         else:
             return False
+        return True
+
+    def _looked_up(self, node: Node) -> bool:
+        """Entries of a table of one dimension, as bytes, in the order of the bytes that choose them."""
+        tensor, interval = self.graph.constants.get(node.inputs[0]), self.known.get(node.inputs[1])
+        zero = zero_point(self.known.get(node.outputs[0]))
+        if tensor is None or interval is None or zero is None or len(tensor.shape) != 1:
+            return False
+        low, high = int(interval.low), int(interval.high)
+        if tensor.dtype != "float32" or low < -tensor.shape[0] or high >= tensor.shape[0]:
+            return False
+        code, values = self.codes[node.inputs[1]], np.arange(low, high + 1)
+        table = np.zeros(high + code.zero + 1, np.uint8)
+        table[values + code.zero] = to_array(tensor)[values] + zero
+        index = self._name(node.outputs[0], "index")
+        self._add("Cast", (code.name,), index, {"to": ELEMENT_CODES["int32"]})
+        inputs = (self._constant(node, "table", table), index)
+        end = self._add(node.operator, inputs, self._name(node.outputs[0], "u8"), node.attributes)
+        self.codes[node.outputs[0]] = Code(end, zero)
         return True
 
     def _sum(self, node: Node, sources: Sequence[Code]) -> bool:

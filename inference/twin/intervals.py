@@ -15,7 +15,7 @@ import numpy as np
 from inference.engines.interface import to_array
 from inference.graph import Graph, Node
 from inference.schema import ELEMENT_TYPES
-from inference.tensor import INTEGER_RANGES
+from inference.tensor import INTEGER_RANGES, Tensor
 from inference.twin.linear import linear_of
 
 MOVES: Final = frozenset(
@@ -35,6 +35,10 @@ MOVES: Final = frozenset(
     }
 )
 """Operators whose output elements are elements of their first input."""
+
+
+LOOKUPS: Final = frozenset({"Gather", "GatherElements"})
+"""Operators that take elements of a table at the places that their second input says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,13 +100,23 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
     if linear := linear_of(graph, node):
         source = known.get(linear.source)
         return None if source is None else Interval(*linear.reach(source.low, source.high), whole=False)
+    if node.operator in LOOKUPS and node.inputs[0] in graph.constants:
+        return _entries(graph.constants[node.inputs[0]])
     if node.operator in MOVES:
         return known.get(node.inputs[0])
+    if node.operator in ("HardSigmoid", "Mul"):
+        return _factor(graph, node, known)
+    return _limited_or_joined(graph, node, known)
+
+
+def _factor(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval | None:
     if node.operator == "HardSigmoid":
         return Interval(0.0, 1.0, whole=False)
-    if node.operator == "Mul":
-        left, right = (known.get(name) or _power(graph, name) for name in node.inputs)
-        return left.times(right) if left and right else None
+    left, right = (known.get(name) or _power(graph, name) for name in node.inputs)
+    return left.times(right) if left and right else None
+
+
+def _limited_or_joined(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval | None:
     arguments = [known.get(name) for name in node.inputs if name and name not in graph.constants]
     ends = limits(graph, node)
     if not arguments or None in arguments:
@@ -122,6 +136,12 @@ def _result(graph: Graph, node: Node, known: Mapping[str, Interval]) -> Interval
         assert second is not None
         return Interval(first.low + second.low, first.high + second.high, first.whole and second.whole)
     return None
+
+
+def _entries(table: Tensor) -> Interval:
+    """Any number of a constant."""
+    values = to_array(table).astype(np.float64)
+    return Interval(float(values.min()), float(values.max()), whole=bool((values % 1 == 0).all()))
 
 
 def _power(graph: Graph, name: str) -> Interval | None:

@@ -4,7 +4,8 @@ twin is refused.
 Meanings. *Same*: the original's tensor of that name. *Code*: bytes, of which `zero` stands for 0, that hold
 an original's tensor of integers. *Limited*: bytes that hold round(e), limited, where e is the exact result
 of one node of the original; a code once its limits are those of the nodes after it. *Ramp*: the bytes of a
-code, limited again. *Sums*: the integers of a linear node before its steps or its bias.
+code, limited again. *Index*: the bytes of a code as integers of 32 or 64 bits. *Sums*: the integers of a
+linear node before its steps or its bias.
 
 Why each step preserves the function. Codes have scale 1, so bytes minus `zero` are the tensor's integers.
 Weights are the original's divided by a power of two per output channel; magnitudes up to 64, and so few
@@ -30,6 +31,7 @@ from inference.twin.chain import Users, chain_after, users
 from inference.twin.factors import BITS_MAX, Factor, factor_of
 from inference.twin.intervals import MOVES, Interval, Intervals, intervals
 from inference.twin.linear import SUM_MAX, TERMS_MAX, WEIGHT_MAX, Linear, linear_of
+from inference.twin.meanings import Code, Index, Limited, Meaning, Ramp, Side, Sums
 
 CONTRIBUTED: Final = "com.microsoft"
 """The domain of QGemm, QLinearAdd and QLinearMul, which onnxruntime has in every build."""
@@ -65,52 +67,6 @@ def ensure_equal(model: bytes, twin: bytes) -> None:
     _Comparison(read(model, EXACT), read(twin, TWIN)).compare()
 
 
-@dataclass(frozen=True, slots=True)
-class _Code:
-    tensor: str
-    zero: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Ramp:
-    """The bytes of a code, from `low` to `high`."""
-
-    code: _Code
-    low: int = 0
-    high: int = 255
-
-
-@dataclass(frozen=True, slots=True)
-class _Limited:
-    node: Node
-    """The original's: its output is e."""
-    reach: Interval
-    zero: int
-    low: int
-    high: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Sums:
-    linear: tuple[Linear, ...]
-    """Those of the original that read the same tensor in the same way."""
-    weights: Array
-    real: bool = False
-    steps: Array | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Side:
-    """(bytes - zero) * 2^-bits."""
-
-    ramp: _Ramp
-    bits: int
-    zero: int
-
-
-_Meaning = _Code | _Limited | _Ramp | _Sums
-
-
 @dataclass(slots=True)
 class _Comparison:
     """One comparison in progress."""
@@ -123,8 +79,10 @@ class _Comparison:
     """The original's nodes by each of their outputs."""
     products: dict[frozenset[str], list[tuple[Node, Factor, Factor]]] = field(init=False)
     """The original's products, by the tensors whose codes they can be computed from."""
+    integers: set[str] = field(init=False)
+    """The original's tensors of an integer type."""
     same: set[str] = field(init=False)
-    meanings: dict[str, _Meaning] = field(default_factory=dict)
+    meanings: dict[str, Meaning] = field(default_factory=dict)
     node: Node = field(init=False)
     """The twin's node that is looked at."""
 
@@ -132,8 +90,11 @@ class _Comparison:
         self.readers, self.known = users(self.original), intervals(self.original)
         self.origins = {name: node for node in self.original.nodes for name in node.outputs}
         self.same = {port.name for port in self.original.inputs}
+        self.integers = set(self.same)
         self.products = {}
         for node in self.original.nodes:
+            if _to_integers(node) if node.operator == "Cast" else node.inputs[0] in self.integers:
+                self.integers.update(node.outputs)
             if node.operator == "Mul":
                 left, right = (factor_of(self.original, self.origins, name) for name in node.inputs)
                 self.products.setdefault(frozenset({left.source, right.source}), []).append(
@@ -162,6 +123,8 @@ class _Comparison:
                 self._refuse("a name is given twice")
             if self.node.operator in rules:
                 rules[self.node.operator]()
+            elif isinstance(index := self.meanings.get(self._input(1)), Index):
+                self._looked_up(index.code)
             elif self.node.inputs[0] in self.meanings:
                 self._on_meaning(self.meanings[self.node.inputs[0]])
             elif not self._plain():
@@ -199,11 +162,11 @@ class _Comparison:
         """The tensor whose code an input is, with that zero."""
         name = self._input(index)
         meaning = self.meanings.get(name)
-        if isinstance(meaning, _Limited):
+        if isinstance(meaning, Limited):
             meaning = self._any_code(index)
         if meaning is None and zero == 0 and (cast := self._cast_of(name)):
             return cast
-        if not isinstance(meaning, _Code) or meaning.zero != zero:
+        if not isinstance(meaning, Code) or meaning.zero != zero:
             self._refuse(f"input {index} is no code with the zero {zero}")
         return meaning.tensor
 
@@ -223,7 +186,7 @@ class _Comparison:
             name = origin.inputs[0]
         return next((port.dtype for port in self.original.inputs if port.name == name), None)
 
-    def _settled(self, limited: _Limited) -> _Code | None:
+    def _settled(self, limited: Limited) -> Code | None:
         """The code that limited bytes are, if their limits are those of the nodes that follow."""
         chain = chain_after(self.original, self.readers, limited.node.outputs[0], limited.reach.whole)
         if chain is None:
@@ -232,7 +195,7 @@ class _Comparison:
         for end in (least, most):
             if min(max(end, chain.low), chain.high) != min(max(end, limited.low), limited.high):
                 return None
-        return _Code(chain.result, limited.zero)
+        return Code(chain.result, limited.zero)
 
     def _plain(self) -> bool:
         """A node of the original, on the original's tensors: the twin's are the original's."""
@@ -263,15 +226,15 @@ class _Comparison:
             self._refuse(f"{name} is no tensor of integers of the original")
         if interval.low < -zero or interval.high > 255 - zero:
             self._refuse(f"{name} does not fit into bytes")
-        self.meanings[self.node.outputs[0]] = _Code(name, zero)
+        self.meanings[self.node.outputs[0]] = Code(name, zero)
 
     def _dequantize(self) -> None:
         self._ensure_one(1)
         self._becomes(self._code(0, self._zero(2)))
 
     def _becomes(self, tensor: str) -> None:
-        """The node's output is the original's `tensor`, and must bear its name."""
-        if self.node.outputs != (tensor,):
+        """The node's output is the original's `tensor`, of floats, and must bear its name."""
+        if self.node.outputs != (tensor,) or tensor in self.integers:
             self._refuse(f"this is {tensor}")
         self.same.add(tensor)
 
@@ -293,7 +256,7 @@ class _Comparison:
         source = self.known[match.source]
         reach = Interval(*match.reach(source.low, source.high), whole=False)
         zero = self._zero(last + 1)
-        self.meanings[self.node.outputs[0]] = _Limited(match.node, reach, zero, -zero, 255 - zero)
+        self.meanings[self.node.outputs[0]] = Limited(match.node, reach, zero, -zero, 255 - zero)
 
     def _sum(self) -> None:
         """QLinearAdd of two codes."""
@@ -303,7 +266,7 @@ class _Comparison:
         for origin in self.readers.get(min(tensors), ()):
             if origin.operator == "Add" and set(origin.inputs) == tensors and len(tensors) == 2:
                 zero, reach = self._zero(7), self.known[origin.outputs[0]]
-                self.meanings[self.node.outputs[0]] = _Limited(origin, reach, zero, -zero, 255 - zero)
+                self.meanings[self.node.outputs[0]] = Limited(origin, reach, zero, -zero, 255 - zero)
                 return
         self._refuse("the original does not add these")
 
@@ -319,18 +282,18 @@ class _Comparison:
             reach = self.known.get(origin.outputs[0])
             for left, right in (factors, factors[::-1]):
                 if reach and self._stands_for(first, left) and self._stands_for(second, right):
-                    self.meanings[self.node.outputs[0]] = _Limited(origin, reach, zero, -zero, 255 - zero)
+                    self.meanings[self.node.outputs[0]] = Limited(origin, reach, zero, -zero, 255 - zero)
                     return
         self._refuse("the original does not multiply these")
 
-    def _side(self, index: int) -> "_Side":
+    def _side(self, index: int) -> Side:
         """One operand of a product: bytes, scale, zero."""
         meaning, scale = self.meanings.get(self._input(index)), self._steps(index + 1)
-        if not isinstance(meaning, _Ramp):
-            meaning = _Ramp(self._any_code(index) if meaning else _Code(self._code(index, 0), 0))
-        return _Side(meaning, 1 - int(np.frexp(scale[0])[1]), self._zero(index + 2))
+        if not isinstance(meaning, Ramp):
+            meaning = Ramp(self._any_code(index) if meaning else Code(self._code(index, 0), 0))
+        return Side(meaning, 1 - int(np.frexp(scale[0])[1]), self._zero(index + 2))
 
-    def _stands_for(self, side: "_Side", factor: Factor) -> bool:
+    def _stands_for(self, side: Side, factor: Factor) -> bool:
         """Whether an operand is a factor of the original, for every integer that there can be."""
         code = side.ramp.code
         if (code.tensor, side.bits) != (factor.source, factor.bits):
@@ -346,14 +309,16 @@ class _Comparison:
         if len(self.node.inputs) != 3:
             self._refuse("takes three inputs")
         linear = self._linear(self._code(0, self._zero(2)))
-        self.meanings[self.node.outputs[0]] = _Sums(tuple(linear), self._weights(1))
+        self.meanings[self.node.outputs[0]] = Sums(tuple(linear), self._weights(1))
 
-    def _on_meaning(self, meaning: _Meaning) -> None:
+    def _on_meaning(self, meaning: Meaning) -> None:
         """An operator of the original on bytes or sums of the twin."""
-        if isinstance(meaning, _Limited | _Code) and self.node.operator == "Clip":
+        if isinstance(meaning, Limited | Code) and self.node.operator == "Clip":
             self.meanings[self.node.outputs[0]] = self._clipped(meaning)
-        elif isinstance(meaning, _Sums):
+        elif isinstance(meaning, Sums):
             self._scaled(meaning)
+        elif self.node.operator == "Cast" and _to_integers(self.node):
+            self.meanings[self.node.outputs[0]] = Index(self._any_code(0))
         elif self.node.operator == "Concat":
             self._move([self._any_code(index) for index in range(len(self.node.inputs))])
         elif self.node.operator in MOVES:
@@ -361,15 +326,15 @@ class _Comparison:
         else:
             self._refuse("this operator is not for codes")
 
-    def _clipped(self, meaning: _Limited | _Code) -> _Limited | _Ramp:
+    def _clipped(self, meaning: Limited | Code) -> Limited | Ramp:
         """Limited further, or a part of the code that it is already."""
         low, high = self._zero(1), self._zero(2)
         if low > high:
             self._refuse("the limits are the wrong way round")
-        code = self._settled(meaning) if isinstance(meaning, _Limited) else meaning
+        code = self._settled(meaning) if isinstance(meaning, Limited) else meaning
         if code is not None:
-            return _Ramp(code, low, high)
-        assert isinstance(meaning, _Limited)
+            return Ramp(code, low, high)
+        assert isinstance(meaning, Limited)
         low, high = low - meaning.zero, high - meaning.zero
         ends = (min(max(end, low), high) for end in (meaning.low, meaning.high))
         return replace(meaning, low=next(ends), high=next(ends))
@@ -378,30 +343,67 @@ class _Comparison:
         """A move of the original's own bytes, which are the code of their Cast."""
         if self.node.operator not in MOVES:
             self._refuse("this is not the original's node")
-        self._move([_Code(self._code(0, 0), 0)])
+        self._move([Code(self._code(0, 0), 0)])
 
-    def _any_code(self, index: int) -> _Code:
+    def _any_code(self, index: int) -> Code:
         meaning = self.meanings.get(self._input(index))
-        code = self._settled(meaning) if isinstance(meaning, _Limited) else meaning
-        if not isinstance(code, _Code):
+        code = self._settled(meaning) if isinstance(meaning, Limited) else meaning
+        if not isinstance(code, Code):
             self._refuse(f"input {index} is no code, or the limits differ")
         return code
 
-    def _move(self, codes: Sequence[_Code]) -> None:
+    def _move(self, codes: Sequence[Code]) -> None:
         """The original's operator that moves elements, on codes with one zero."""
         tensors = tuple(code.tensor for code in codes)
         rest = self.node.inputs[len(codes) :]
         if len({code.zero for code in codes}) > 1 or not all(map(self._constants, filter(None, rest))):
             self._refuse("zeros or constants differ")
-        for origin in self.readers.get(tensors[0], ()):
-            alike = origin.operator == self.node.operator and origin.attributes == self.node.attributes
-            if alike and origin.inputs == (*tensors, *rest) and len(origin.outputs) == len(self.node.outputs):
-                results = (_Code(name, codes[0].zero) for name in origin.outputs)
+        for origin in self._alike(tensors[0]):
+            known = zip(origin.inputs, tensors, strict=False)
+            if (
+                all(name in self._names(tensor) for name, tensor in known)
+                and origin.inputs[len(codes) :] == rest
+                and len(origin.outputs) == len(self.node.outputs)
+            ):
+                results = (Code(name, codes[0].zero) for name in origin.outputs)
                 self.meanings.update(zip(self.node.outputs, results, strict=True))
                 return
         self._refuse("the original has no such node")
 
-    def _scaled(self, sums: _Sums) -> None:
+    def _names(self, tensor: str) -> tuple[str, ...]:
+        """The original's tensors with the same integers: itself, and what it is cast to."""
+        casts = (each for each in self.readers.get(tensor, ()) if each.operator == "Cast")
+        return (tensor, *(each.outputs[0] for each in casts if _to_integers(each)))
+
+    def _alike(self, tensor: str) -> list[Node]:
+        """The original's nodes with the operator and attributes of the twin's that read a tensor or its
+        Cast."""
+        readers = [each for name in self._names(tensor) for each in self.readers.get(name, ())]
+        node = self.node
+        return [
+            each for each in readers if (each.operator, each.attributes) == (node.operator, node.attributes)
+        ]
+
+    def _looked_up(self, code: Code) -> None:
+        """Entries of a table in the order of the bytes: each is the original's, plus one zero for all."""
+        table, integers = self._constant(0, "uint8"), self.known[code.tensor]
+        values = np.arange(int(integers.low), int(integers.high) + 1)
+        for origin in self._alike(code.tensor):
+            tensor = self.original.constants.get(origin.inputs[0])
+            if tensor is None or tensor.dtype != "float32":
+                continue
+            entries = to_array(tensor)
+            if entries.ndim != 1 or table.ndim != 1 or values[-1] + code.zero >= table.size:
+                continue
+            if values[0] < -entries.size or values[-1] >= entries.size:
+                continue
+            zeros = table[values + code.zero] - entries[values].astype(np.float64)
+            if zeros[0] in range(256) and (zeros == zeros[0]).all():
+                self.meanings[self.node.outputs[0]] = Code(origin.outputs[0], int(zeros[0]))
+                return
+        self._refuse("the original has no such table")
+
+    def _scaled(self, sums: Sums) -> None:
         """Cast, then Mul by the steps, then Add of the bias: a float tensor of the original."""
         if self.node.operator == "Cast" and self.node.attributes.get("to") == ELEMENT_CODES["float32"]:
             self.meanings[self.node.outputs[0]] = replace(sums, real=True)
@@ -452,7 +454,7 @@ class _Comparison:
     def _match(self, candidates: Sequence[Linear], weights: Array, steps: Array, bias: Array) -> Linear:
         """The original's linear node with these numbers, whose sums no engine can lose."""
         scale = steps.astype(np.float64).reshape(-1, *(1,) * (weights.ndim - 1))
-        found = [each for each in candidates if _alike(each, weights, scale, bias)]
+        found = [each for each in candidates if _same_numbers(each, weights, scale, bias)]
         if not found:
             self._refuse("the original has no such weights")
         linear = found[0]
@@ -465,7 +467,12 @@ class _Comparison:
         return linear
 
 
-def _alike(linear: Linear, weights: Array, scale: Array, bias: Array) -> bool:
+def _to_integers(cast: Node) -> bool:
+    """Whether a Cast is to a type of integers that hold every byte."""
+    return cast.attributes["to"] in (ELEMENT_CODES["int32"], ELEMENT_CODES["int64"])
+
+
+def _same_numbers(linear: Linear, weights: Array, scale: Array, bias: Array) -> bool:
     """Whether a linear node has these weights times their scale, and this bias."""
     if weights.shape != linear.weights.shape or bias.shape != linear.bias.shape:
         return False
