@@ -5,6 +5,8 @@
 - a mean over a window becomes a convolution with equal weights, and, for bytes, one over the whole image;
 - x + x * g becomes x * (g + 1), which needs one product fewer and rounds once;
 - affine maps melt into the linear step before them or, failing that, those after them;
+- channels that are repeated or put in another order (a grey picture as three colours, BGR for RGB) melt into
+  the weights of a convolution that reads them;
 - one score through a sigmoid becomes two: 0 and itself.
 """
 
@@ -66,7 +68,7 @@ def prepare(program: Program, int8: bool) -> Prepared:
         steps += (_windowed(step, shapes, aliases) if int8 else []) or _simpler(step, shapes, aliases)
     steps = _gated(steps, program.sinks, aliases)
     for _ in range(_PASSES_MAX):
-        changed = _absorbed(steps, program.sinks)
+        changed = _absorbed(steps, program.sinks) or _gathered(steps, program.sinks, shapes)
         if changed is None:
             break
         steps = changed
@@ -203,6 +205,35 @@ def _absorbed(steps: list[Step], sinks: tuple[Sink, ...]) -> list[Step] | None:
         if all(replaced.values()):
             return [replaced.get(each.name) or each for each in steps if each is not step]
     return None
+
+
+def _gathered(steps: list[Step], sinks: tuple[Sink, ...], shapes: Mapping[str, Shape]) -> list[Step] | None:
+    """The steps with one choice of channels fewer, or None if none can go.
+
+    What uses only a part of the channels stays: weights of 0 for the others would cost more.
+    """
+    kept = {sink.step for sink in sinks}
+    for move in steps:
+        if not isinstance(move, Move) or move.movement is not Movement.GATHER or move.name in kept:
+            continue
+        shape, indices = shapes[move.inputs[0]], move.arguments["indices"]
+        readers = [each for each in steps if move.name in each.inputs]
+        if move.arguments["axis"] != (1,) or len(move.shape) != len(shape) or len({*indices}) != shape[1]:
+            continue
+        found = {each.name: _by_source(each, move, shape[1]) for each in readers}
+        if all(found.values()):
+            return [found.get(each.name) or each for each in steps if each is not move]
+    return None
+
+
+def _by_source(reader: Step, move: Move, channels: int) -> Step | None:
+    """A convolution that takes the channels as they were; None for any other step."""
+    if not isinstance(reader, Convolution) or reader.groups > 1 or reader.transposed:
+        return None
+    weights = np.zeros((reader.weights.shape[0], channels, *reader.weights.shape[2:]))
+    for at, index in enumerate(move.arguments["indices"]):
+        weights[:, index] += reader.weights[:, at]
+    return replace(reader, inputs=move.inputs, weights=weights)
 
 
 def along(values: Reals, shape: Shape, axis: int) -> Reals | None:
