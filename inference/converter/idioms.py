@@ -42,13 +42,13 @@ def _constant_addend(draft: Draft, node: Node) -> tuple[str, float] | None:
     return None
 
 
-def _trailing_axes(draft: Draft, node: Node) -> Shape | None:
-    """The axes of a reduction that keeps its dimensions, if they are the last ones."""
+def _kept_axes(draft: Draft, node: Node) -> Shape | None:
+    """The axes of a reduction that keeps its dimensions, if they are the last ones, or a single one."""
     rank = len(draft.shape(node.inputs[0]))
     if not whole(node, "keepdims", 1):
         return None
     axes = tuple(sorted(axis % rank for axis in draft.integers(node, 1, "axes") or range(rank)))
-    return axes if axes == tuple(range(rank - len(axes), rank)) else None
+    return axes if len(axes) == 1 or axes == tuple(range(rank - len(axes), rank)) else None
 
 
 def _layer_norm(draft: Draft, node: Node) -> None:
@@ -60,7 +60,7 @@ def _layer_norm(draft: Draft, node: Node) -> None:
             continue
         mean = draft.made_by(centre.inputs[1], "ReduceMean")
         squared, epsilon, axes = found
-        if mean is None or mean.inputs[0] != centre.inputs[0] or _trailing_axes(draft, mean) != axes:
+        if mean is None or mean.inputs[0] != centre.inputs[0] or _kept_axes(draft, mean) != axes:
             continue
         if not _same(draft, squared, centred):
             continue
@@ -101,7 +101,7 @@ def _variance(draft: Draft, name: str) -> tuple[str, float, Shape] | None:
     parts = _constant_addend(draft, added) if added else None
     mean = draft.made_by(parts[0], "ReduceMean") if parts else None
     square = draft.made_by(mean.inputs[0], "Mul", "Pow") if mean else None
-    axes = _trailing_axes(draft, mean) if mean else None
+    axes = _kept_axes(draft, mean) if mean else None
     if parts is None or square is None or axes is None:
         return None
     if square.operator == "Pow" and draft.scalar(square.inputs[1]) != 2:
@@ -128,13 +128,42 @@ def _same(draft: Draft, a: str, b: str) -> bool:
 
 def _write_norm(draft: Draft, node: Node, source: str, axes: Shape, epsilon: float) -> None:
     """A LayerNormalization in the place of the last node that belongs to it."""
-    trailing = draft.shape(source)[axes[0] :]
+    shape = draft.shape(source)
+    if axes[-1] != len(shape) - 1:
+        _write_moved_norm(draft, node, source, axes[0], epsilon)
+        return
+    trailing = shape[axes[0] :]
     gain, last = _parameter(draft, node, "Mul", trailing)
     bias, last = _parameter(draft, last, "Add", trailing)
     one = gain or draft.constant("gain", np.ones(trailing))
     inputs = (source, one, bias) if bias else (source, one)
     attributes = {"axis": axes[0], "epsilon": epsilon}
     draft.replace(last, [replace(last, operator="LayerNormalization", inputs=inputs, attributes=attributes)])
+
+
+def _write_moved_norm(draft: Draft, node: Node, source: str, axis: int, epsilon: float) -> None:
+    """The same over one axis in the middle, as over the channels of an image, which is last in between."""
+    shape = draft.shape(source)
+    along = (shape[axis], *(1,) * (len(shape) - axis - 1))
+    gain, last = _parameter(draft, node, "Mul", along)
+    bias, last = _parameter(draft, last, "Add", along)
+    order = [*range(len(shape))]
+    order[axis], order[-1] = order[-1], axis
+    perm = tuple(order)
+    there = draft.extend("Transpose", [source], tuple(shape[at] for at in perm), {"perm": perm})
+    parameters = [
+        draft.constant(base, np.broadcast_to(values, along).reshape(-1).astype(draft.dtype(source)))
+        for base, values in (
+            ("gain", draft.constants[gain] if gain else np.ones(())),
+            ("bias", draft.constants[bias] if bias else np.zeros(())),
+        )
+    ]
+    inputs = [there.outputs[0], *parameters]
+    attributes = {"axis": len(shape) - 1, "epsilon": epsilon}
+    result = draft.extend("Transpose", [last.outputs[0]], draft.shape(there.outputs[0]), {"perm": perm})
+    norm = replace(result, operator="LayerNormalization", inputs=tuple(inputs), attributes=attributes)
+    back = replace(last, operator="Transpose", inputs=norm.outputs, attributes={"perm": perm})
+    draft.replace(last, [there, norm, back])
 
 
 def _parameter(draft: Draft, node: Node, operator: str, trailing: Shape) -> tuple[str, Node]:

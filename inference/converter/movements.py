@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.converter.draft import Draft, number, text, whole
+from inference.converter.draft import Draft, text, whole
 from inference.converter.program import Move, Movement, Shape, Step, Table
 from inference.converter.regions import operand
 from inference.graph import Node
@@ -101,42 +101,6 @@ def _concat(draft: Draft, node: Node) -> list[Step]:
         arguments={"axis": (axis,)},
     )
     return [*steps, made]
-
-
-def _pad(draft: Draft, node: Node) -> list[Step]:
-    if text(node, "mode", "constant") != "constant":
-        refuse(f"padding by {text(node, 'mode')} is not supported; pad with a constant", node.place)
-    given, rank = draft.integers(node, 1, "pads") or (), len(draft.shape(node.inputs[0]))
-    axes = tuple(axis % rank for axis in draft.integers(node, 3, "axes") or range(rank))
-    pads = [0] * (2 * rank)
-    for at, axis in enumerate(axes):
-        pads[axis], pads[rank + axis] = given[at], given[len(axes) + at]
-    if min(pads) < 0:
-        refuse("negative padding is not supported; slice instead", node.place)
-    fill = number(node, "value", 0.0)
-    if len(node.inputs) > 2 and node.inputs[2]:
-        fill = float(draft.reals(node, 2, "the padding").reshape(-1)[0])
-    return [move(draft, node.outputs[0], node.inputs[0], Movement.PAD, fill, pads=tuple(pads))]
-
-
-def _resize(draft: Draft, node: Node) -> list[Step]:
-    """Nearest neighbours by whole factors, where every way to round and to align means the same."""
-    before, after = draft.shape(node.inputs[0]), draft.shape(node.outputs[0])
-    if text(node, "mode", "nearest") != "nearest":
-        refuse(f"resizing by {text(node, 'mode')} is not supported; use nearest", node.place)
-    if any(new % old for new, old in zip(after, before, strict=True)):
-        refuse(f"resizing {list(before)} to {list(after)} is not by whole factors", node.place)
-    coordinates = text(node, "coordinate_transformation_mode", "half_pixel")
-    rounding = text(node, "nearest_mode", "round_prefer_floor")
-    plain = coordinates == "asymmetric" and rounding == "floor"
-    centred = coordinates in ("half_pixel", "pytorch_half_pixel") and rounding.startswith("round")
-    if node.operator == "Resize" and draft.version > 10 and not plain and not centred:
-        refuse(f"resizing with {coordinates} and {rounding} is not supported", node.place)
-    factors = tuple(new // old for new, old in zip(after, before, strict=True))
-    given = draft.constants.get((*node.inputs, "", "")[1 if node.operator == "Upsample" else 2])
-    if given is not None and given.size and tuple(given.tolist()) != factors:
-        refuse(f"resizing by {given.tolist()} is not by whole factors", node.place)
-    return [move(draft, node.outputs[0], node.inputs[0], Movement.RESIZE, scales=factors)]
 
 
 def _gather(draft: Draft, node: Node) -> list[Step]:
@@ -245,14 +209,11 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "Flatten": _reshape,
     "Gather": _gather,
     "GatherND": _gather_all,
-    "Pad": _pad,
     "Reshape": _reshape,
-    "Resize": _resize,
     "Slice": _slice,
     "Split": _split,
     "Squeeze": _reshape,
     "Tile": _repeat,
     "Transpose": _transpose,
     "Unsqueeze": _reshape,
-    "Upsample": _resize,
 }

@@ -9,7 +9,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.converter import features, heads, idioms, learners, movements, pipelines, weighted
+from inference.converter import features, heads, idioms, learners, movements, pipelines, resizing, weighted
 from inference.converter.absorption import absorb
 from inference.converter.draft import Draft
 from inference.converter.fold import FoldedGraph, fold
@@ -24,6 +24,7 @@ Handler = Callable[[Draft, Node], list[Step]]
 
 _HANDLERS: Final[Mapping[str, Handler]] = {
     **movements.HANDLERS,
+    **resizing.HANDLERS,
     **weighted.HANDLERS,
     **pipelines.HANDLERS,
     "TreeEnsembleRegressor": learners.trees,

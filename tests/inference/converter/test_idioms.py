@@ -243,3 +243,21 @@ def test_nothing_is_ever_not_a_number() -> None:
         node("MatMul", ["c", "w"], ["y"]),
     ]
     ensure(model(nodes, {"zero": 0.0, "w": weights(8, 2)}, x=WORDS), ["Softmax", "Matrix"])
+
+
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_norm_over_the_channels_of_an_image_is_one_between_transpositions(scaled: bool) -> None:
+    """As ConvNeXt is written."""
+    nodes = [
+        node("ReduceMean", ["x"], ["mean"], axes=[1]),
+        node("Sub", ["x", "mean"], ["c"]),
+        node("Pow", ["c", "two"], ["sq"]),
+        node("ReduceMean", ["sq"], ["v"], axes=[1]),
+        node("Add", ["v", "epsilon"], ["e"]),
+        node("Sqrt", ["e"], ["r"]),
+        node("Div", ["c", "r"], ["n" if scaled else "y"]),
+    ]
+    if scaled:
+        nodes += [node("Mul", ["gain", "n"], ["g"]), node("Add", ["g", "bias"], ["y"])]
+    constants = {"two": 2.0, "epsilon": 1e-5, "gain": weights(4, 1, 1), "bias": weights(4, 1, 1, seed=2)}
+    ensure(model(nodes, constants, x=IMAGE), ["Transpose", "Norm", "Transpose"])

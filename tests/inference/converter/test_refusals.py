@@ -53,21 +53,6 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         {"h": np.ones(1, np.float16)},
         "h: half-precision numbers are not allowed: export the model in float32",
     ),
-    "interpolation": (
-        [node("Resize", ["x", "", "s"], ["y"], mode="linear")],
-        {"s": [1.0, 1, 2, 2]},
-        "node 0 (Resize -> y): resizing by linear is not supported; use nearest",
-    ),
-    "uneven resizing": (
-        [node("Resize", ["x", "", "", "s"], ["y"], mode="nearest")],
-        {"s": np.array([1, 4, 7, 8])},
-        "node 0 (Resize -> y): resizing [1, 4, 6, 8] to [1, 4, 7, 8] is not by whole factors",
-    ),
-    "uneven factors": (
-        [node("Resize", ["x", "", "s"], ["y"], mode="nearest")],
-        {"s": [1.0, 1, 2, 2.0625]},
-        "node 0 (Resize -> y): resizing by [1.0, 1.0, 2.0, 2.0625] is not by whole factors",
-    ),
     "a huge window": (
         [node("MaxPool", ["x"], ["y"], kernel_shape=[1 << 40, 3], auto_pad="SAME_UPPER")],
         {},
@@ -77,11 +62,6 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
         [node("Slice", ["x", "a", "b"], ["s"]), node("Relu", ["s"], ["y"])],
         {"a": np.array([1]), "b": np.array([1])},
         "s: this tensor has no elements",
-    ),
-    "reflection": (
-        [node("Pad", ["x", "p"], ["y"], mode="reflect")],
-        {"p": np.array([0, 0, 1, 1, 0, 0, 1, 1])},
-        "node 0 (Pad -> y): padding by reflect is not supported; pad with a constant",
     ),
     "backwards": (
         [node("Slice", ["x", "a", "b", "c", "d"], ["y"])],
