@@ -2,31 +2,46 @@
 
     python -m benchmarks.gas [ROUNDS]
 
-Runs every model of `benchmarks.gas_models` on one thread of the default engine, and finds the non-negative
+Runs the synthetic models of `benchmarks.gas_models` and the exact forms of `tests/models` (the large ones
+too, once `make models` has made them) on one thread of the default engine, and finds the non-negative
 constants whose predictions have the least squared relative error. A job also hashes the file of its model:
-that is measured apart, and added to what a byte costs. Prints the table of jobs on standard error, and one
-JSON line: the constants, in picoseconds and in multiply-adds; the ratio of prediction to measurement
-(median, least, greatest), of runs by the fit and of jobs by the gas that the chain charges, at the rate
-that makes their median 1; and the same for proofs.
+that is measured apart, and added to what a byte costs. All times are processor time. Prints, on standard
+error, the table of jobs and proofs, and the graphs of `benchmarks.gas_hostile` by how far they are charged
+too little; and one JSON line: the constants, in picoseconds and in multiply-adds; the ratio of prediction to
+measurement (median, least, greatest), of runs by the fit and of jobs by the gas that the chain charges, at
+the rate that makes their median 1; the same for proofs; and the worst of the hostile graphs.
 """
 
 import json
 import statistics
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.gas_hostile import CASES
 from benchmarks.gas_models import MODELS, Measured
-from inference.certificate import ExactnessCertificate, proof_gas, run_gas
-from inference.engines.interface import LoadedModel
+from inference.certificate import (
+    GAS_PER_BYTE,
+    GAS_PER_COMPARISON,
+    GAS_PER_MAC,
+    GAS_PER_NODE,
+    ExactnessCertificate,
+    proof_gas,
+)
+from inference.converter.convert import convert
+from inference.converter.measure import codes_of
+from inference.converter.options import Options
+from inference.engines.interface import LoadedModel, from_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
-from inference.prover import verdict
+from inference.prover import examine, prove, verdict
+from inference.tensor import Tensor
 from primitives.hashing import blake2b_256
+from tests.models.load import large_names, load, names
 
 ROUNDS: Final = 5
 ROUND_S: Final = 0.15
@@ -34,7 +49,12 @@ ROUND_S: Final = 0.15
 
 HASHED_BYTES: Final = 8 << 20
 
-KINDS: Final = ("base", "node", "mac", "element", "lookup", "comparison", "byte")
+SAMPLES_MAX: Final = 200
+"""For a conversion; what the weights are hardly changes the time."""
+
+HOSTILE_ROUNDS: Final = 4
+
+KINDS: Final = ("base", "node", "mac", "handling", "comparison", "byte")
 
 Vector = NDArray[np.float64]
 
@@ -43,6 +63,7 @@ def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else ROUNDS
     engine = OnnxRuntimeEngine(threads=1)
     models = {name: make() for name, make in MODELS.items()}
+    models |= {name: converted(name, engine) for name in (*names(), *large_names())}
     sessions = {name: engine.load(each.model) for name, each in models.items()}
     times: dict[str, list[float]] = {name: [] for name in models}
     hashing: list[float] = []
@@ -51,14 +72,18 @@ def main() -> None:
             times[name].append(typical_ps(sessions[name], each))
         hashing.append(fastest_ps(lambda: blake2b_256(bytes(HASHED_BYTES))) / HASHED_BYTES)
     runs = np.array([min(each) for each in times.values()])
-    work = np.array([counts(each) for each in models.values()], dtype=np.float64)
+    work = np.array([counts(each.model) for each in models.values()], dtype=np.float64)
     constants = fit(work, runs)
     error = spread(work @ constants / runs)
     constants[KINDS.index("byte")] += min(hashing)
     jobs = runs + min(hashing) * work[:, KINDS.index("byte")]
-    gas = np.array([gas_of(each) for each in models.values()], dtype=np.float64)
+    gas = np.array([prove(each.model).certificate.gas for each in models.values()], dtype=np.float64)
     rate = float(np.median(jobs / gas))
-    show(list(models), jobs, work @ constants, gas * rate)
+    proving = np.array([fastest_ps(partial(verdict, each.model)) for each in models.values()])
+    sizes = np.array([len(each.model) for each in models.values()])
+    proofs = np.array([proof_gas(int(size)) for size in sizes]) * rate
+    show(list(models), jobs, work @ constants, gas * rate, proving, proofs)
+    hostile = too_cheap(rate)
     figures = {
         "models": len(models),
         "ps_per_unit": rounded(dict(zip(KINDS, constants, strict=True))),
@@ -66,27 +91,34 @@ def main() -> None:
         "fitted_over_measured": error,
         "charged_over_measured": spread(gas * rate / jobs),
         "ps_per_gas": round(rate, 1),
-        "proofs": proofs(models, rate),
+        "proofs_charged_over_measured": spread(proofs / proving),
+        "hostile": len(hostile),
+        "hostile_worst": dict(list(hostile.items())[:3]),
     }
     print(json.dumps({"benchmark": "gas", **figures}))
 
 
-def counts(model: Measured) -> tuple[int, ...]:
-    """How much a run has of each of the KINDS."""
-    work = (model.macs, model.elements, model.lookups, model.comparisons)
-    return (1, model.nodes, *work, len(model.model))
-
-
-def gas_of(model: Measured) -> int:
-    """What the chain charges for a run."""
-    return run_gas(
-        macs=model.macs,
-        elements=model.elements,
-        lookups=model.lookups,
-        comparisons=model.comparisons,
-        nodes=model.nodes,
-        size_bytes=len(model.model),
+def converted(name: str, engine: OnnxRuntimeEngine) -> Measured:
+    """A real model in its exact form, and its first sample."""
+    known = load(name)
+    shapes = {key: array.shape for key, array in known.held_out[0].items()}
+    done = convert(
+        known.model, known.samples[:SAMPLES_MAX], known.held_out[:8], Options(shapes=shapes), engine
     )
+    sample = {key: np.asarray(array) for key, array in known.held_out[0].items()}
+    codes = [from_array(codes_of(port, sample[port.name])[0]) for port in done.certificate.inputs]
+    return Measured(done.model, tuple(codes))
+
+
+def counts(model: bytes) -> tuple[int, ...]:
+    """How much a run has of each of the KINDS."""
+    _, findings = examine(model)
+    macs = sum(each.macs for each in findings)
+    rests = {True: 0, False: 0}
+    for each in findings:
+        rest = each.gas - GAS_PER_NODE - GAS_PER_MAC * each.macs
+        rests[each.node.operator == "TreeEnsembleRegressor"] += rest
+    return (1, len(findings), macs, rests[False], rests[True] // GAS_PER_COMPARISON, len(model))
 
 
 def typical_ps(session: LoadedModel, model: Measured) -> float:
@@ -95,6 +127,31 @@ def typical_ps(session: LoadedModel, model: Measured) -> float:
     while len(times) < 3 or sum(times) < ROUND_S:
         times.append(seconds(lambda: session.run(model.inputs)))
     return statistics.median(times) * 1e12
+
+
+def too_cheap(rate: float) -> dict[str, float]:
+    """How many times less than it takes each hostile graph is charged for, the worst first."""
+    engine, found = OnnxRuntimeEngine(threads=1), {}
+    for name, make in CASES.items():
+        case = make()
+        input_ = (case.input(),)
+        sessions = [engine.load(each) for each in case.models()]
+        gas = []
+        for each in case.models():
+            certificate = verdict(each)
+            assert isinstance(certificate, ExactnessCertificate), f"{name}: {certificate}"
+            gas.append(certificate.gas - GAS_PER_BYTE * certificate.size_bytes)
+        times = [[seconds(partial(_run, each, input_)) for each in sessions] for _ in range(HOSTILE_ROUNDS)]
+        without, with_ = (min(each) for each in zip(*times, strict=True))
+        found[name] = round((with_ - without) * 1e12 / (gas[1] - gas[0]) / rate, 2)
+    ordered = dict(sorted(found.items(), key=lambda each: -each[1]))
+    print(f"\n{'hostile graph':40}{'measured over charged':>24}", file=sys.stderr)
+    print(*(f"{name:40}{ratio:24.2f}" for name, ratio in ordered.items()), sep="\n", file=sys.stderr)
+    return ordered
+
+
+def _run(session: LoadedModel, inputs: tuple[Tensor, ...]) -> None:
+    session.run(inputs)
 
 
 def fit(work: Vector, measured: Vector) -> Vector:
@@ -115,27 +172,7 @@ def fit(work: Vector, measured: Vector) -> Vector:
     return np.asarray(constants / scale)
 
 
-def proofs(models: dict[str, Measured], rate: float) -> dict[str, object]:
-    """What proofs take, by byte, and how their gas compares at that rate; checks the counts of the models."""
-    sizes, times = [], []
-    for name, each in models.items():
-        found = verdict(each.model)
-        assert isinstance(found, ExactnessCertificate), f"{name}: {found}"
-        assert (found.macs, found.elements, found.nodes) == (each.macs, each.elements, each.nodes), name
-        sizes.append(len(each.model))
-        times.append(fastest_ps(partial(verdict, each.model)))
-    measured = np.array(times)
-    work = np.array([(1, size) for size in sizes], dtype=np.float64)
-    constants = fit(work, measured)
-    charged = np.array([proof_gas(size) * rate for size in sizes])
-    return {
-        "ps_per_unit": rounded(dict(zip(("base", "byte"), constants, strict=True))),
-        "fitted_over_measured": spread(work @ constants / measured),
-        "charged_over_measured": spread(charged / measured),
-    }
-
-
-def rounded(figures: dict[str, float]) -> dict[str, float]:
+def rounded(figures: Mapping[str, float]) -> dict[str, float]:
     return {name: float(f"{value:.3g}") for name, value in figures.items()}
 
 
@@ -151,20 +188,22 @@ def spread(ratios: Vector) -> dict[str, float]:
     }
 
 
-def show(names: list[str], measured: Vector, fitted: Vector, charged: Vector) -> None:
-    """The table, in microseconds."""
-    heads = f"{'model':32}{'measured us':>14}{'fitted us':>14}{'charged us':>14}"
-    rows = (
-        f"{name:32}{one / 1e6:14.1f}{two / 1e6:14.1f}{three / 1e6:14.1f}"
-        for name, one, two, three in zip(names, measured, fitted, charged, strict=True)
-    )
-    print(heads, *rows, sep="\n", file=sys.stderr)
+def show(models: list[str], *columns: Vector) -> None:
+    """The table, in microseconds, and how the charges compare."""
+    heads = ("job us", "fitted us", "charged us", "proof us", "charged us")
+    lines = [f"{'model':32}{''.join(f'{head:>14}' for head in heads)}{'jobs':>8}{'proofs':>8}"]
+    for name, *values in zip(models, *columns, strict=True):
+        ratios = values[2] / values[0], values[4] / values[3]
+        shown = "".join(f"{value / 1e6:14.1f}" for value in values)
+        lines.append(f"{name:32}{shown}" + "".join(f"{ratio:8.2f}" for ratio in ratios))
+    print(*lines, sep="\n", file=sys.stderr)
 
 
 def seconds(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Of the processor, in this thread."""
+    start = time.thread_time()
     work()
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 if __name__ == "__main__":

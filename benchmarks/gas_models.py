@@ -19,29 +19,20 @@ INT64: Final = 7
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """A model, an input, and what gas counts of it."""
+    """A model and an input."""
 
     model: bytes
     inputs: tuple[Tensor, ...]
-    macs: int
-    elements: int
-    lookups: int
-    comparisons: int
-    nodes: int
 
 
 @dataclass(slots=True)
 class Builder:
-    """Adds nodes to one path and counts their work as the prover does."""
+    """Adds nodes to one path."""
 
     shape: tuple[int, ...]
     random: np.random.Generator = field(default_factory=lambda: np.random.default_rng(1))
     nodes: list[Node] = field(default_factory=list)
     constants: dict[str, Tensor] = field(default_factory=dict)
-    macs: int = 0
-    elements: int = 0
-    lookups: int = 0
-    comparisons: int = 0
     at: str = "x"
     input_shape: tuple[int, ...] = ()
 
@@ -55,7 +46,6 @@ class Builder:
         ordered = dict(sorted(attributes.items()))
         domain = LEARNERS if operator == "TreeEnsembleRegressor" else ""
         self.nodes.append(Node(len(self.nodes), operator, (self.at, *others), (output,), ordered, domain))
-        self.elements += prod(shape)
         self.at, self.shape = output, shape
         return output
 
@@ -76,13 +66,11 @@ class Builder:
 
     def dense(self, outputs: int) -> None:
         rows, inputs = self.shape
-        self.macs += rows * inputs * outputs
         self.node("Gemm", (rows, outputs), self.weights(inputs, inputs, outputs), self.weights(1, outputs))
         self.requantise()
 
     def matmul(self, outputs: int) -> None:
         """A linear layer on each row of a sequence."""
-        self.macs += prod(self.shape) * outputs
         self.node(
             "MatMul", (*self.shape[:-1], outputs), self.weights(self.shape[-1], self.shape[-1], outputs)
         )
@@ -92,7 +80,6 @@ class Builder:
         _, inputs, height, width = self.shape
         each = inputs // groups
         shape = (1, channels, height // stride, width // stride)
-        self.macs += prod(shape) * each * kernel**2
         around = (kernel // 2, kernel // 2, (kernel - 1) // 2, (kernel - 1) // 2)
         self.node(
             "Conv",
@@ -113,7 +100,6 @@ class Builder:
     def pool(self) -> None:
         _, channels, height, width = self.shape
         shape = (1, channels, height // 2, width // 2)
-        self.macs += prod(shape) * 4
         self.node("MaxPool", shape, dilations=(1, 1), kernel_shape=(2, 2), pads=(0, 0, 0, 0), strides=(2, 2))
 
     def flatten(self) -> None:
@@ -123,7 +109,6 @@ class Builder:
         """A function of each element, looked up."""
         index = self.node("Cast", self.shape, to=INT64)
         self.at = self.constant(self.random.integers(0, 128, size).astype(np.float32))
-        self.lookups += prod(self.shape)
         self.node("Gather", self.shape, index, axis=0)
 
     def attention(self, heads: int) -> None:
@@ -140,11 +125,9 @@ class Builder:
         (query, _), (key, _), (value, _) = parts
         scores = (1, heads, length, length)
         self.at = query
-        self.macs += prod(scores) * width // heads
         self.node("MatMul", scores, key)
         self.requantise()
         self.table()
-        self.macs += prod(scores) * width // heads
         self.node("MatMul", (1, heads, length, width // heads), value)
         self.requantise()
         self.node("Transpose", split, perm=(0, 2, 1, 3))
@@ -153,8 +136,7 @@ class Builder:
 
     def forest(self, trees: int, depth: int, targets: int) -> None:
         """Complete trees."""
-        self.comparisons += self.shape[0] * trees * (depth + 1)
-        attributes = _forest(trees, depth, targets, self.shape[1], self.random)
+        attributes = tree_lists(trees, depth, targets, self.shape[1], self.random)
         self.node("TreeEnsembleRegressor", (self.shape[0], targets), **attributes)
 
     def finish(self) -> Measured:
@@ -164,11 +146,10 @@ class Builder:
         ports = (Port("x", "uint8", self.input_shape),), (Port(self.at, "int32", self.shape),)
         model = write(Graph(*ports, tuple(self.nodes), self.constants, {}))
         image = self.random.integers(0, 128, self.input_shape).astype(np.uint8)
-        counts = (self.macs, self.elements, self.lookups, self.comparisons, len(self.nodes))
-        return Measured(model, (from_array(image),), *counts)
+        return Measured(model, (from_array(image),))
 
 
-def _forest(
+def tree_lists(
     trees: int, depth: int, targets: int, features: int, random: np.random.Generator
 ) -> dict[str, AttributeValue]:
     """The attributes of an ensemble of complete trees, in the order of a heap."""

@@ -12,6 +12,7 @@ import msgspec
 from inference.graph import MODEL_BYTES_MAX, NAME_BYTES_MAX, PORTS_MAX
 from inference.refusal import Refusal
 from inference.tensor import ELEMENTS_MAX, Shape, Tensor, TensorError, TypeName, ensure_sound, integers
+from inference.wire import ITEMS_MAX
 from primitives.codec import Codec, Record
 from primitives.types import U63, U63_MAX, Bytes32
 
@@ -21,16 +22,12 @@ VERDICT_BYTES_MAX: Final = 4096
 SCALES_MAX: Final = VERDICT_BYTES_MAX // 4
 """Most scales, and most zero points, of one input or output: more cannot fit."""
 
-GAS_BASE: Final = 300_000
+GAS_BASE: Final = 900_000
 """Gas of one run besides the model. All constants of a run are in multiply-adds, fitted by `benchmarks.gas`;
 docs/gas.md has the table."""
-GAS_PER_NODE: Final = 10_000
+GAS_PER_NODE: Final = 25_000
 """Dispatch of a node."""
 GAS_PER_MAC: Final = 1
-GAS_PER_ELEMENT: Final = 10
-"""An element that a node writes."""
-GAS_PER_LOOKUP: Final = 320
-"""A row of a table looked up, besides its elements."""
 GAS_PER_COMPARISON: Final = 200
 """A node that a tree passes on the way to a leaf."""
 GAS_PER_BYTE: Final = 75
@@ -39,6 +36,9 @@ PROOF_GAS_BASE: Final = 4_000_000_000
 """Starting a proof, and the steps that it may take however short the file is: 70 ms of Python."""
 PROOF_GAS_PER_BYTE: Final = 12_000
 """Proving in Python takes about 0.2 us per byte: 13 s for 64 MB of weights."""
+PROOF_GAS_PER_ITEM: Final = 60_000
+"""Reading what is no tensor, number by number, takes a microsecond for each byte more; a file has at most
+ITEMS_MAX such numbers."""
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_BYTES_MAX)]
 I63 = Annotated[int, msgspec.Meta(ge=-U63_MAX, le=U63_MAX)]
@@ -122,16 +122,16 @@ _VERDICT: Final[Codec[Verdict]] = Codec(Verdict)
 _TENSORS: Final[Codec[tuple[Tensor, ...]]] = Codec(tuple[Tensor, ...])
 
 
-def run_gas(*, macs: int, elements: int, lookups: int, comparisons: int, nodes: int, size_bytes: int) -> int:
+def run_gas(*, macs: int, handling: int, comparisons: int, nodes: int, size_bytes: int) -> int:
     """Gas of one run of a model."""
-    work = GAS_PER_MAC * macs + GAS_PER_ELEMENT * elements
-    work += GAS_PER_LOOKUP * lookups + GAS_PER_COMPARISON * comparisons
+    work = GAS_PER_MAC * macs + handling + GAS_PER_COMPARISON * comparisons
     return GAS_BASE + work + GAS_PER_NODE * nodes + GAS_PER_BYTE * size_bytes
 
 
 def proof_gas(size_bytes: int) -> int:
     """Gas of proving a file of `size_bytes`, known before the proof."""
-    return PROOF_GAS_BASE + PROOF_GAS_PER_BYTE * size_bytes
+    items = min(size_bytes, ITEMS_MAX)
+    return PROOF_GAS_BASE + PROOF_GAS_PER_BYTE * size_bytes + PROOF_GAS_PER_ITEM * items
 
 
 def encode_verdict(verdict: Verdict) -> bytes:

@@ -23,6 +23,7 @@ from inference.certificate import (
     run_gas,
 )
 from inference.graph import MODEL_BYTES_MAX, AttributeValue, Graph, Node, Port, ensure_size, read
+from inference.operators.costs import handling
 from inference.operators.integers import RANKING
 from inference.operators.registry import EXACT, RULES
 from inference.operators.rule import Application, Flow, Value, Work, complete, work_on
@@ -179,7 +180,9 @@ class _Prover:
         if not computed:
             refuse("all inputs are constants: give the result as a constant", node.place)
         macs, gas = self.work.macs, self._gas(nodes=0, size_bytes=0)
-        values = rule.apply(Application(node, inputs, self.attributes[node.position], self.work))
+        application = Application(node, inputs, self.attributes[node.position], self.work)
+        values = rule.apply(application)
+        self.work.handling += handling(application, values)
         if len(values) != len(node.outputs):
             refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
         carried = computed if rule.flow is not Flow.CUTS else []
@@ -282,8 +285,7 @@ class _Prover:
         """Of a run of what was counted so far."""
         return run_gas(
             macs=self.work.macs,
-            elements=self.work.elements,
-            lookups=self.work.lookups,
+            handling=self.work.handling,
             comparisons=self.work.comparisons,
             nodes=nodes,
             size_bytes=size_bytes,

@@ -79,8 +79,8 @@ class Work:
     """Multiply-accumulate operations."""
     elements: int = 0
     """Elements that nodes write."""
-    lookups: int = 0
-    """Rows of tables that nodes look up."""
+    handling: int = 0
+    """Gas of where the elements lie that nodes read and write; see `costs`."""
     comparisons: int = 0
     """Nodes that trees pass from their roots to their leaves, at most."""
     steps: int = 0

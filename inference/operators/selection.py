@@ -193,7 +193,6 @@ def _looked_up(application: Application) -> tuple[Value, ...]:
     used = _rows(application, indices.bounds.whole().at(0), table.shape[0])
     shape = (*indices.shape, *table.shape[1:])
     application.ensure_shape(shape)
-    application.work.lookups += prod(indices.shape)
     width = prod(table.shape[1:])
     weights = Weights(table, application)
     if len(table.shape) != 2:

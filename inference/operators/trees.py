@@ -19,6 +19,7 @@ from typing import Final
 
 from inference.bounds import Cell, along
 from inference.operators.constants import Numbers, decode, ensure_channels
+from inference.operators.costs import far
 from inference.operators.rule import FLOATS, INTS, REQUIRED, TEXTS, Application, Flow, Rule, Value
 from inference.tensor import Tensor
 
@@ -63,6 +64,7 @@ def _regressor(application: Application) -> tuple[Value, ...]:
     application.work.spend_cells(targets)
     depth = sum(_depth(forest, span, application) for span in forest.spans())
     application.work.comparisons += x.shape[0] * depth
+    application.work.handling += far(x) * x.shape[0] * depth
     bounds = application.fitting(along(1, _sums(forest, targets, application)), "float32")
     return (Value("float32", (x.shape[0], targets), bounds),)
 

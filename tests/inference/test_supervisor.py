@@ -12,6 +12,7 @@ from threading import Thread
 
 import pytest
 
+from benchmarks.gas_sketch import Case, Named, Sketch, ints
 from inference import messages
 from inference.certificate import ExactnessCertificate
 from inference.engines.interface import run
@@ -192,6 +193,27 @@ def test_a_worker_without_memory_is_replaced() -> None:
         with pytest.raises(Unable, match=r"the worker ended with|out of memory"):
             supervisor.prove(bytes(60 << 20))
         assert supervisor.prove(MODEL) == verdict(MODEL)
+
+
+def test_a_model_larger_than_the_memory_fails_alone() -> None:
+    """Three tensors of 256 MiB at one time, which the default engine asks the system for."""
+    model = Case((1, 8192), _spread, high=1).models()[1]
+    certificate = prove(model).certificate
+    assert certificate.peak_bytes > 700 << 20
+    inputs = (from_integers("int8", (1, 8192), [1] * 8192),)
+    with Supervisor(WorkerSettings(memory_bytes=500 << 20)) as supervisor:
+        for _ in range(2):
+            with pytest.raises(Unable, match=r"Non-zero status code|out of memory"):
+                supervisor.run(blake2b_256(model), lambda: model, inputs, certificate.gas)
+        assert len(supervisor.run(MODEL_HASH, fetch, INPUTS, GAS)) == 2
+        assert supervisor.ended == {}
+
+
+def _spread(sketch: Sketch, ends: tuple[Named, ...]) -> tuple[Named, ...]:
+    """A row many times, and the same turned, of which each element is compared."""
+    rows = sketch.add("Expand", ends[-1][0], ints(8192, 8192))
+    turned = sketch.add("Transpose", rows, perm=(1, 0))
+    return ((sketch.add("Max", rows, turned), 2),)
 
 
 def test_a_worker_that_cannot_start_is_unable() -> None:
