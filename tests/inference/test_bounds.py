@@ -46,6 +46,12 @@ def test_clipping_is_within_the_cell(x: Cell, first: Cell, second: Cell) -> None
             assert holds(x.clipped(low, high), min(max(number, bottom), top))
 
 
+def test_a_hull_holds_zero_and_at_least_one_step() -> None:
+    assert Cell(-2, 3, 9).hull() == Cell(-2, 0, 9)
+    assert Cell(-2, -9, -3).hull() == Cell(-2, -9, 0)
+    assert Cell(-2, 0, 0).hull() == Cell(-2, 0, 1)
+
+
 @given(cells())
 def test_rounding_goes_to_the_nearest_and_halves_to_even(cell: Cell) -> None:
     for number in numbers(cell):
@@ -61,7 +67,8 @@ def test_a_union_holds_all(parts: list[Cell]) -> None:
 def test_the_limit_is_the_mantissa() -> None:
     assert unfit(Cell(-7, -(2**24) + 1, 2**24 - 1), "float32") == ""
     assert unfit(Cell(-7, 0, 2**24), "float32") == "needs 25 bits, float32 holds 24"
-    assert unfit(Cell(0, 0, 2**24), "float64") == ""
+    assert unfit(Cell(0, -(2**53) + 1, 2**53 - 1), "float64") == ""
+    assert unfit(Cell(0, 0, 2**53), "float64") == "needs 54 bits, float64 holds 53"
 
 
 def test_steps_whose_quotients_could_leave_float32_are_unfit() -> None:

@@ -2,10 +2,11 @@
 
 import pytest
 
+from inference import graph
 from inference.certificate import VERDICT_BYTES_MAX, Scale, decode_verdict, encode_verdict
 from inference.graph import AttributeValue, Port
 from inference.operators.rule import work_on
-from inference.prover import prove, verdict
+from inference.prover import OUTPUT_BYTES_MAX, prove, verdict
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, from_integers
 from tests.inference.build import TO_FLOAT, TO_INT32, file, floats, node, one_node, two_layers
@@ -89,6 +90,61 @@ def test_a_clip_gives_an_input_its_range() -> None:
         assert (port.low, port.high) == (-2000, 1999)
 
 
+def test_a_clip_beside_another_reader_gives_an_input_no_range() -> None:
+    nodes = [node("Clip", "x low high", "y"), node("Identity", "x", "z")]
+    limits = {"low": from_integers("int8", (), [-2]), "high": from_integers("int8", (), [1])}
+    data = file(nodes, [X], [Port("y", "int8", (1, 3)), Port("z", "int8", (1, 3))], limits)
+    (entering,) = prove(data).certificate.inputs
+    assert (entering.low, entering.high) == (-128, 127)
+
+
+def test_outputs_are_as_long_as_a_reply_and_no_longer() -> None:
+    def wide(size: int) -> bytes:
+        return file([node("Identity", "x", "y")], [Port("x", "int8", (size,))], [Port("y", "int8", (size,))])
+
+    assert prove(wide(OUTPUT_BYTES_MAX)).certificate.elements == OUTPUT_BYTES_MAX
+    assert "the outputs take 8388609 bytes" in reason(wide(OUTPUT_BYTES_MAX + 1))
+
+
+def test_a_file_whose_canonical_form_is_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Attributes that have their defaults may be left out, but not of the canonical file."""
+    data = two_layers()
+    assert len(prove(data).canonical) > len(data)
+    monkeypatch.setattr(graph, "MODEL_BYTES_MAX", len(data))
+    assert f"more than {len(data)}" in reason(data)
+
+
+def test_what_follows_a_ranking_is_not_attested() -> None:
+    nodes = [node("ArgMax", "x32", "class", axis=1, keepdims=0), node("Cast", "class", "y", to=TO_INT32)]
+    nodes = [node("Cast", "x", "x32", to=TO_INT32), *nodes]
+    outputs = [Port("y", "int32", (1,)), Port("x32", "int32", (1, 3))]
+    assert prove(file(nodes, [X], outputs)).certificate.attested == (1,)
+
+
+def test_a_sum_of_what_is_never_0_may_hold_a_part_of_the_terms() -> None:
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Clip", "r low high", "c"),
+        node("ReduceSum", "c axes", "s", keepdims=0),
+        node("Cast", "s", "y", to=TO_INT32),
+    ]
+    constants = {"low": floats((), [4]), "high": floats((), [5]), "axes": from_integers("int64", (1,), [1])}
+    (output,) = prove(file(nodes, [X], [Port("y", "int32", (1,))], constants)).certificate.outputs
+    assert (output.low, output.high) == (0, 15)
+
+
+def test_what_is_below_0_everywhere_is_0_after_a_relu() -> None:
+    nodes = [
+        node("Cast", "x", "r", to=TO_FLOAT),
+        node("Clip", "r low high", "c"),
+        node("Relu", "c", "p"),
+        node("Cast", "p", "y", to=TO_INT32),
+    ]
+    constants = {"low": floats((), [-5]), "high": floats((), [-4])}
+    (output,) = prove(file(nodes, [X], [Port("y", "int32", (1, 3))], constants)).certificate.outputs
+    assert (output.low, output.high) == (0, 0)
+
+
 def test_an_unlimited_int32_is_refused() -> None:
     assert "needs 32 bits, float32 holds 24" in reason(one_node("Relu", dtype="int32"))
 
@@ -155,6 +211,7 @@ def test_a_small_bias_costs_bits_too() -> None:
         ("MatMul", floats((2, 3), [1] * 6), {}, "2 weights meet 3 elements"),
         ("MatMul", floats((3,), [1] * 3), {}, "weights must be matrices"),
         ("Gemm", floats((3, 3), [1] * 9), {"alpha": 0.5}, "alpha and beta must be 1"),
+        ("Gemm", floats((3, 3), [1] * 9), {"beta": 0.5}, "alpha and beta must be 1"),
         ("Gemm", floats((3, 3), [1] * 9), {"transA": 1}, "transA must be 0"),
         ("Gemm", floats((3, 3), [1] * 9), {"alpha": 1}, "wrong type"),
         ("Gemm", floats((3, 3), [1] * 9), {"fast": 1}, "the attribute 'fast' is not allowed"),
@@ -233,6 +290,8 @@ def test_wiring_is_checked() -> None:
     same = node("Identity", "x", "y")
     assert "lacks inputs, outputs or nodes" in reason(file([], [X], out))
     assert "has no name" in reason(file([same], [X, X], out))
+    assert "has no name" in reason(file([same], [X, Port("", "int8", (1,))], out))
+    assert "an input is an output" in reason(file([same], [X], [*out, X]))
     assert "not computed before" in reason(file([node("Identity", "z", "y")], [X], out))
     assert "outputs must have names of their own" in reason(file([same, same], [X], out))
     assert "computed nowhere" in reason(file([same], [X], [Port("z", "int8", (1, 3))]))

@@ -160,6 +160,16 @@ def test_a_bound_of_a_rounded_result_is_reached() -> None:
             chain(("Sub", "three real", "s"), ("Mul", "s third", "m"), ("Round", "m", "r")),
             r"Mul -> m\): needs",
         ),
+        (
+            chain(
+                ("MatMul", "real weights", "s"),
+                ("Add", "real s", "a"),
+                ("Clip", "a low high", "c"),
+                ("Mul", "c third", "m"),
+                ("Round", "m", "r"),
+            ),
+            r"Mul -> m\): needs",
+        ),
         (chain(("Div", "one real", "q"), ("Round", "q", "r")), "input 0 must be computed"),
         (chain(("Div", "real third", "q"), ("Round", "q", "r")), "input 1 must be computed"),
         (chain(("Div", "real real", "q"), ("Round", "q", "r")), "the divisor may be 0"),
