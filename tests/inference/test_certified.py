@@ -1,12 +1,14 @@
 """Functions that libraries compute differently, and the certificate that it makes no difference."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from fractions import Fraction
 from random import Random
 
 import numpy as np
 import pytest
 
+from inference.bounds import Bounds, Cell
 from inference.certificate import Assumption, decode_verdict, encode_verdict
 from inference.enclosures import ONE, enclose
 from inference.engines.interface import Array, InferenceEngine
@@ -14,7 +16,9 @@ from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
 from inference.engines.operations.registry import OPERATIONS
 from inference.engines.reference import NumpyEngine
 from inference.graph import Graph, Node, Port, read
+from inference.operators.certified import POINTS_MAX, root_of
 from inference.operators.registry import EXACT
+from inference.operators.rule import Value
 from inference.prover import prove
 from inference.refusal import Refused
 from inference.tensor import from_integers, integers
@@ -277,3 +281,58 @@ def test_a_root_has_a_bounded_number_of_values() -> None:
     narrow[1] = node("Mul", "real factor", "a")
     with pytest.raises(Refused, match="too many for so short a file"):
         prove(file(narrow, *ports, constants), FOUR)
+
+
+def test_a_root_has_65536_numbers_and_no_more() -> None:
+    assert root_of("c", Value("float32", (3,), Bounds((Cell(0, 0, POINTS_MAX - 1),)))) is not None
+    assert root_of("c", Value("float32", (3,), Bounds((Cell(0, 0, POINTS_MAX),)))) is None
+
+
+def test_an_engine_may_fold_a_factor_into_weights_so_a_root_has_none() -> None:
+    value = Value("float32", (3,), Bounds((Cell(0, 0, 9),)))
+    assert root_of("c", value) is not None
+    assert root_of("c", replace(value, linear=True)) is None
+
+
+ULP = 2.0**-23
+"""What one rounding of a number near 1 is taken to be off by."""
+
+
+def alone(number: float, *steps: tuple[str, str, str], **constants: float) -> bytes:
+    """Steps from the tensor `c`, which holds just that number."""
+    return curve(
+        [("Clip", "real at at", "c"), *steps, ("Round", steps[-1][2], "r")], {"at": number, **constants}
+    )
+
+
+def product_then_sum(ulps: int) -> bytes:
+    """4.5 - 4, and three times the ulps: 4.5 for the product and, by its greater term, 4.5 for the sum are
+    the room it takes."""
+    return alone(3, ("Mul", "c a", "m"), ("Add", "m b", "s"), a=1.5 + ulps * ULP, b=-4.0)
+
+
+def product_twice(ulps: int) -> bytes:
+    """4.5, and three times the ulps: 4.5 for each product are the room it takes."""
+    return alone(3, ("Mul", "c a", "m"), ("Mul", "m b", "s"), a=1.5 + ulps * ULP, b=1.0)
+
+
+def exponential(ulps: int) -> bytes:
+    """1 + 0.5, and some ulps: 4 for the function, as assumed, and 1.5 for the sum are the room it takes."""
+    return alone(0, ("Exp", "c", "e"), ("Add", "e b", "s"), b=0.5 + ulps * ULP)
+
+
+@pytest.mark.parametrize(("build", "ulps"), [(product_then_sum, 2), (product_twice, 2), (exponential, 5)])
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_a_value_needs_room_to_the_boundary_on_either_side(
+    build: Callable[[int], bytes], ulps: int, sign: int
+) -> None:
+    with pytest.raises(Refused, match="may round in two ways"):
+        prove(build(sign * ulps), FOUR)
+    assert prove(build(sign * (ulps + 3)), FOUR).certificate.outputs[0].low >= 0
+
+
+def test_the_argument_of_an_exponential_is_bounded_with_what_rounding_adds() -> None:
+    """11 * 12201611 / 2^21 is 64 less half of what its rounding is taken to add."""
+    steps = [("Mul", "c a", "m"), ("Exp", "m", "e"), ("Clip", "e zero top", "s")]
+    with pytest.raises(Refused, match="the argument of Exp may be above 64"):
+        prove(alone(11, *steps, a=12201611 / 2**21, zero=0.0, top=9.0), FOUR)

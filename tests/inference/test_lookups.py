@@ -8,7 +8,7 @@ from inference.prover import prove
 from inference.schema import ELEMENT_CODES
 from inference.tensor import Tensor, from_integers
 from tests.inference.build import file, floats
-from tests.inference.test_operators import along, known, reason
+from tests.inference.proved import along, known, reason
 
 
 def test_a_table_is_looked_up_at_the_indices_that_can_occur() -> None:

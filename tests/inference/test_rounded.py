@@ -36,6 +36,9 @@ CONSTANTS = {
     "gains": floats((WIDTH,), [0.1 * at - 3 for at in range(WIDTH)]),
     "unit": Tensor(dtype="float64", shape=(), data=bytes(6) + b"\xf0\x3f"),
     "less": floats((), [-1]),
+    "falls": floats((WIDTH,), [-0.2 * at for at in range(WIDTH)]),
+    "zero": floats((), [0]),
+    "below": floats((), [-0.5]),
     "low": floats((), [-1000]),
     "high": floats((), [1000]),
     "top": floats((), [2**20]),
@@ -121,6 +124,8 @@ def test_what_rounds_once_is_computed_alike_and_within_bounds(data: bytes) -> No
 def test_a_bound_of_a_rounded_result_is_reached() -> None:
     (port,) = prove(ADMITTED["Mul"]).certificate.outputs
     assert (port.low, port.high) == (round(-(2**15) * Fraction(1, 3)), round(Fraction(2**15 - 1, 3)))
+    (port,) = prove(chain(("Mul", "real falls", "m"), ("Round", "m", "r"))).certificate.outputs
+    assert (port.low, port.high) == (round(-12.6 * (2**15 - 1)), round(12.6 * 2**15))
 
 
 @pytest.mark.parametrize(
@@ -172,6 +177,57 @@ def test_a_bound_of_a_rounded_result_is_reached() -> None:
         ),
         (chain(("Div", "one real", "q"), ("Round", "q", "r")), "input 0 must be computed"),
         (chain(("Div", "real third", "q"), ("Round", "q", "r")), "input 1 must be computed"),
+        (
+            chain(*SMALL, ("MatMul", "c weights", "t"), ("Div", "t d", "q"), ("Round", "q", "r")),
+            "put a Round between",
+        ),
+        (
+            chain(("Clip", "real zero high", "c"), ("Div", "real c", "q"), ("Round", "q", "r")),
+            "the divisor may be 0",
+        ),
+        (
+            chain(("Clip", "real low zero", "c"), ("Div", "real c", "q"), ("Round", "q", "r")),
+            "the divisor may be 0",
+        ),
+        (
+            chain(
+                *SMALL,
+                ("Div", "c d", "q"),
+                ("Mul", "q third", "m"),
+                ("Mul", "m third", "n"),
+                ("Round", "n", "r"),
+            ),
+            "only Cast, Clip, Round may follow",
+        ),
+        (
+            chain(
+                ("Clip", "real below high", "c"), ("Cast", "c", "w"), ("Sqrt", "w", "q"), ("Round", "q", "r")
+            ),
+            "may be below 0",
+        ),
+        (
+            chain(
+                ("MatMul", "real weights", "s"),
+                ("Clip", "s one top", "c"),
+                ("Cast", "c", "w"),
+                ("Sqrt", "w", "q"),
+                ("Round", "q", "r"),
+            ),
+            "put a Round between",
+        ),
+        (
+            chain(("Mul", "real third", "m"), ("Clip", "m high low", "l"), ("Round", "l", "r")),
+            "the lower limit is above the upper",
+        ),
+        (
+            chain(
+                ("Mul", "real third", "m"),
+                ("Clip", "m low high", "l"),
+                ("Add", "l one", "a"),
+                ("Round", "a", "r"),
+            ),
+            "only Clip, Round may follow",
+        ),
         (chain(("Div", "real real", "q"), ("Round", "q", "r")), "the divisor may be 0"),
         (
             chain(*SMALL[:2], ("Add", "s less", "a"), ("Div", "c a", "q"), ("Round", "q", "r")),

@@ -1,10 +1,14 @@
 """Which models a worker keeps."""
 
+from collections.abc import Sequence
+
 import pytest
 
+from inference.engines.interface import EngineError
 from inference.engines.reference import NumpyEngine
 from inference.prover import prove
 from inference.sessions import Session, Sessions
+from inference.tensor import Tensor, from_integers
 from tests.inference.build import two_layers
 
 PROOF = prove(two_layers())
@@ -56,3 +60,25 @@ def test_nothing_is_left_after_clearing() -> None:
     sessions.put(hashes(1)[0], SESSION)
     sessions.clear()
     assert kept(sessions, hashes(1)) == [False]
+
+
+class Answering:
+    """A loaded model that gives the same outputs whatever it is asked."""
+
+    def __init__(self, score: int, label: int) -> None:
+        self._outputs = (
+            from_integers("int32", (1, 2), (score, 0)),
+            from_integers("int64", (1,), (label,)),
+        )
+
+    def run(self, inputs: Sequence[Tensor]) -> tuple[Tensor, ...]:
+        return self._outputs
+
+
+@pytest.mark.parametrize(("score", "label"), [(-5101, 0), (4091, 0), (0, -1), (0, 2)])
+def test_an_engine_that_leaves_the_proved_range_is_found_out(score: int, label: int) -> None:
+    inputs = (from_integers("int8", (1, 3), (1, 2, 3)),)
+    Session(PROOF.certificate, Answering(-5100, 1)).run(inputs)
+    Session(PROOF.certificate, Answering(4090, 0)).run(inputs)
+    with pytest.raises(EngineError, match="outside their proved range"):
+        Session(PROOF.certificate, Answering(score, label)).run(inputs)

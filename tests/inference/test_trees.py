@@ -152,13 +152,21 @@ def test_engines_walk_the_trees_alike_and_stay_within_bounds(seed: int, targets:
         assert all(port.low <= value <= port.high for value in integers(expected))
 
 
-def test_a_forest_is_bounded_by_its_leaves_and_costs_its_depth() -> None:
-    certificate = prove(forest([STUMP, STUMP], changed={"base_values": (3.0,)})).certificate
+@pytest.mark.parametrize("rows", [1, 2])
+def test_a_forest_is_bounded_by_its_leaves_and_costs_its_depth_for_every_row(rows: int) -> None:
+    certificate = prove(forest([STUMP, STUMP], rows=rows, changed={"base_values": (3.0,)})).certificate
     (port,) = certificate.outputs
     assert (port.low, port.high) == (-14, 13)
-    one = prove(forest([STUMP], changed={"base_values": (3.0,)})).certificate
+    one = prove(forest([STUMP], rows=rows, changed={"base_values": (3.0,)})).certificate
     bytes_gas = GAS_PER_BYTE * (certificate.size_bytes - one.size_bytes)
-    assert certificate.gas - one.gas == 2 * GAS_PER_COMPARISON + bytes_gas
+    assert certificate.gas - one.gas == rows * 2 * GAS_PER_COMPARISON + bytes_gas
+
+
+def test_engines_may_add_any_part_of_leaves_that_have_one_sign() -> None:
+    for sign in (1, -1):
+        above = (Branch(b"BRANCH_LEQ", 0, 10.0, 1, 2), leaf(sign * 5.0), leaf(sign * 7.0))
+        (port,) = prove(forest([above, above])).certificate.outputs
+        assert (port.low, port.high) == ((0, 14) if sign > 0 else (-14, 0))
 
 
 def test_leaves_fill_the_mantissa_and_no_more() -> None:
