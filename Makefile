@@ -77,13 +77,16 @@ check-long: setup ## what takes hours: the long simulation, every scenario, muta
 	$(MAKE) sim SEEDS=50000
 	$(MAKE) mutants chaos-long fuzz fuzz-models floods
 
-conformance: setup ## run every engine's tests, and the same through an MLServer in an environment of its own
+conformance: setup ## run every engine's tests, and the same through an MLServer and a KServe in environments of their own
 	$(BIN)/pytest tests/conformance/test_engines.py
-	test -x .mlserver/bin/mlserver || { $(BIN)/python -m venv .mlserver && .mlserver/bin/pip install -q mlserver==1.7.1 onnxruntime numpy; }
-	$(BIN)/python -m tests.conformance.mlserver .mlserver/bin/mlserver
+	for server in mlserver==1.7.1 kserve==0.21.0; do \
+	  home=build/servers/$$server; test -e $$home/ready || { $(BIN)/python -m venv $$home && \
+	    $$home/bin/pip install -q $$server onnxruntime numpy && touch $$home/ready; } && \
+	  $(BIN)/python -m tests.conformance.servers $$home || exit 1; \
+	done
 
-exactness: setup ## count the distinct outputs of every test model, float and exact, over versions and processors
-	$(BIN)/python -m tests.exactness.run
+exactness: setup ## count the distinct outputs of MODELS (all), float and exact, over versions and processors
+	$(BIN)/python -m tests.exactness.run $(MODELS)
 
 bench: setup ## run every benchmark; each prints one line of JSON
 	$(BIN)/python -m benchmarks.run
@@ -96,4 +99,4 @@ lock: ## renew lock/ from pyproject.toml (needs uv, and the public index alone)
 	$(UV_LOCK) --extra dev pyproject.toml --output-file lock/requirements.txt
 
 clean: ## remove .venv and every cache
-	rm -rf .venv .mlserver .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
+	rm -rf .venv .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache *.egg-info build dist
