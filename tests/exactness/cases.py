@@ -1,4 +1,4 @@
-"""Prepares the test models for `runner.py`: each as the float original, the exact form and its int8 twin."""
+"""Prepares the test models for `runner.py`: the float original, exact forms, and the int8 twins of these."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from numpy.typing import NDArray
 from inference.certificate import ExactnessCertificate
 from inference.converter.exact import make_exact
 from inference.converter.measure import codes_of
-from inference.converter.options import Options, unwatched
+from inference.converter.options import Method, Options, unwatched
+from inference.converter.program import Convolution
 from inference.converter.understanding import understand
 from inference.engines.interface import from_array, to_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from inference.engines.reference import NumpyEngine
 from inference.graph import read
 from inference.operators.registry import EXACT
-from inference.prover import prove
 from inference.selftest.trial import vectors
 from inference.twin.derive import twin
 from inference.twin.proof import ensure_equal
 from tests.exactness.runner import digest
-from tests.models.load import Sample, TestModel
+from tests.models.load import Sample, TestModel, large_names
 
 Array = NDArray[Any]
 
@@ -35,12 +35,15 @@ SAMPLES: Final = 4
 ROWS: Final = (1, 2, 8)
 """Rows of a batch; or runs of one session at the same time, where the batch is fixed at one."""
 
+LARGE_SAMPLES: Final = 2
+LARGE_ROWS: Final = (1, 2)
+"""For the models that `make models` makes beside the others."""
+
 SMALL_MACS: Final = 2_000_000
 """A model of at most so many multiply-adds is small: it is run by numpy and on emulated processors too."""
 
-
 SELF_TEST: Final = "self-test"
-"""The name for those of its vectors that have a twin: converted models seldom have one."""
+"""The name for all of its vectors."""
 
 
 class Form(StrEnum):
@@ -86,43 +89,56 @@ class Prepared:
         return self.macs <= SMALL_MACS
 
 
-def prepare(model: TestModel, folder: Path) -> Prepared:
-    """Convert, prove, derive the twin, and write all three. Raises Refused if it cannot be converted."""
-    engine = OnnxRuntimeEngine(threads=1)
-    program = understand(model.model, {name: array.shape for name, array in model.held_out[0].items()})
-    done = make_exact(program, model.samples, model.held_out[:SAMPLES], Options(), engine, unwatched)
-    proof = prove(done.model)
-    chosen = model.held_out[:SAMPLES]
-    codes = encoded(proof.certificate, chosen)
-    opened = has_open_batch(model.model)
-    original = Case(model=model.name, form=Form.FLOAT, outputs=(model.output,), stacked=opened)
-    cases = [original, Case(model=model.name, form=Form.EXACT)]
-    write(folder, cases[0], model.model, chosen)
-    write(folder, cases[1], proof.canonical, codes)
-    derived = twin(proof.canonical)
+def prepare(model: TestModel, folder: Path) -> Iterator[Prepared]:
+    """Convert, prove, derive the twin, and write them; what has convolutions is converted for bytes as well.
+
+    Raises Refused if it cannot be converted.
+    """
+    large = model.name in large_names()
+    chosen, rows = model.held_out[: LARGE_SAMPLES if large else SAMPLES], LARGE_ROWS if large else ROWS
+    program = understand(model.model, {name: array.shape for name, array in chosen[0].items()})
+    original = Case(
+        model=model.name,
+        form=Form.FLOAT,
+        outputs=(model.output,),
+        stacked=has_open_batch(model.model),
+        rows=rows,
+    )
+    write(folder, original, model.model, chosen)
+    ways = {model.name: Options()}
+    if any(isinstance(step, Convolution) for step in program.steps):
+        ways[f"{model.name}, int8"] = Options(int8=True, method=Method.ERROR)
+    for name, options in ways.items():
+        done = make_exact(program, model.samples, chosen, options, OnnxRuntimeEngine(threads=1), unwatched)
+        codes = encoded(done.certificate, chosen)
+        cases = exact_cases(name, done.model, codes, rows, folder)
+        macs = done.certificate.macs
+        by_numpy = reference(done.model, codes) if macs <= SMALL_MACS else None
+        first = (original,) if name == model.name else ()
+        yield Prepared(cases=(*first, *cases), macs=macs, reference=by_numpy)
+
+
+def exact_cases(
+    name: str, file: bytes, samples: Sequence[Mapping[str, Array]], rows: tuple[int, ...], folder: Path
+) -> tuple[Case, ...]:
+    """The exact form and, if it has one, its twin; both written."""
+    forms = {Form.EXACT: file}
+    derived = twin(file)
     if derived is not None:
-        ensure_equal(proof.canonical, derived)
-        cases.append(Case(model=model.name, form=Form.INT8))
-        write(folder, cases[-1], derived, codes)
-    macs = proof.certificate.macs
-    by_numpy = reference(proof.canonical, codes) if macs <= SMALL_MACS else None
-    return Prepared(cases=tuple(cases), macs=macs, reference=by_numpy)
+        ensure_equal(file, derived)
+        forms[Form.INT8] = derived
+    for form, data in forms.items():
+        write(folder, Case(model=name, form=form), data, samples)
+    return tuple(Case(model=name, form=form, rows=rows) for form in forms)
 
 
 def prepare_self_test(folder: Path) -> Iterator[Prepared]:
-    """Vectors that have an int8 twin; the reference is what integers give."""
+    """Every vector, and the twins of those that have one; the reference is what integers give."""
     for vector in vectors():
-        derived = twin(vector.model)
-        if derived is None:
-            continue
-        ensure_equal(vector.model, derived)
         ports = [port.name for port in read(vector.model, EXACT).inputs]
         inputs = [dict(zip(ports, map(to_array, each), strict=True)) for each, _ in vector.cases]
-        name = f"{SELF_TEST}, {vector.name}"
-        cases = (Case(model=name, form=Form.EXACT), Case(model=name, form=Form.INT8))
-        for case, file in zip(cases, (vector.model, derived), strict=True):
-            write(folder, case, file, inputs)
         expected = digest([[to_array(tensor) for tensor in outputs] for _, outputs in vector.cases])
+        cases = exact_cases(f"{SELF_TEST}, {vector.name}", vector.model, inputs, ROWS, folder)
         yield Prepared(cases=cases, macs=0, reference=expected)
 
 

@@ -1,4 +1,4 @@
-"""Where cases are run: this environment, other onnxruntime versions, emulated processors.
+"""Where cases are run: this environment, other onnxruntime versions, emulated processors, other libraries.
 
 What is missing is fetched into an ignored folder, from the Python index and Debian's archive; nothing is
 installed in the system. What cannot be had is said, with the reason.
@@ -16,8 +16,19 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Final
 
+from tests.exactness.variations import VARIATIONS
+
 OTHER_VERSIONS: Final = {"1.17.3": "1.26.4", "1.20.1": "2.0.2", "1.24.4": "2.2.6"}
 """Versions of onnxruntime, each with a numpy of its time."""
+
+OTHER_LIBRARIES: Final = {
+    "openvino": "2026.4.1",
+    "tract": "0.23.9",
+    "opencv-python-headless": "5.0.0.93",
+}
+"""Libraries that read ONNX files with kernels of their own, each with numpy alone."""
+
+OTHER_NUMPY: Final = "2.4.6"
 
 X86_PROCESSORS: Final = ("Nehalem", "Haswell")
 """The one has SSE4.2 and no AVX, the other AVX2 and fused multiply-add."""
@@ -69,13 +80,22 @@ class Machine:
     levels: tuple[str, ...] = LEVELS
     emulated: bool = False
     """It is slow: it runs small models only."""
+    library: str = "onnxruntime"
+    variations: tuple[str, ...] = ()
+
+    @property
+    def foreign(self) -> bool:
+        """It is another implementation: it passes the self-test, or what it gives does not count."""
+        return self.library != "onnxruntime"
 
 
 Way = Callable[[Path], list[Machine]]
 
 
 def here() -> Machine:
-    return Machine(name=f"onnxruntime {version('onnxruntime')}", command=(sys.executable,))
+    return Machine(
+        name=f"onnxruntime {version('onnxruntime')}", command=(sys.executable,), variations=tuple(VARIATIONS)
+    )
 
 
 def ways() -> dict[str, Way]:
@@ -83,20 +103,45 @@ def ways() -> dict[str, Way]:
     named: dict[str, Way] = {
         f"onnxruntime {wanted}": partial(other_version, wanted=wanted) for wanted in OTHER_VERSIONS
     }
-    return named | {"emulated x86": emulated_x86, "emulated ARM": emulated_arm}
+    named |= {library: partial(other_library, library=library) for library in OTHER_LIBRARIES}
+    return named | {"onnx": standard, "emulated x86": emulated_x86, "emulated ARM": emulated_arm}
 
 
 def other_version(folder: Path, wanted: str) -> list[Machine]:
     """An environment with that version of onnxruntime."""
-    home = folder / f"onnxruntime-{wanted}"
+    python = environment(folder, "onnxruntime", wanted, OTHER_VERSIONS[wanted])
+    return [Machine(name=f"onnxruntime {wanted}", command=(python,), variations=tuple(VARIATIONS))]
+
+
+def other_library(folder: Path, library: str) -> list[Machine]:
+    """An environment with another library."""
+    wanted = OTHER_LIBRARIES[library]
+    python = environment(folder, library, wanted, OTHER_NUMPY)
+    levels = ("latency", "throughput") if library == "openvino" else ("all",)
+    threads = (1,) if library == "tract" else THREADS
+    return [
+        Machine(
+            name=f"{library} {wanted}", command=(python,), levels=levels, threads=threads, library=library
+        )
+    ]
+
+
+def standard(_folder: Path) -> list[Machine]:
+    """The evaluator that comes with the ONNX standard, in this environment."""
+    name = f"onnx {version('onnx')}"
+    return [Machine(name=name, command=(sys.executable,), levels=("all",), threads=(1,), library="onnx")]
+
+
+def environment(folder: Path, library: str, wanted: str, numpy: str) -> str:
+    """The interpreter of an environment with that version of a library. Raises Missing."""
+    home = folder / f"{library}-{wanted}"
     python = home / "bin" / "python"
     if not (home / "ready").exists():
         shutil.rmtree(home, ignore_errors=True)
         run(sys.executable, "-m", "venv", str(home))
-        packages = (f"onnxruntime=={wanted}", f"numpy=={OTHER_VERSIONS[wanted]}")
-        run(str(python), *PIP_INSTALL, *packages)
+        run(str(python), *PIP_INSTALL, f"{library}=={wanted}", f"numpy=={numpy}")
         (home / "ready").touch()
-    return [Machine(name=f"onnxruntime {wanted}", command=(str(python),))]
+    return str(python)
 
 
 PIP_INSTALL: Final = ("-m", "pip", "install", "-qq", "--no-deps", "--only-binary", ":all:")

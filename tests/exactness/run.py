@@ -1,139 +1,135 @@
-"""How many distinct outputs the test models have: `python -m tests.exactness.run [--json] [NAME...]`.
+"""How many distinct outputs the test models have.
 
-Each model is run as its float original, as its exact form and, where it has one, as the int8 twin of that:
-on 1, 2 and 4 threads, at every level of optimisation, with batches of 1, 2 and 8 (or so many runs at the same
-time), by several versions of onnxruntime, and on emulated processors. Vectors of the self-test that have a
-twin are run likewise. What could not be run is said, with the reason. Exits 1 if an exact form gave anything
-but one output.
+    python -m tests.exactness.run [--json] [--resume] [NAME...]
+
+Each model is run as its float original, as its exact form, as its exact form of bytes if it has
+convolutions, and as the int8 twins of these: on 1, 2 and 4 threads, at every level of optimisation, with
+batches of 1, 2 and 8 (or so many runs at the same time), with other ways to use a session, by several
+versions of onnxruntime, and on emulated processors; exact forms by other libraries as well. All vectors of
+the self-test are run likewise. What could not be run is said, with the reason. Exits 1 if an exact form
+gave anything but one output.
+
+The first run fetches half a gigabyte into build/exactness. A run of everything takes half an hour on two
+idle cores; progress goes to standard error. After an interruption --resume goes on: it keeps what earlier
+runs made of the same files.
 """
 
 import argparse
+import hashlib
 import json
 import os
 import platform
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
+from dataclasses import dataclass
+from multiprocessing import get_context
 from pathlib import Path
+from tempfile import TemporaryFile
 from threading import Timer
 from typing import Any, Final
 
-from cli.output import print_table
 from inference.engines.onnx_runtime import SETTINGS
 from inference.refusal import Refused
 from tests.exactness.cases import SELF_TEST, Case, Form, Prepared, prepare, prepare_self_test
+from tests.exactness.evidence import Evidence, show
+from tests.exactness.journal import Journal
 from tests.exactness.machines import Machine, every, ways
 from tests.models.load import TestModel, large_names, load, names
 
 FOLDER: Final = Path(__file__).parents[2] / "build" / "exactness"
 RUNNER: Final = Path(__file__).with_name("runner.py")
+BESIDE: Final = ("runner.py", "libraries.py", "variations.py")
+"""What other interpreters read."""
 
 RUNNER_S: Final = 3600.0
 """A runner that takes longer over its cases hangs, and is ended."""
 
+BATCH: Final = 30
+"""Cases that one runner is given: few enough that all jobs end at about the same time."""
+
+JOBS: Final = 2
+"""Runners, or conversions, at the same time: some have four threads."""
+
 EMULATED_ROWS: Final = (1, 2)
 
 
-@dataclass(slots=True)
-class Tally:
-    """What one model gave: for each form, which settings gave which hash."""
-
-    hashes: dict[Form, dict[str, list[str]]] = field(default_factory=lambda: {form: {} for form in Form})
-
-    def add(self, form: Form, hashed: str, setting: str) -> None:
-        self.hashes[form].setdefault(hashed, []).append(setting)
-
-    def distinct(self, *forms: Form) -> int:
-        return len({hashed for form in forms for hashed in self.hashes[form]})
-
-    def settings(self, form: Form) -> int:
-        return sum(len(each) for each in self.hashes[form].values())
-
-
-@dataclass(slots=True)
-class Evidence:
-    """The result of a run."""
-
-    models: dict[str, Tally] = field(default_factory=dict)
-    machines: dict[str, dict[str, Any]] = field(default_factory=dict)
-    missing: dict[str, str] = field(default_factory=dict)
-    """What was not run, and why."""
-
-    @property
-    def exact(self) -> bool:
-        """Every exact form gave one output, the same as its twin."""
-        return bool(self.models) and all(
-            tally.distinct(Form.EXACT, Form.INT8) == 1 and tally.settings(Form.EXACT)
-            for tally in self.models.values()
-        )
-
-    def document(self) -> dict[str, Any]:
-        return {
-            "exact": self.exact,
-            "models": {name: _figures(tally) for name, tally in self.models.items()},
-            "machines": self.machines,
-            "not_run": self.missing,
-        }
-
-
-def _figures(tally: Tally) -> dict[str, Any]:
-    return {
-        "float_outputs": tally.distinct(Form.FLOAT),
-        "float_settings": tally.settings(Form.FLOAT),
-        "exact_outputs": tally.distinct(Form.EXACT, Form.INT8),
-        "exact_settings": tally.settings(Form.EXACT),
-        "int8_settings": tally.settings(Form.INT8),
-        "hashes": {form.value: tally.hashes[form] for form in Form},
-    }
-
-
 def collect(
-    machine: Machine, cases: Sequence[Case], folder: Path, evidence: Evidence, runner: Path = RUNNER
+    machine: Machine,
+    cases: Sequence[Case],
+    folder: Path,
+    evidence: Evidence,
+    journal: Journal,
+    runner: Path = RUNNER,
 ) -> None:
     """Run the cases on a machine. One that ends the runner is noted, and the next ones go on."""
     waiting = {case.name: case for case in cases}
+    keys = {name: key(machine, case, folder) for name, case in waiting.items()}
+    for name, hashed in keys.items():
+        if (lines := journal.get(hashed)) is not None:
+            enter(lines, machine, waiting.pop(name), evidence)
     while waiting:
-        failure = ""
-        refused: dict[str, str] = {}
+        failure, heard = "", list[dict[str, Any]]()
         for line in spoken(machine, list(waiting.values()), folder, runner):
             if "features" in line:
-                evidence.machines[machine.name] = line
+                with evidence.lock:
+                    evidence.machines[machine.name] = line
             elif "done" in line:
-                del waiting[line["done"]]
-            elif "hash" in line:
-                case = waiting[line["case"]]
-                setting = (
-                    f"{machine.name}, threads {line['threads']}, level {line['level']}, rows {line['rows']}"
-                )
-                evidence.models[case.model].add(case.form, line["hash"], setting)
-            elif "refused" in line:
-                where = f"level {line['level']}" + (f", rows {line['rows']}" if "rows" in line else "")
-                refused.setdefault(f"{line['case']}, {where}", line["refused"])
-            else:
+                heard.append(evidence.machines[machine.name])
+                enter(heard, machine, waiting.pop(line["done"]), evidence)
+                journal.put(keys[line["done"]], heard)
+                heard = []
+            elif "ended" in line:
                 failure = line["ended"]
-        evidence.missing |= {f"{machine.name}: {where}": reason for where, reason in refused.items()}
+            else:
+                heard.append(line)
         if not waiting:
             return
         stopped = next(iter(waiting))
-        evidence.missing[f"{machine.name}: {stopped}"] = failure
-        del waiting[stopped]
-        if machine.name not in evidence.machines:
-            evidence.missing[machine.name] = f"the interpreter does not start: {failure}"
-            return
+        enter(heard, machine, waiting.pop(stopped), evidence)
+        with evidence.lock:
+            evidence.missing[f"{machine.name}: {stopped}"] = failure
+            if machine.name not in evidence.machines:
+                evidence.missing[machine.name] = f"the interpreter does not start: {failure}"
+                return
+
+
+def key(machine: Machine, case: Case, folder: Path) -> str:
+    """Names everything on which the answers of a case depend, but for the machine's own hardware."""
+    state = hashlib.sha256(repr((machine, case, platform.platform())).encode())
+    files = [RUNNER.with_name(name) for name in BESIDE]
+    files += [folder / f"{case.name}.{suffix}" for suffix in ("onnx", "npz")]
+    for file in files:
+        state.update(hashlib.sha256(file.read_bytes()).digest())
+    return state.hexdigest()
+
+
+def enter(lines: Iterable[Mapping[str, Any]], machine: Machine, case: Case, evidence: Evidence) -> None:
+    """What a runner said of one case."""
+    with evidence.lock:
+        for line in lines:
+            if "hash" in line:
+                evidence.add(machine, case, line)
+            elif "features" in line:
+                evidence.machines[machine.name] = dict(line)
+            else:
+                where = f"{machine.name}: {case.name}, {line['setting']}"
+                evidence.missing[where] = line["refused"]
 
 
 def spoken(machine: Machine, cases: Sequence[Case], folder: Path, runner: Path) -> Iterator[dict[str, Any]]:
     """The lines of one runner; the last says why it ended, if it ended early."""
     plan = {
+        "library": machine.library,
         "threads": machine.threads,
         "levels": machine.levels,
+        "variations": machine.variations,
         "entries": SETTINGS,
         "cases": [planned(case, machine) for case in cases],
     }
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
-    log = folder / "runner.log"
-    with log.open("w+") as complaints:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+    with TemporaryFile("w+") as complaints:
         process = subprocess.Popen(
             [*machine.command, str(runner), str(folder)],
             env=environment | dict(machine.environment),
@@ -154,95 +150,125 @@ def spoken(machine: Machine, cases: Sequence[Case], folder: Path, runner: Path) 
                     yield json.loads(line)
         finally:
             limit.cancel()
-    if process.returncode:
-        said = log.read_text().strip().splitlines()
-        yield {"ended": f"the runner ended with code {process.returncode}: {said[-1][:200] if said else ''}"}
+        if process.returncode:
+            complaints.seek(0)
+            said = complaints.read().strip().splitlines()
+            reason = said[-1][:200] if said else ""
+            yield {"ended": f"the runner ended with code {process.returncode}: {reason}"}
 
 
 def planned(case: Case, machine: Machine) -> Mapping[str, Any]:
-    rows = EMULATED_ROWS if machine.emulated else case.rows
-    rows = tuple(each for each in rows if each in case.rows)
+    few = EMULATED_ROWS if machine.emulated else case.rows[:1] if machine.foreign else case.rows
+    rows = tuple(each for each in few if each in case.rows)
     return {"name": case.name, "outputs": case.outputs, "stacked": case.stacked, "rows": rows}
 
 
-def prepared(chosen: Iterable[TestModel], folder: Path, evidence: Evidence) -> list[Prepared]:
-    """Those that convert; the others are noted."""
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One model, as far as it came."""
+
+    name: str
+    prepared: tuple[Prepared, ...]
+    refused: str = ""
+
+
+def attempt(model: TestModel, folder: Path) -> Attempt:
+    """All that can be prepared of a model, and why there is no more."""
+    done: list[Prepared] = []
+    try:
+        done.extend(prepare(model, folder))
+    except Refused as refused:
+        return Attempt(model.name, tuple(done), f"it does not convert: {refused}")
+    return Attempt(model.name, tuple(done))
+
+
+def attempt_named(name: str, folder: Path) -> Attempt:
+    """The same, in a process of its own."""
+    if name == SELF_TEST:
+        return Attempt(name, tuple(prepare_self_test(folder)))
+    return attempt(load(name), folder)
+
+
+def admitted(attempts: Iterable[Attempt], evidence: Evidence) -> list[Prepared]:
+    """What was prepared; the rest is noted."""
     done = []
-    for model in chosen:
-        note(f"converting {model.name}")
-        try:
-            one = prepare(model, folder)
-        except Refused as refused:
-            evidence.missing[model.name] = f"it does not convert: {refused}"
-            continue
-        enter(one, evidence)
-        done.append(one)
+    for each in attempts:
+        note(f"prepared {each.name}" + (f": {each.refused}" if each.refused else ""))
+        if each.refused:
+            evidence.missing[each.name] = each.refused
+        for one in each.prepared:
+            evidence.enter(one)
+            done.append(one)
     return done
 
 
-def enter(one: Prepared, evidence: Evidence) -> None:
-    """A tally for it, with what is known already."""
-    tally = evidence.models.setdefault(one.model, Tally())
-    if one.reference is not None:
-        tally.add(Form.EXACT, one.reference, "reference")
+def suitable(one: Prepared, machine: Machine) -> tuple[Case, ...]:
+    """The cases that a machine is given."""
+    if machine.emulated and not one.small:
+        return ()
+    return tuple(case for case in one.cases if case.form is Form.EXACT or not machine.foreign)
 
 
 def note(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def measure(chosen: Sequence[str], folder: Path, wanted: Sequence[str]) -> Evidence:
-    """All of it: prepare, fetch, run."""
-    evidence = Evidence()
+def measure(chosen: Sequence[str], folder: Path, wanted: Sequence[str], journal: Journal) -> Evidence:
+    """All of it: fetch, prepare, run."""
+    evidence, machines = Evidence(), list[Machine]()
     held = folder / "cases"
     held.mkdir(parents=True, exist_ok=True)
-    models = prepared((load(name) for name in chosen if name != SELF_TEST), held, evidence)
-    if SELF_TEST in chosen:
-        for one in prepare_self_test(held):
-            enter(one, evidence)
-            models.append(one)
     for machine in every(folder, wanted):
-        if not isinstance(machine, Machine):
+        if isinstance(machine, Machine):
+            machines.append(machine)
+        else:
             evidence.missing[machine[0]] = machine[1]
-            continue
-        cases = [case for one in models if one.small or not machine.emulated for case in one.cases]
-        note(f"running {len(cases)} cases: {machine.name}")
-        collect(machine, cases, held, evidence)
+    largest_first = sorted(chosen, key=lambda name: name not in large_names())
+    with ProcessPoolExecutor(JOBS, mp_context=get_context("spawn")) as pool:
+        models = admitted(pool.map(attempt_named, largest_first, [held] * len(chosen)), evidence)
+    jobs: list[Callable[[], str]] = []
+    for machine in sorted(machines, key=lambda each: not each.emulated):
+        cases = [case for one in models for case in suitable(one, machine)]
+        jobs += [
+            job(machine, cases[at : at + BATCH], held, evidence, journal)
+            for at in range(0, len(cases), BATCH)
+        ]
+    with ThreadPoolExecutor(JOBS) as threads:
+        for count, done in enumerate(threads.map(lambda each: each(), jobs), 1):
+            note(f"{count} of {len(jobs)} batches: {done}")
     return evidence
 
 
-def show(evidence: Evidence) -> None:
-    """As tables."""
-    columns = ("model", "float: outputs", "settings", "exact: outputs", "settings", "int8 settings")
-    rows = []
-    for name, tally in evidence.models.items():
-        rows.append([name, *list(_figures(tally).values())[:5]])
-    print_table(columns, rows, "no model converts")
-    print()
-    for name, about in evidence.machines.items():
-        features = " ".join(about["features"])
-        print(
-            f"ran: {name} (numpy {about['numpy']}, Python {about['python']}, {about['machine']}, {features})"
-        )
-    for what, reason in evidence.missing.items():
-        print(f"not run: {what}: {reason}")
-    for name, tally in evidence.models.items():
-        if tally.distinct(Form.EXACT, Form.INT8) != 1:
-            for form in (Form.EXACT, Form.INT8):
-                for hashed, settings in tally.hashes[form].items():
-                    print(f"differs: {name}.{form} {hashed}: {len(settings)} settings, first {settings[0]}")
+def job(
+    machine: Machine, cases: Sequence[Case], folder: Path, evidence: Evidence, journal: Journal
+) -> Callable[[], str]:
+    """Runs a batch and says what it was."""
+
+    def run() -> str:
+        collect(machine, cases, folder, evidence, journal)
+        return f"{len(cases)} cases, {machine.name}"
+
+    return run
 
 
 def main(arguments: Sequence[str]) -> int:
     """Exit code: 0 if every exact form gave one output."""
-    parser = argparse.ArgumentParser(prog="python -m tests.exactness.run", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.exactness.run",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("names", nargs="*", metavar="NAME", help="test models; all of them by default")
     parser.add_argument("--json", action="store_true", help="print one JSON document")
+    parser.add_argument("--resume", action="store_true", help="keep what earlier runs made of the same files")
     options = parser.parse_args(arguments)
     known = [*names(), *large_names(), SELF_TEST]
     if unknown := set(options.names) - set(known):
         parser.error(f"no test model {', '.join(sorted(unknown))}; there are {', '.join(known)}")
-    return conclude(measure(options.names or known, FOLDER, tuple(ways())), as_json=options.json)
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    journal = Journal(FOLDER / "journal.jsonl", keep=options.resume)
+    evidence = measure(options.names or known, FOLDER, tuple(ways()), journal)
+    return conclude(evidence, as_json=options.json)
 
 
 def conclude(evidence: Evidence, *, as_json: bool) -> int:

@@ -2,35 +2,32 @@
 
     python runner.py FOLDER < plan.json
 
-It is run by other interpreters, in other environments and on emulated processors: it needs numpy and
-onnxruntime, and imports nothing of this project. A case is `NAME.onnx` and `NAME.npz` in FOLDER; the arrays
-hold one input each, their first dimension counts the samples. The plan says which cases, threads, levels of
-optimisation, and rows. Printed are lines of JSON: the machine, then for each case its hashes (or why there is
-none), then `{"done": NAME}`.
+It is run by other interpreters, in other environments and on emulated processors: it needs numpy and the
+library that the plan names, and of this project only the files beside it. A case is `NAME.onnx` and
+`NAME.npz` in FOLDER; the arrays hold one input each, their first dimension counts the samples. The plan
+says which cases, threads, levels of optimisation, rows and variations. Printed are lines of JSON: the
+machine, then for each case its hashes (or why there is none), then `{"done": NAME}`.
 """
 
 import hashlib
 import json
-import os
 import platform
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-# Read when the library loads: it is to tell nobody of this machine.
-os.environ["ORT_DISABLE_TELEMETRY"] = "1"
-
 import numpy as np
-import onnxruntime as ort
 
-LEVELS = {"none": 0, "basic": 1, "extended": 2, "all": 99}
+sys.path.insert(0, str(Path(__file__).parents[2]))
+from tests.exactness.libraries import SESSIONS, Arrays, Session, loaded_version
+from tests.exactness.variations import VARIATIONS
+
 FEATURES = ("SSE42", "AVX2", "FMA3", "AVX512F", "AVX512VNNI", "ASIMD", "ASIMDDP", "ASIMDFHM", "SVE")
 """Parts of an instruction set that make libraries take other kernels."""
-
-Arrays = Mapping[str, Any]
 
 
 def digest(outputs: Sequence[Sequence[Any]]) -> str:
@@ -42,12 +39,12 @@ def digest(outputs: Sequence[Sequence[Any]]) -> str:
     return state.hexdigest()[:16]
 
 
-def machine() -> dict[str, Any]:
-    """What runs, as the libraries see it."""
+def machine(library: str) -> dict[str, Any]:
+    """What runs, as numpy sees it."""
     core = "numpy._core" if int(np.__version__.split(".")[0]) > 1 else "numpy.core"
     features = import_module(f"{core}._multiarray_umath").__cpu_features__
     return {
-        "onnxruntime": ort.__version__,
+        "library": f"{library} {loaded_version(library)}",
         "numpy": np.__version__,
         "python": platform.python_version(),
         "machine": platform.machine(),
@@ -55,15 +52,9 @@ def machine() -> dict[str, Any]:
     }
 
 
-def session(file: bytes, threads: int, level: str, entries: Mapping[str, str]) -> Any:
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = threads
-    options.inter_op_num_threads = 1
-    options.graph_optimization_level = ort.GraphOptimizationLevel(LEVELS[level])
-    options.log_severity_level = 4
-    for name, value in entries.items():
-        options.add_session_config_entry(name, value)
-    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+def session(library: str, file: bytes, threads: int, level: str, entries: Mapping[str, str]) -> Session:
+    """One of the library's."""
+    return SESSIONS[library](file, threads, level, entries)
 
 
 def stacked(model: Any, outputs: Sequence[str], samples: Sequence[Arrays], rows: int) -> str:
@@ -94,19 +85,31 @@ def results(folder: Path, case: Mapping[str, Any], plan: Mapping[str, Any]) -> I
     count = len(next(iter(stored.values())))
     samples = [{key: array[at] for key, array in stored.items()} for at in range(count)]
     way = stacked if case["stacked"] else at_once
+    for setting, rows, load in settings(file, case["rows"], plan):
+        try:
+            model = load()
+        except Exception as error:  # noqa: BLE001 - the libraries' errors have no base in common
+            yield {"case": name, "setting": setting, "refused": first_line(error)}
+            continue
+        for each in rows:
+            line = {"case": name, "setting": f"{setting}, rows {each}"}
+            try:
+                yield line | {"hash": way(model, case["outputs"], samples, each)}
+            except Exception as error:  # noqa: BLE001 - as above
+                yield line | {"refused": first_line(error)}
+
+
+def settings(
+    file: bytes, rows: Sequence[int], plan: Mapping[str, Any]
+) -> Iterator[tuple[str, Sequence[int], Callable[[], Session]]]:
+    """What each setting is called, its rows, and how the session is made."""
+    library, entries = plan["library"], plan["entries"]
     for threads in plan["threads"]:
         for level in plan["levels"]:
-            line = {"case": name, "threads": threads, "level": level}
-            try:
-                model = session(file, threads, level, plan["entries"])
-            except Exception as error:  # noqa: BLE001 - the library's errors have no base in common
-                yield line | {"refused": first_line(error)}
-                continue
-            for rows in case["rows"]:
-                try:
-                    yield line | {"rows": rows, "hash": way(model, case["outputs"], samples, rows)}
-                except Exception as error:  # noqa: BLE001 - as above
-                    yield line | {"rows": rows, "refused": first_line(error)}
+            load = partial(session, library, file, threads, level, entries)
+            yield f"level {level}, threads {threads}", rows, load
+    for name in plan["variations"]:
+        yield name, rows[:1], partial(VARIATIONS[name], file, entries)
 
 
 def first_line(error: Exception) -> str:
@@ -117,7 +120,7 @@ def first_line(error: Exception) -> str:
 
 def main() -> None:
     plan = json.load(sys.stdin)
-    say(machine())
+    say(machine(plan["library"]))
     for case in plan["cases"]:
         for line in results(Path(sys.argv[1]), case, plan):
             say(line)
