@@ -13,6 +13,9 @@ FROM ?= 1
 JOBS ?= 2
 SECONDS ?= 600
 
+# A worker that dies, or hangs and is ended, ends the run: another one in its place would not be given the rest.
+PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --max-worker-restart 0
+
 # The pins are complete and hashed, so pip resolves nothing and asks no other question than for the files.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
 LOCKED := --require-hashes --only-binary :all:
@@ -35,8 +38,8 @@ $(READY): $(LOCKS) pyproject.toml $(addprefix lock/,find-python repair.py fastec
 	$(PIP_INSTALL) --no-build-isolation --editable .
 	@touch $@
 
-test: setup ## run the tests
-	$(BIN)/pytest
+test: setup ## run the tests in JOBS=j processes
+	$(PYTEST)
 
 check: setup ## exactly what CI runs: format, lint, types, imports, dead code, tests
 	$(BIN)/ruff format --check .
@@ -44,7 +47,7 @@ check: setup ## exactly what CI runs: format, lint, types, imports, dead code, t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(BIN)/pytest
+	$(PYTEST)
 
 demo: setup ## four validators, one exact model, one answer that a light client believes
 	$(BIN)/python -m examples.demo.run

@@ -125,9 +125,9 @@ def run(
     if len(chosen) > 1:
         raise typer.BadParameter("a node votes with one key", param_hint="--alice, --bob, --charlie, --dave")
     _set_up_log(log)
-    with _terminable(), ExitStack() as stack, closing(Joining()) as joining:
+    with terminable(), ExitStack() as stack, closing(Joining()) as joining:
         if tmp or (dev and base_path == DEFAULT_BASE_PATH):
-            base_path = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="consil-")))
+            base_path = throwaway(stack)
         spec = load_spec("dev" if dev else chain)
         config = NodeConfig(
             spec=spec,
@@ -187,7 +187,7 @@ def _serve(
 
 
 @contextmanager
-def _terminable() -> Iterator[None]:
+def terminable() -> Iterator[None]:
     """Until the node listens to signals itself, SIGTERM is a clean stop too: what is temporary is removed."""
 
     def leave(*_: object) -> NoReturn:
@@ -198,6 +198,15 @@ def _terminable() -> Iterator[None]:
         yield
     finally:
         signal.signal(signal.SIGTERM, before)
+
+
+def throwaway(stack: ExitStack) -> Path:
+    """A directory that is removed at the end; a signal that comes while it is made waits for that."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
+    try:
+        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="consil-")))
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 async def _cancel_on(signals: AsyncIterator[int], scope: "trio.CancelScope") -> None:

@@ -4,13 +4,15 @@ import json
 import os
 import signal
 import subprocess
+import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from cli.node import terminable, throwaway
 from cli.testnet_processes import CONSIL
 from node.rpc.client import RpcClient
 
@@ -89,6 +91,23 @@ def test_it_stops_cleanly_while_it_still_loads(tmp_path: Path) -> None:
     finally:
         process.kill()
         process.communicate()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_signal_while_the_directory_is_made_leaves_none_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make = tempfile.mkdtemp
+
+    def interrupted(*arguments: Any) -> str:
+        made = make(*arguments)
+        os.kill(os.getpid(), signal.SIGTERM)
+        return made
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
+    with pytest.raises(SystemExit), terminable(), ExitStack() as stack:
+        throwaway(stack)
     assert list(tmp_path.iterdir()) == []
 
 

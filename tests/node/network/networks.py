@@ -23,7 +23,7 @@ from primitives.types import Bytes32, Seed
 
 GENESIS: Bytes32 = b"\x07" * 32
 LOOPBACK = Address(host="127.0.0.1", port=0)
-PATIENCE_S = 15.0
+PATIENCE_S = 60.0
 """No wait here is expected to take a tenth of it."""
 
 CHANNEL = "/test/channel/1"
