@@ -1,12 +1,14 @@
 """`consil node`: one node, from the command line to a clean stop."""
 
 import logging
+import shutil
 import signal
 import sys
 import tempfile
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import ExitStack, closing, contextmanager
 from pathlib import Path
+from secrets import token_hex
 from typing import TYPE_CHECKING, Annotated, Final, NoReturn, TextIO
 
 import typer
@@ -201,12 +203,11 @@ def terminable() -> Iterator[None]:
 
 
 def throwaway(stack: ExitStack) -> Path:
-    """A directory that is removed at the end; a signal that comes while it is made waits for that."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, signal.SIGTERM})
-    try:
-        return Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="consil-")))
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+    """A directory that is removed at the end: a signal while it is made finds that settled."""
+    directory = Path(tempfile.gettempdir()) / f"consil-{token_hex(16)}"
+    stack.callback(shutil.rmtree, directory, ignore_errors=True)
+    directory.mkdir(mode=0o700)
+    return directory
 
 
 async def _cancel_on(signals: AsyncIterator[int], scope: "trio.CancelScope") -> None:

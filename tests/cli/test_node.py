@@ -97,15 +97,14 @@ def test_it_stops_cleanly_while_it_still_loads(tmp_path: Path) -> None:
 def test_a_signal_while_the_directory_is_made_leaves_none_behind(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    make = tempfile.mkdtemp
+    make = Path.mkdir
 
-    def interrupted(*arguments: Any) -> str:
-        made = make(*arguments)
+    def interrupted(directory: Path, mode: int) -> None:
+        make(directory, mode)
         os.kill(os.getpid(), signal.SIGTERM)
-        return made
 
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(tempfile, "mkdtemp", interrupted)
+    monkeypatch.setattr(Path, "mkdir", interrupted)
     with pytest.raises(SystemExit), terminable(), ExitStack() as stack:
         throwaway(stack)
     assert list(tmp_path.iterdir()) == []
