@@ -11,8 +11,8 @@ from node.keystore.store import Keystore, KeystoreError
 from node.sealing.box import Sealed, Unopenable, open_output, seal_output
 from primitives.hashing import blake2b_256
 from primitives.job_message import STORED_OUTPUT, StoredOutput
-from primitives.sealing import input_commitment
-from primitives.types import Bytes32, Hash, Seed
+from primitives.sealing import input_commitment, purpose_of
+from primitives.types import AccountId, Bytes32, Hash, Seed
 
 SECRETS: Final = "requests"
 """Where, in a user's keystore, the secrets of private requests are, each named by what the request fixed."""
@@ -83,7 +83,9 @@ def expected(record: dict[str, Any], inputs: bytes, output: bytes, secrets: Secr
             salt = secrets.find(record["input_hash"])
             if salt is None:
                 raise UserError("the input is private", "only who made the request can compute it again")
-            input_hash = input_commitment(salt, inputs)
+            requester, model = (bytes.fromhex(record[name][2:]) for name in ("requester", "model"))
+            purpose = purpose_of(AccountId(requester), Hash(model), record["is_output_sealed"])
+            input_hash = input_commitment(purpose, salt, inputs)
         case "stored":
             input_hash = Hash(blob_id(manifest_of(inputs)))
         case _:

@@ -32,10 +32,11 @@ from cli.options import (
     command_group,
     examples,
 )
-from cli.orders import plan
+from cli.orders import Privacy, plan
 from cli.output import print_json, progress, warn
 from cli.submission import event_fields, execute
 from inference.certificate import ExactnessCertificate, decode_outputs, encode_inputs
+from primitives.types import AccountId
 
 app = command_group()
 
@@ -102,16 +103,17 @@ def request(
         encoded = read_input(certificate, input_, samples, row)
         tell_limited(encoded.limited)
         inputs = encode_inputs(certificate, encoded.tensors)
-        order = plan(inputs, readers() if private else None, not public_answer)
+        privacy = Privacy(
+            readers=readers() if private else (),
+            requester=AccountId(key.public_key),
+            model=model,
+            is_output_sealed=not public_answer,
+        )
+        order = plan(inputs, privacy if private else None)
         quote = chain.view("inference.quote", model=model, **order.size)
         if quote is None:
             raise _not_usable(model)
-        most = quote["total"] if max_fee is None else chain.token.parse(max_fee)
-        if most < quote["total"]:
-            raise UserError(
-                f"the request costs {chain.token.format(quote['total'])}, more than --max-fee",
-                "pay more, or choose another model",
-            )
+        most = _most(chain, quote["total"], max_fee)
         warn(PRIVATE if private else PUBLIC)
         if private and anchor is None:
             warn(BELIEVED)
@@ -222,6 +224,17 @@ def _known(
 
     certificate, readers = prove_model_and_readers(anchor, directory, rpc, model)
     return certificate, lambda: readers
+
+
+def _most(chain: Chain, cost: int, max_fee: str | None) -> int:
+    """What may be paid at most. Raises UserError if that is not enough."""
+    most = cost if max_fee is None else chain.token.parse(max_fee)
+    if most < cost:
+        raise UserError(
+            f"the request costs {chain.token.format(cost)}, more than --max-fee",
+            "pay more, or choose another model",
+        )
+    return most
 
 
 def _not_usable(model: str) -> UserError:

@@ -10,7 +10,8 @@ from cli.errors import UserError
 from frame.sealing import SealingKey
 from node.sealing.box import Sealed, seal_input
 from pallets.inference.types import INPUT_BYTES_MAX, STORED_BYTES_MAX
-from primitives.sealing import panel_digest
+from primitives.sealing import panel_digest, purpose_of
+from primitives.types import AccountId, Hash
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,12 +40,21 @@ class Order:
         return {**self.arguments, "blob": chain.upload(self.blob), "size_bytes": str(len(self.blob))}
 
 
-def plan(inputs: bytes, readers: Sequence[dict[str, Any]] | None, is_output_sealed: bool) -> Order:
-    """For these canonical tensors: sealed to readers as `sealing.readers` names them, or public without.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Privacy:
+    """Who may read an input, and for what."""
 
-    Raises UserError.
-    """
-    order = _public(inputs) if readers is None else _private(inputs, readers, is_output_sealed)
+    readers: Sequence[dict[str, Any]]
+    """As `sealing.readers` names them."""
+
+    requester: AccountId
+    model: str
+    is_output_sealed: bool
+
+
+def plan(inputs: bytes, privacy: Privacy | None) -> Order:
+    """For these canonical tensors; public without privacy. Raises UserError."""
+    order = _public(inputs) if privacy is None else _private(inputs, privacy)
     if len(order.blob) > STORED_BYTES_MAX:
         raise UserError(f"the input has {len(inputs)} bytes", f"at most {STORED_BYTES_MAX} are taken")
     return order
@@ -57,7 +67,8 @@ def _public(inputs: bytes) -> Order:
     return Order(call="inference.request_stored", arguments={}, blob=inputs)
 
 
-def _private(inputs: bytes, readers: Sequence[dict[str, Any]], is_output_sealed: bool) -> Order:
+def _private(inputs: bytes, privacy: Privacy) -> Order:
+    readers = privacy.readers
     keys = [None if one["key"] is None else SealingKey(bytes.fromhex(one["key"][2:])) for one in readers]
     able = sum(one["stake"] for one in readers if one["key"] is not None)
     if 3 * able <= 2 * sum(one["stake"] for one in readers):
@@ -65,10 +76,11 @@ def _private(inputs: bytes, readers: Sequence[dict[str, Any]], is_output_sealed:
             f"{sum(key is not None for key in keys)} of {len(keys)} validators take private inputs: too few",
             "validators register a key with `consil key seal`",
         )
-    sealed = seal_input(inputs, keys)
+    model = Hash(bytes.fromhex(privacy.model.removeprefix("0x")))
+    sealed = seal_input(inputs, purpose_of(privacy.requester, model, privacy.is_output_sealed), keys)
     arguments = {
         "commitment": f"0x{sealed.commitment.hex()}",
         "panel": f"0x{panel_digest(keys).hex()}",
-        "is_output_sealed": "true" if is_output_sealed else "false",
+        "is_output_sealed": "true" if privacy.is_output_sealed else "false",
     }
     return Order(call="inference.request_private", arguments=arguments, blob=sealed.data, sealed=sealed)

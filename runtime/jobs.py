@@ -4,10 +4,11 @@ from dataclasses import dataclass
 
 from frame.jobs import JobKind
 from inference.evaluation import Metric
-from pallets.inference import InputForm, RequestInput
+from pallets.inference import InputForm, Request
 from pallets.jobs import Job, Jobs
 from primitives.extrinsic import Call
 from primitives.job_message import Abstain, Commit, JobMessage, JobPhase, Reveal
+from primitives.sealing import purpose_of
 from primitives.types import AuthorityIndex, BlockNumber, Hash, PublicKey
 from runtime.pallets import PALLETS, Pallets
 
@@ -44,6 +45,9 @@ class GivenInput:
 
     panel: Hash | None
     """Of a sealed input, `primitives.sealing.panel_digest` of the keys to which it must be sealed."""
+
+    purpose: Hash
+    """`primitives.sealing.purpose_of`: a sealed input that is for anything else is not opened."""
 
     is_output_sealed: bool
     """Whether the output is for the requester alone."""
@@ -138,11 +142,12 @@ def _task(pallets: Pallets, id_: Hash, job: Job) -> Task:
         blob=blob,
         certificate=request.certificate,
         input=request.input.data,
-        given=_given(request.input),
+        given=_given(request),
     )
 
 
-def _given(input_: RequestInput) -> GivenInput | None:
+def _given(request: Request) -> GivenInput | None:
+    input_ = request.input
     if input_.blob is None:
         return None
     return GivenInput(
@@ -150,6 +155,7 @@ def _given(input_: RequestInput) -> GivenInput | None:
         size_bytes=input_.size_bytes,
         commitment=input_.hash if input_.form is InputForm.SEALED else None,
         panel=input_.panel,
+        purpose=purpose_of(request.requester, request.model, input_.is_output_sealed),
         is_output_sealed=input_.is_output_sealed,
     )
 

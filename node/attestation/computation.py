@@ -23,7 +23,7 @@ from inference.refusal import Refusal, Refused
 from inference.tensor import ITEM_BYTES, Tensor, TensorError, integers
 from inference.unable import Unable
 from node.attestation.core import Result, Stored, Trouble
-from node.sealing.box import NotForUs, Unopenable, open_input, seal_output
+from node.sealing.box import Fixed, NotForUs, Unopenable, open_input, seal_output
 from pallets.inference import is_output_long
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
@@ -104,7 +104,8 @@ def opened(task: InferTask, given: bytes, secrets: Mapping[SealingKey, Seed]) ->
         if task.given.commitment is None or task.given.panel is None:
             found = Material(b"", given)
         else:
-            secret = open_input(given, task.given.commitment, task.given.panel, secrets)
+            fixed = Fixed(task.given.purpose, task.given.commitment, task.given.panel)
+            secret = open_input(given, fixed, secrets)
             found = Material(b"", secret.plaintext, secret.salt)
         ensure_input(_certificate(task), found.input or b"")
     except NotForUs:

@@ -68,6 +68,14 @@ class Sealed(Record, frozen=True):
     """With it, and only with it, a sealed output is read."""
 
 
+class Fixed(Record, frozen=True):
+    """What a request fixed of its private input."""
+
+    purpose: Hash
+    commitment: Hash
+    panel: Hash
+
+
 class Opened(Record, frozen=True):
     """A private input as a member of the panel has it."""
 
@@ -83,24 +91,27 @@ def public_key_of(seed: Seed) -> SealingKey:
     return SealingKey(bytes(PrivateKey(seed).public_key))
 
 
-def seal_input(plaintext: bytes, panel: Sequence[SealingKey | None]) -> Sealed:
-    """Seal an input to every key of a panel, in its order; None is a seat without one."""
+def seal_input(plaintext: bytes, purpose: Hash, panel: Sequence[SealingKey | None]) -> Sealed:
+    """Seal an input to every key of a panel, in its order; None is a seat without one.
+
+    `purpose`: `primitives.sealing.purpose_of`; for another one nobody opens it.
+    """
     salt, key = Bytes32(secrets.token_bytes(SALT_BYTES)), secrets.token_bytes(SecretBox.KEY_SIZE)
     boxes = tuple(
         None if reader is None else KeyBox(reader, SealedBox(PublicKey(reader)).encrypt(key))
         for reader in panel
     )
     data = _SEALED.encode(SealedInput(boxes, bytes(SecretBox(key).encrypt(salt + plaintext))))
-    return Sealed(input_commitment(salt, plaintext), data, salt)
+    return Sealed(input_commitment(purpose, salt, plaintext), data, salt)
 
 
-def open_input(data: bytes, commitment: Hash, panel: Hash, secrets_: Mapping[SealingKey, Seed]) -> Opened:
-    """What was sealed to one of our keys, and to all of `panel`. Raises Unopenable, NotForUs."""
+def open_input(data: bytes, fixed: Fixed, secrets_: Mapping[SealingKey, Seed]) -> Opened:
+    """What was sealed to one of our keys, and to all of the panel. Raises Unopenable, NotForUs."""
     try:
         sealed = _SEALED.decode(data)
     except CodecError:
         raise Unopenable("it is no sealed input") from None
-    if panel_digest([None if box is None else box.reader for box in sealed.boxes]) != panel:
+    if panel_digest([None if box is None else box.reader for box in sealed.boxes]) != fixed.panel:
         raise Unopenable("it is not sealed to the keys that the request fixed")
     box = next((box for box in sealed.boxes if box is not None and box.reader in secrets_), None)
     if box is None:
@@ -111,7 +122,7 @@ def open_input(data: bytes, commitment: Hash, panel: Hash, secrets_: Mapping[Sea
     except (CryptoError, ValueError):
         raise Unopenable("it does not open with the key that was sealed to us") from None
     salt, plaintext = Bytes32(opened[:SALT_BYTES]), opened[SALT_BYTES:]
-    if len(salt) != SALT_BYTES or input_commitment(salt, plaintext) != commitment:
+    if len(salt) != SALT_BYTES or input_commitment(fixed.purpose, salt, plaintext) != fixed.commitment:
         raise Unopenable("what is in it is not what the request fixed")
     return Opened(plaintext, salt)
 

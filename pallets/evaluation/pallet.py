@@ -7,6 +7,7 @@ requester, for every row; the owner of the model gets its price once.
 """
 
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 from msgspec.structs import replace
@@ -23,6 +24,7 @@ from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
 from inference.certificate import GAS_PER_BYTE, ExactnessCertificate, decode_verdict
 from inference.evaluation import Metric, evaluation_gas
+from inference.tensor import ITEM_BYTES
 from pallets.evaluation import weights
 from pallets.evaluation.types import (
     AlreadyRegistered,
@@ -39,11 +41,13 @@ from pallets.evaluation.types import (
     Name,
     NoSuchDataset,
     NotOwner,
+    OutputTooLong,
     Rows,
     Size,
     TooManyDatasets,
 )
 from primitives.hashing import blake2b_256, domain
+from primitives.job_message import OUTPUT_BYTES_MAX
 from primitives.types import U32, U63, U63_MAX, AccountId, Balance, Hash, Stake
 
 DEPOSIT: Final = "evaluation.deposit"
@@ -83,6 +87,7 @@ class Evaluations(Pallet):
         NotOwner,
         ModelNotUsable,
         FeeAboveMaximum,
+        OutputTooLong,
     )
 
     dataset_count = StorageValue[int](U32, default=0)
@@ -164,7 +169,9 @@ class Evaluations(Pallet):
             raise ModelNotUsable
         if data is None:
             raise NoSuchDataset
-        gas = _gas(self._certificate(model), data)
+        certificate = self._certificate(model)
+        ensure(_output_bytes(certificate) <= OUTPUT_BYTES_MAX, OutputTooLong)
+        gas = _gas(certificate, data)
         ensure(self._fee(gas, data) + offer.price <= max_fee, FeeAboveMaximum)
         self._needs.currency.hold(PRICE, requester, offer.price)
         order = Order(
@@ -312,6 +319,11 @@ def _certificate(proved: bytes) -> ExactnessCertificate:
     certificate = decode_verdict(proved)
     assert isinstance(certificate, ExactnessCertificate)
     return certificate
+
+
+def _output_bytes(certificate: ExactnessCertificate) -> int:
+    """Of all outputs of a run, which validators check one by one before they count."""
+    return sum(prod(port.shape) * ITEM_BYTES[port.dtype] for port in certificate.outputs)
 
 
 def _gas(certificate: ExactnessCertificate, data: Dataset) -> int:

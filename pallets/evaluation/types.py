@@ -151,5 +151,9 @@ class ModelNotUsable(DispatchError):
     """The model does not exist, is not proven, or is suspended."""
 
 
+class OutputTooLong(DispatchError):
+    """The outputs of the model are longer than validators look at, number by number."""
+
+
 class FeeAboveMaximum(DispatchError):
     """The evaluation costs more than the requester wants to pay."""

@@ -176,7 +176,7 @@ class Inference(Pallet):
         refunded but the price of the model.
 
         `model`: identity of a proven model.
-        `commitment`: `primitives.sealing.input_commitment` of salt and input.
+        `commitment`: `primitives.sealing.input_commitment` of purpose, salt and input.
         `blob`: content hash of the sealed input, which some node must be able to give.
         `size_bytes`: length of the blob.
         `panel`: `primitives.sealing.panel_digest` of the keys that it is sealed to; refused if they changed.

@@ -165,6 +165,39 @@ def test_a_private_request_is_read_by_validators_and_answered_to_the_requester_a
     assert "the input is private" in refusal(*run[:-2], *elsewhere, *again)
 
 
+def test_who_copies_a_private_request_learns_nothing(
+    chain: FakeChain, register: Callable[[int], str], document: Document, tmp_path: Path
+) -> None:
+    """With all that is public of it, somebody else asks a model that gives its input back, in public."""
+    seal(chain, document)
+    model = register(3)
+    document(*ask(chain, model, 3, tmp_path, "--private"))
+    [(_, request)] = chain.chain.runtime._pallets(chain.chain.state).inference.requests.items()
+    fixed = request.input
+    assert fixed.blob is not None
+    assert fixed.panel is not None
+    arguments: dict[str, object] = {
+        "model": model,
+        "commitment": f"0x{fixed.hash.hex()}",
+        "blob": f"0x{fixed.blob.hex()}",
+        "size_bytes": fixed.size_bytes,
+        "panel": f"0x{fixed.panel.hex()}",
+        "is_output_sealed": "false",
+        "max_fee": "5",
+    }
+    options = [word for name, value in arguments.items() for word in (f"--{name}", value)]
+    call = ("tx", "submit", "inference.request_private", *options, "--from", "//Alice", "--wait")
+    done = document(*call, "--rpc", chain.url)
+    assert "failure" not in done
+    [job] = [one["fields"]["job"] for one in done["events"] if one["event"] == "inference.Requested"]
+    while document("infer", "show", job, "--rpc", chain.url)["status"] == "open":
+        pass
+    shown = document("infer", "show", job, "--rpc", chain.url)
+    assert shown["status"] == "no quorum"
+    assert [seat["conduct"] for seat in shown["record"]["attestations"]] == ["cannot_open"]
+    assert "values" not in shown
+
+
 def test_a_private_request_may_have_a_public_answer(
     chain: FakeChain, register: Callable[[int], str], document: Document, refusal: Refusal, tmp_path: Path
 ) -> None:

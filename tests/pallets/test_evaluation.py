@@ -3,10 +3,11 @@
 from collections.abc import Callable, Iterator
 
 import pytest
+from msgspec.structs import replace
 
 from frame.error import DispatchError
 from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
-from inference.certificate import GAS_PER_BYTE
+from inference.certificate import GAS_PER_BYTE, encode_verdict
 from inference.evaluation import Cell, Classified, Metric, encode_evaluation, evaluation_gas
 from pallets.balances.pallet import InsufficientBalance
 from pallets.evaluation.pallet import DEPOSIT, Config, dataset_id
@@ -18,6 +19,7 @@ from pallets.evaluation.types import (
     ModelNotUsable,
     NoSuchDataset,
     NotOwner,
+    OutputTooLong,
     TooManyDatasets,
 )
 from pallets.models.pallet import ModelState
@@ -225,6 +227,25 @@ def test_what_cannot_be_measured_is_refused(world: Attested) -> None:
     refused(world, NoSuchDataset, lambda: evaluation.evaluate(Signed(BOB), MODEL, nothing, metric, ENOUGH))
     refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, Balance(5)))
     assert evaluation.quote(nothing, DATA) is None
+
+
+@pytest.mark.parametrize(("elements", "is_taken"), [(2**18 - 2, True), (2**18 - 1, False)])
+def test_a_model_with_longer_outputs_than_anybody_looks_at_is_not_measured(
+    elements: int, is_taken: bool
+) -> None:
+    """A mebibyte of integers in all, and one number of eight bytes among them."""
+    world = Attested()
+    long = replace(CERTIFICATE.outputs[0], shape=(1, elements))
+    certificate = replace(CERTIFICATE, outputs=(long, CERTIFICATE.outputs[1]))
+    world.attest(world.register(), dict.fromkeys(EVERYBODY, encode_verdict(certificate)))
+    evaluation = world.pallets.evaluation
+    evaluation.register_dataset(Signed(BOB), CONTENT, 5_000, 1, "held out", LICENCE)
+    world.events()
+    much, masks = Balance(100 * TOKEN), Metric.MASKS
+    if is_taken:
+        evaluation.evaluate(Signed(CHARLIE), MODEL, DATA, masks, much)
+    else:
+        refused(world, OutputTooLong, lambda: evaluation.evaluate(Signed(CHARLIE), MODEL, DATA, masks, much))
 
 
 @pytest.mark.parametrize("origin", [Root(), Nobody()])

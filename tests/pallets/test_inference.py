@@ -39,9 +39,10 @@ from primitives.job_message import (
     result_digest,
     sign_abstain,
 )
-from primitives.sealing import panel_digest
-from primitives.types import U63_MAX, Balance, Hash, Stake
+from primitives.sealing import panel_digest, purpose_of
+from primitives.types import U63_MAX, AccountId, Balance, Hash, Stake
 from runtime.constants import TOKEN, TREASURY
+from runtime.jobs import InferTask, open_jobs
 from tests.pallets.attested import (
     CERTIFICATE,
     GENESIS,
@@ -373,10 +374,12 @@ READER_KEYS = [SealingKey(bytes([0x70 + seat]) * 32) for seat in EVERYBODY]
 COMMITMENT = Hash(b"\x0c" * 32)
 
 
-def ask_privately(world: Attested, keys: Sequence[bytes | None], is_output_sealed: bool = True) -> None:
+def ask_privately(
+    world: Attested, keys: Sequence[bytes | None], is_output_sealed: bool = True, who: AccountId = BOB
+) -> None:
     """Ask for an inference on an input that is sealed to these keys."""
     world.pallets.inference.request_private(
-        Signed(BOB), MODEL, COMMITMENT, BLOB, 700, panel_digest(keys), is_output_sealed, ENOUGH
+        Signed(who), MODEL, COMMITMENT, BLOB, 700, panel_digest(keys), is_output_sealed, ENOUGH
     )
 
 
@@ -396,6 +399,19 @@ def test_a_private_request_fixes_its_input_and_hides_its_output(world: Attested)
     record = receipt(world, job)
     assert (record.input_form, record.input_hash) == (InputForm.SEALED, COMMITMENT)
     assert (record.is_output_sealed, record.is_output_stored, record.classes) == (True, True, ())
+
+
+def test_the_panel_is_told_what_a_private_input_is_for(world: Attested) -> None:
+    for seat in EVERYBODY:
+        world.pallets.balances.move(ALICE, SEATS[seat], ENOUGH)
+        world.pallets.sealing.set_key(Signed(SEATS[seat]), READER_KEYS[seat])
+    uses = [(BOB, True), (BOB, False), (ALICE, True)]
+    for who, is_output_sealed in uses:
+        ask_privately(world, READER_KEYS, is_output_sealed, who)
+    tasks = [job.task for job in open_jobs(world.pallets)]
+    told = {task.given.purpose for task in tasks if isinstance(task, InferTask) and task.given is not None}
+    assert told == {purpose_of(who, MODEL, is_output_sealed) for who, is_output_sealed in uses}
+    assert len(told) == 3
 
 
 def test_a_private_request_is_for_the_panel_of_now(world: Attested) -> None:

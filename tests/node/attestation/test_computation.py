@@ -106,6 +106,9 @@ def test_an_engine_that_fails_its_self_test_is_not_fit(worker: FakeWorker) -> No
     assert unfitness(worker) is not None
 
 
+PURPOSE = Hash(b"\x70" * 32)
+
+
 def given(
     commitment: Hash | None,
     is_output_sealed: bool = False,
@@ -117,6 +120,7 @@ def given(
         size_bytes=900,
         commitment=commitment,
         panel=None if commitment is None else panel_digest(panel),
+        purpose=PURPOSE,
         is_output_sealed=is_output_sealed,
     )
     return InferTask(blob=BLOB, certificate=VERDICT, input=None, given=where)
@@ -131,7 +135,7 @@ def test_an_input_that_is_a_blob_is_run_like_any_other(worker: FakeWorker) -> No
 
 
 def test_a_private_input_is_opened_and_its_answer_sealed(worker: FakeWorker) -> None:
-    sealed = seal_input(INPUT, [SEALING_KEY])
+    sealed = seal_input(INPUT, PURPOSE, [SEALING_KEY])
     task = given(sealed.commitment, is_output_sealed=True)
     material = opened(task, sealed.data, {SEALING_KEY: SEALING_SEED})
     assert isinstance(material, Material)
@@ -148,24 +152,24 @@ def test_a_private_input_is_opened_and_its_answer_sealed(worker: FakeWorker) -> 
 )
 def test_what_is_no_input_of_the_model_is_the_fault_of_the_requester(data: bytes) -> None:
     assert opened(given(None), data, {}) is Trouble.UNREADABLE
-    sealed = seal_input(data, [SEALING_KEY])
+    sealed = seal_input(data, PURPOSE, [SEALING_KEY])
     assert opened(given(sealed.commitment), sealed.data, {SEALING_KEY: SEALING_SEED}) is Trouble.UNREADABLE
 
 
 def test_a_sealed_input_that_is_another_is_the_fault_of_the_requester() -> None:
-    sealed = seal_input(INPUT, [SEALING_KEY])
+    sealed = seal_input(INPUT, PURPOSE, [SEALING_KEY])
     task = given(Hash(bytes(32)))
     assert opened(task, sealed.data, {SEALING_KEY: SEALING_SEED}) is Trouble.UNREADABLE
 
 
 def test_who_has_no_key_to_it_abstains_and_blames_nobody() -> None:
-    sealed = seal_input(INPUT, [SEALING_KEY])
+    sealed = seal_input(INPUT, PURPOSE, [SEALING_KEY])
     assert opened(given(sealed.commitment), sealed.data, {}) is Trouble.UNABLE
 
 
 @pytest.mark.parametrize("boxes", [[OTHER_KEY], [OTHER_KEY, None], [SEALING_KEY, OTHER_KEY]])
 def test_who_is_left_out_of_its_panel_blames_the_requester(boxes: list[SealingKey | None]) -> None:
-    sealed = seal_input(INPUT, boxes)
+    sealed = seal_input(INPUT, PURPOSE, boxes)
     task = given(sealed.commitment, panel=(OTHER_KEY, SEALING_KEY))
     assert opened(task, sealed.data, {SEALING_KEY: SEALING_SEED}) is Trouble.UNREADABLE
 

@@ -5,9 +5,12 @@ from pathlib import Path
 import pytest
 
 from node.keystore.store import KeystoreError
-from node.sealing.box import open_input, seal_input
+from node.sealing.box import Fixed, open_input, seal_input
 from node.sealing.keys import SealingKeys
 from primitives.sealing import panel_digest
+from primitives.types import Hash
+
+PURPOSE = Hash(b"\x70" * 32)
 
 
 def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
@@ -18,11 +21,11 @@ def test_a_key_is_made_once_and_kept(tmp_path: Path) -> None:
 
 def test_what_was_sealed_before_a_rotation_still_opens(tmp_path: Path) -> None:
     keys = SealingKeys(tmp_path)
-    sealed, panel = seal_input(b"x", [keys.newest]), panel_digest([keys.newest])
+    sealed, panel = seal_input(b"x", PURPOSE, [keys.newest]), panel_digest([keys.newest])
     rotated = [keys.rotate() for _ in range(11)]
     again = SealingKeys(tmp_path)
     assert again.newest == rotated[-1]
-    assert open_input(sealed.data, sealed.commitment, panel, again.secrets).plaintext == b"x"
+    assert open_input(sealed.data, Fixed(PURPOSE, sealed.commitment, panel), again.secrets).plaintext == b"x"
 
 
 def test_a_damaged_key_is_said(tmp_path: Path) -> None:
