@@ -147,11 +147,11 @@ class _Allocation:
         for name in names:
             step = self.wiring.steps.get(name)
             here = array
-            if name in elsewhere and isinstance(step, Move) and array.size > 1:
+            if isinstance(step, Move) and step.movement is Movement.CONCAT and array.size > 1:
+                here = self._joined(step)
+            elif name in elsewhere and isinstance(step, Move) and array.size > 1:
                 (x,) = step.inputs
                 here = moved_scale(step, self.grids[x].scale, self.wiring.shapes[x])
-            elif isinstance(step, Move) and step.movement is Movement.CONCAT and array.size > 1:
-                here = self._joined(step)
             self.grids[name] = Grid(here, *ends[name])
 
     def _joined(self, step: Move) -> Reals:

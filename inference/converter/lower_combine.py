@@ -134,7 +134,8 @@ def _reduce(lowering: Lowering, step: Reduce) -> Code:
     if step.reduction in (Reduction.MAX, Reduction.MIN):
         operator = "ReduceMax" if step.reduction is Reduction.MAX else "ReduceMin"
         name = lowering.add(operator, x.name, axes=step.axes, keepdims=keep)
-        return lowering.changed(x, name, shape=step.shape)
+        low, high = _ends(x, step)
+        return lowering.changed(x, name, shape=step.shape, step=x.step.min(), low=low, high=high)
     count = prod(x.shape[axis] for axis in step.axes)
     reach = float(np.maximum(-x.low, x.high).max()) * count
     if reach > SUM_MAX:
@@ -146,7 +147,7 @@ def _reduce(lowering: Lowering, step: Reduce) -> Code:
     octaves = np.rint(np.log2(scale / lowering.grid(step.name).scale)).astype(np.int64)
     if octaves.any():
         name = lowering.add("Mul", name, lowering.constant(np.ldexp(1.0, octaves)))
-    low, high = (reduced(each, step, x.shape) * count for each in (x.low, x.high))
+    low, high = (each * count for each in _ends(x, step))
     return lowering.made(
         name,
         step,
@@ -155,6 +156,15 @@ def _reduce(lowering: Lowering, step: Reduce) -> Code:
         low=np.ldexp(low, octaves),
         high=np.ldexp(high, octaves),
     )
+
+
+def _ends(x: Code, step: Reduce) -> tuple[Reals, Reals]:
+    """Least and greatest of what is reduced together."""
+    ends = []
+    for values, extreme in ((x.low, np.min), (x.high, np.max)):
+        full = values.reshape((1,) * (len(x.shape) - values.ndim) + values.shape)
+        ends.append(reduced(extreme(full, axis=step.axes, keepdims=True), step, x.shape))
+    return ends[0], ends[1]
 
 
 def reduced(values: Reals, step: Reduce, shape: tuple[int, ...]) -> Reals:

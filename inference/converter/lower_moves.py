@@ -53,9 +53,8 @@ def joined(values: list[Array], codes: list[Any], axis: int) -> Array:
         shape[axis] = code.shape[axis]
         full.append(np.broadcast_to(padded, shape))
     sizes = np.broadcast_shapes(*(_without(each.shape, axis) for each in full))
-    return np.concatenate(
-        [np.broadcast_to(each, (*sizes[:axis], each.shape[axis], *sizes[axis:])) for each in full], axis=axis
-    )
+    parts = [np.broadcast_to(each, (*sizes[:axis], each.shape[axis], *sizes[axis:])) for each in full]
+    return _compressed(np.concatenate(parts, axis=axis))
 
 
 def _without(shape: Shape, axis: int) -> Shape:

@@ -4,10 +4,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from onnx import NodeProto
 
 from inference.refusal import Refused
 from tests.inference.converter.checks import IMAGE, ensure, ensure_meaning, kind, sample
-from tests.inference.converter.floats import model, node, program_of
+from tests.inference.converter.floats import model, node, program_of, weights
+from tests.inference.converter.programs import exact
 
 DOUBLE = [1.0, 1.0, 2.0, 2.0]
 SIZES = np.array([1, 4, 9, 12])
@@ -73,3 +75,41 @@ def test_padding_by_what_is_there_chooses_elements(mode: str) -> None:
     pads = np.array([0, 0, 1, 2, 0, 0, 3, 2])
     data = model([node("Pad", ["x", "pads"], ["y"], mode=mode)], {"pads": pads}, version=19, x=IMAGE)
     ensure(data, ["Gather", "Gather"])
+
+
+def convolved(middle: list[NodeProto], result: str, **constants: Any) -> bytes:
+    """Between two convolutions, the first of which makes channels of very different sizes."""
+    first = weights(4, 4, 1, 1) * np.array([1, 10, 100, 0.1])[:, None, None, None]
+    nodes = [
+        node("Conv", ["x", "first"], ["a"]),
+        node("Relu", ["a"], ["r"]),
+        *middle,
+        node("Conv", [result, "last"], ["y"]),
+    ]
+    return model(nodes, {"first": first, **constants}, x=(1, 4, 6, 8))
+
+
+def test_borders_from_the_other_side_keep_a_scale_for_each_channel() -> None:
+    """As PyTorch writes circular padding: slices and concatenations, which are one group of scales."""
+    middle = [
+        node("Slice", ["r", "six", "end", "three"], ["tail"]),
+        node("Slice", ["r", "zero", "two", "three"], ["head"]),
+        node("Concat", ["tail", "r", "head"], ["wide"], axis=3),
+        node("Slice", ["wide", "five", "end", "rows"], ["below"]),
+        node("Concat", ["below", "wide"], ["all"], axis=2),
+    ]
+    numbers = {"zero": 0, "two": 2, "three": 3, "five": 5, "six": 6, "end": 99, "rows": 2}
+    constants = {name: np.array([value]) for name, value in numbers.items()}
+    done = exact(program_of(convolved(middle, "all", last=weights(3, 4, 3, 3), **constants)))
+    assert done.report.outputs[0].relative_error < 0.05
+
+
+def test_the_greatest_and_the_mean_of_all_channels_meet() -> None:
+    """As attention to places of an image is written."""
+    middle = [
+        node("ReduceMean", ["r"], ["mean"], axes=[1]),
+        node("ReduceMax", ["r"], ["greatest"], axes=[1]),
+        node("Concat", ["mean", "greatest"], ["both"], axis=1),
+    ]
+    done = exact(program_of(convolved(middle, "both", last=weights(1, 2, 3, 3))))
+    assert done.report.outputs[0].relative_error < 0.05
