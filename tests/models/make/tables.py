@@ -158,9 +158,8 @@ def xgboost_model() -> Made:
 
     table = Table("digits")
     model = table.fit(XGBClassifier(n_estimators=30, max_depth=4, random_state=SEED, n_jobs=1))
-    exported = convert_xgboost(
-        model, initial_types=[("pixels", FloatTensorType([None, 64]))], target_opset=15
-    )
+    entry = [("pixels", FloatTensorType([None, 64]))]
+    exported = convert_xgboost(model, name="digits_xgboost", initial_types=entry, target_opset=15)
     summary = "XGBoost, 30 rounds of ten trees: TreeEnsembleClassifier that splits by <"
     return table.made("digits_xgboost", summary, exported, "onnxmltools", ("xgboost", "onnxmltools"))
 
@@ -172,6 +171,8 @@ def lightgbm_model() -> Made:
     table = Table("wine")
     model = table.fit(LGBMClassifier(n_estimators=40, num_leaves=7, random_state=SEED, n_jobs=1, verbose=-1))
     entry = [("columns", FloatTensorType([None, table.train.shape[1]]))]
-    exported = convert_lightgbm(model, initial_types=entry, target_opset=15, zipmap=False)
+    exported = convert_lightgbm(
+        model, name="wine_lightgbm", initial_types=entry, target_opset=15, zipmap=False
+    )
     summary = "LightGBM of three classes: TreeEnsembleClassifier over real columns"
     return table.made("wine_lightgbm", summary, exported, "onnxmltools", ("lightgbm", "onnxmltools"))
