@@ -21,7 +21,7 @@ from inference.converter.groups import Wiring, moved
 from inference.converter.lower_linear import is_padded
 from inference.converter.lower_moves import joined, moved_scale
 from inference.converter.options import Method, Options
-from inference.converter.plan import Deferral, Plan, Spread
+from inference.converter.plan import Correlation, Deferral, Plan, Spread
 from inference.converter.program import (
     Combination,
     Combine,
@@ -68,10 +68,14 @@ SCORE_BITS: Final = 16
 
 
 def allocate(
-    survey: Survey, spreads: Mapping[str, Spread], pixels: Mapping[str, Fraction], options: Options
+    survey: Survey,
+    spreads: Mapping[str, Spread],
+    correlations: Mapping[str, Correlation],
+    pixels: Mapping[str, Fraction],
+    options: Options,
 ) -> Plan:
     """A grid for every tensor. `pixels`: inputs that only take multiples of a number, and that number."""
-    return _Allocation(survey, share(survey, options.int8), spreads, pixels, options).plan()
+    return _Allocation(survey, share(survey, options.int8), spreads, correlations, pixels, options).plan()
 
 
 @dataclass(slots=True)
@@ -81,6 +85,7 @@ class _Allocation:
     survey: Survey
     sharing: Sharing
     spreads: Mapping[str, Spread]
+    correlations: Mapping[str, Correlation]
     pixels: Mapping[str, Fraction]
     options: Options
     grids: dict[str, Grid] = field(default_factory=dict)
@@ -104,6 +109,7 @@ class _Allocation:
             program=program,
             options=self.options,
             spreads=self.spreads,
+            correlations=self.correlations,
             grids=self.grids,
             steps=self.wiring.steps,
             unrounded=self.sharing.unrounded,

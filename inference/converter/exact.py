@@ -15,10 +15,11 @@ from inference.canonical import write
 from inference.converter.allocate import allocate
 from inference.converter.build import build
 from inference.converter.calibrate import Floats, View, calibrate, checked
+from inference.converter.correlation import correlate
 from inference.converter.layout import laid_out
 from inference.converter.measure import Measurement
 from inference.converter.options import WEIGHT_BITS, Method, Options, Sample, Samples, Watch
-from inference.converter.plan import Spread
+from inference.converter.plan import Correlation, Spread
 from inference.converter.prepare import prepare
 from inference.converter.program import Program, Source
 from inference.converter.report import Conversion
@@ -69,6 +70,7 @@ class _Work:
     engine: InferenceEngine
     watch: Watch
     spreads: dict[Method, dict[str, Spread]]
+    correlations: dict[str, Correlation] | None = None
 
     @classmethod
     def begin(
@@ -97,7 +99,11 @@ class _Work:
             self.spreads[options.method] = calibrate(
                 self.floats, self.views, self.samples, options.method, self.watch
             )
-        plan = allocate(self.survey, self.spreads[options.method], self.pixels, options)
+        if self.correlations is None:
+            program = self.survey.wiring.program
+            self.correlations = correlate(program, self.views, self.floats, self.samples, self.watch)
+        spreads = self.spreads[options.method]
+        plan = allocate(self.survey, spreads, self.correlations, self.pixels, options)
         built = build(plan, self.watch)
         self.watch("proving", 0, 1)
         proof = _proved(built.graph)

@@ -9,8 +9,19 @@ from numpy.typing import NDArray
 from inference.converter.code import Code, Grid, channel_array
 from inference.converter.lowering import Lowering, hull_of_sum
 from inference.converter.program import Convolution, Integers, Matrix, Reals, Step
+from inference.converter.rounding import rounding
 from inference.converter.rule import LINEAR_BITS_MAX, Rule, Want
-from inference.converter.sums import FINE_MAX, Kernel, Terms, Whole, finest, kernel_of, shaped
+from inference.converter.sums import (
+    FINE_MAX,
+    Kernel,
+    Rounded,
+    Terms,
+    Whole,
+    finest,
+    kernel_of,
+    nearest,
+    shaped,
+)
 from inference.graph import AttributeValue
 
 _WEIGHT_BITS_MIN: Final = 4
@@ -55,7 +66,7 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
         high=_limits(x.high, rank, axis, np.max) * 2.0 ** -_along(x.step),
         mean=(mean - _along(x.offset)) / _along(x.scale) * 2.0 ** -_along(x.step),
     )
-    whole = _whole(lowering, step, kernel, terms)
+    whole = _whole(lowering, step, kernel, terms, _rounded(lowering, step, kernel, x))
     name = _node(lowering, step, x, whole)
     lowering.weight_bits[step.name] = whole.bits
     return lowering.made(
@@ -113,9 +124,19 @@ def _limits(values: Reals, rank: int, axis: int, extreme: Callable[[Reals], floa
     return values.reshape(-1) if varies == [axis] else np.asarray(extreme(values))
 
 
-def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms) -> Whole:
+def _rounded(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, x: Code) -> Rounded:
+    """How the weights are rounded: together, if it is known how their inputs go together."""
+    known = lowering.plan.correlations.get(step.name)
+    if known is None:
+        return nearest
+    return rounding(known, kernel, _along(x.scale) * 2.0 ** _along(x.step)).whole
+
+
+def _whole(
+    lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms, rounded: Rounded
+) -> Whole:
     options = lowering.plan.options
-    cap = _WEIGHT_MAX if options.weight_bits is None else 2 ** (options.weight_bits - 1)
+    cap = _WEIGHT_MAX if options.weight_bits is None else 2 ** (options.weight_bits - 1) - 1
     cap = _INT8_WEIGHT_MAX if options.int8 else cap
     fine_max: Integers | int = 0 if step.name in lowering.plan.scores else FINE_MAX
     deferral = lowering.plan.deferred.get(step.name)
@@ -123,7 +144,7 @@ def _whole(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms
         fine_max = deferral.bits - lowering.grid(deferral.read).magnitude.bit_length()
     addend = lowering.plan.addends.get(step.name)
     room = lowering.magnitude(addend, lowering.grid(step.name).scale) if addend else 0.0
-    whole = finest(kernel, terms, room, cap, fine_max)
+    whole = finest(kernel, terms, room, cap, fine_max, rounded)
     if whole is None or whole.bits < _WEIGHT_BITS_MIN:
         found = "none" if whole is None else f"{whole.bits - 1}"
         lowering.refuse(

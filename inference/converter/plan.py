@@ -23,6 +23,16 @@ class Spread:
 
 
 @dataclass(frozen=True, slots=True)
+class Correlation:
+    """How the inputs of a linear step go together."""
+
+    covariance: Reals
+    """float64[groups, terms, terms]; terms are pairs of an input channel of the group and a tap."""
+    places: int
+    """From how many places it is known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Deferral:
     """A convolution whose result, perhaps after a limit, only a depthwise convolution reads."""
 
@@ -45,6 +55,8 @@ class Plan:
     program: Program
     options: Options
     spreads: Mapping[str, Spread]
+    correlations: Mapping[str, Correlation]
+    """Of the inputs of linear steps, by their name, where that is known."""
     grids: Mapping[str, Grid]
     steps: Mapping[str, Step]
     """By name."""

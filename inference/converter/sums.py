@@ -4,6 +4,7 @@ A convolution or a matrix is seen here as one array of weights[out, in, tap]: th
 channel, for one output channel. Groups have an input channel only for their own outputs.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,8 +100,23 @@ class Whole:
         return int(largest[largest.size // 2]).bit_length() + 1
 
 
+Rounded = Callable[[Reals, Integers, float], Reals]
+"""Gives whole numbers for the weights[row, in, tap] of some outputs; none should be above a cap."""
+
+
+def nearest(exact: Reals, rows: Integers, cap: float) -> Reals:
+    """Each weight by itself."""
+    whole: Reals = np.rint(exact)
+    return whole
+
+
 def finest(
-    kernel: Kernel, terms: Terms, room: float, cap: float, fine_max: Integers | int = FINE_MAX
+    kernel: Kernel,
+    terms: Terms,
+    room: float,
+    cap: float,
+    fine_max: Integers | int = FINE_MAX,
+    rounded: Rounded = nearest,
 ) -> Whole | None:
     """The weights times the largest power of two, for each output, that keeps every sum in 24 bits.
 
@@ -119,13 +135,13 @@ def finest(
             return None
         chosen = [each if each.shape[0] == 1 else each[rows] for each in (*ends, means)]
         exact = np.ldexp(kernel.weights[rows], fine[rows, None, None])
-        whole = np.rint(exact)
+        whole = rounded(exact, rows, cap)
         shift = ((whole - exact).sum(axis=2, keepdims=True) * chosen[2]).sum(axis=(1, 2))
         offset = np.rint(np.ldexp(kernel.bias[rows], fine[rows]) - shift)
         below, above = _hull(whole, offset, chosen[0], chosen[1])
         beyond = np.ldexp(room, fine[rows])
         good = np.maximum(above, -below) + np.maximum(beyond, 0) <= SUM_MAX
-        good &= np.abs(whole).max(axis=(1, 2), initial=0) <= cap
+        good &= np.rint(np.abs(exact)).max(axis=(1, 2), initial=0) <= cap
         done = rows[good]
         weights[done], bias[done] = whole[good], offset[good]
         low[done] = np.ldexp(below[good], -fine[done])

@@ -258,7 +258,7 @@ def test_progress_is_told_by_phase() -> None:
     good = samples((1, 6), 3, 1)
     make_exact(dense(), good, good, Options(), OnnxRuntimeEngine(), lambda *each: heard.append(each))
     phases = list(dict.fromkeys(phase for phase, _, _ in heard))
-    assert phases == ["calibrating", "lowering", "proving", "comparing", "comparing layers"]
+    assert phases == ["calibrating", "correlating", "lowering", "proving", "comparing", "comparing layers"]
     assert all(0 <= done < total for _, done, total in heard)
 
 
