@@ -234,7 +234,9 @@ class Rule:
 
 
 def complete(node: Node, rule: Rule) -> dict[str, AttributeValue]:
-    """The node's attributes with defaults filled in, in order of name. Raises Refused."""
+    """The node's attributes with defaults filled in, in order of name. A list without elements is none, for a
+    canonical file does not write it. Raises Refused.
+    """
     for name, value in node.attributes.items():
         if name not in rule.attributes:
             refuse(f"the attribute {name!r} is not allowed", node.place)
@@ -242,12 +244,11 @@ def complete(node: Node, rule: Rule) -> dict[str, AttributeValue]:
             refuse(f"the attribute {name!r} has the wrong type", node.place)
     attributes: dict[str, AttributeValue] = {}
     for name, (_, default) in sorted(rule.attributes.items()):
-        if name in node.attributes:
-            attributes[name] = node.attributes[name]
-        elif default is not None:
-            attributes[name] = default
-        else:
+        given = node.attributes.get(name, ())
+        found = default if given == () else given
+        if found is None:
             refuse(f"the attribute {name!r} is missing", node.place)
+        attributes[name] = found
     return attributes
 
 

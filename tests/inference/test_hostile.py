@@ -175,6 +175,13 @@ def unknown_attribute_type() -> onnx.ModelProto:
     return bad
 
 
+def no_axes() -> onnx.ModelProto:
+    """A list without elements: not to be taken for none of the dimensions, for engines take it for all."""
+    bad = model(helper.make_node("ReduceMax", ["x"], ["y"], axes=[1]))
+    bad.graph.node[0].attribute[0].ClearField("ints")
+    return bad
+
+
 def training() -> onnx.ModelProto:
     bad = identity()
     bad.training_info.add()
@@ -228,6 +235,7 @@ HOSTILE: list[tuple[Callable[[], onnx.ModelProto], str]] = [
     (large_output, "the outputs take 9437184 bytes, more than 8388608"),
     (large_inputs, "the inputs take 100663296 bytes, more than 67108864"),
     (unknown_attribute_type, "a type that is not allowed"),
+    (no_axes, "the attribute 'axes' is missing"),
     (training, "training graphs are not allowed"),
     (wrong_sizes, "does not take 3 bytes"),
     (elements_twice, "holds its elements twice"),
