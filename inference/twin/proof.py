@@ -363,6 +363,7 @@ class _Comparison:
             if (
                 all(name in self._names(tensor) for name, tensor in known)
                 and origin.inputs[len(codes) :] == rest
+                and len(origin.inputs) == len(self.node.inputs)
                 and len(origin.outputs) == len(self.node.outputs)
             ):
                 results = (Code(name, codes[0].zero) for name in origin.outputs)
