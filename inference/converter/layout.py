@@ -158,7 +158,7 @@ class _Layout:
             size = self._size(left) if self._size(left) == self._size(right) else self._rows(left)
             self._write(node, (self._shaped(left, size), self._shaped(right, size)), size)
             return True
-        if shapes[0][:-1] != shapes[1][:-1]:
+        if len(shapes[0]) != len(shapes[1]) or shapes[0][:-1] != shapes[1][:-1]:
             return False
         names = tuple(self._by_rows(each) for each in (left, right))
         if self.sizes[names[0]][:-1] != self.sizes[names[1]][:-1]:

@@ -142,3 +142,38 @@ def test_names_are_new() -> None:
     laid = _laid(graph.ended(at, 4, 4))
     names = [*laid.constants, *(name for node in laid.nodes for name in node.outputs), "x"]
     assert len(names) == len(set(names))
+
+
+def test_a_number_beside_a_row_stays() -> None:
+    graph = _Graph((4,))
+    greatest = graph.add("ReduceMax", graph.x, axes=(0,), keepdims=0)
+    at = graph.add("Sub", graph.x, greatest)
+    assert _operators(_laid(graph.ended(at, 4))) == ["ReduceMax", "Sub"]
+
+
+def test_what_grows_along_rows_by_a_constant_stays() -> None:
+    """A number for each row broadcasts to a matrix, in whichever shape."""
+    graph = _Graph((1, 6, 1))
+    at = graph.add("Add", graph.reshaped(graph.x, 6, 1), graph.constant(np.arange(4)))
+    assert _operators(_laid(graph.ended(at, 6, 4))) == ["Reshape", "Add"]
+
+
+def test_rows_that_are_gone_are_not_kept() -> None:
+    graph = _Graph()
+    at = graph.add("ReduceMax", graph.reshaped(graph.x, 6, 4), axes=(1,), keepdims=0)
+    assert _operators(_laid(graph.ended(graph.add("Relu", at), 6))) == ["Reshape", "ReduceMax", "Relu"]
+
+
+def test_rows_in_two_shapes_meet_in_one() -> None:
+    """The product has the rows [6], the largest of each the rows [1, 6]."""
+    graph = _Graph()
+    sums = graph.add("MatMul", graph.x, graph.constant(np.ones((4, 1))))
+    at = graph.add("Sub", graph.x, sums)
+    assert _operators(_laid(graph.ended(at, *SHAPE))) == ["Reshape", "MatMul", "Sub", "Reshape"]
+
+
+def test_a_row_for_all_is_no_number_for_each() -> None:
+    graph = _Graph((3, 1, 4))
+    greatest = graph.add("ReduceMax", graph.x, axes=(0,), keepdims=1)
+    at = graph.add("Sub", graph.reshaped(graph.x, 3, 4), graph.reshaped(greatest, 1, 4))
+    assert _operators(_laid(graph.ended(at, 3, 4))) == ["ReduceMax", "Reshape", "Reshape", "Sub"]
