@@ -37,7 +37,7 @@ from pallets.disputes.types import (
     Ruled,
     Ruling,
 )
-from primitives.types import U32, U63_MAX, AccountId, Balance, BlockNumber, Hash
+from primitives.types import U32, AccountId, Balance, BlockNumber, Hash
 
 BOND: Final = "disputes.bond"
 _COUNT_MAX: Final = 2**32 - 1
@@ -211,8 +211,9 @@ class Disputes(Pallet):
             assert self._needs.currency.held(BOND, who) == bonds
 
     def _bond(self, past: Past) -> Balance:
-        """The price of the work of every seat that the first job had."""
-        return Balance(min(len(past.attestations) * self._needs.jobs.quote(past.gas), U63_MAX))
+        """The price of the work of every seat that the first job had: also at the highest price of gas less
+        than a balance can count."""
+        return Balance(len(past.attestations) * self._needs.jobs.quote(past.gas))
 
     def _rule(self, job: Hash, closed: Closed) -> None:
         """What the second job `closed` means for the first one."""

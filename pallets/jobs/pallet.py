@@ -76,7 +76,6 @@ from primitives.types import (
     U16,
     U32,
     U63,
-    U63_MAX,
     AccountId,
     AuthorityIndex,
     Balance,
@@ -286,7 +285,7 @@ class Jobs(Pallet):
         open_bytes = self.open_bytes.get() + order.input_bytes
         ensure(open_bytes <= self.config.open_bytes_max, TooManyInputBytes)
         reward, slot_fee = self.quote(order.gas), self.slot_fee(order.input_bytes)
-        self._needs.currency.hold(REWARD, order.payer, Balance(min(reward + slot_fee, U63_MAX)))
+        self._needs.currency.hold(REWARD, order.payer, Balance(reward + slot_fee))
         self._needs.currency.move_held(REWARD, order.payer, self.config.treasury, slot_fee)
         panel, height = self._needs.validators.acting(), self.context.block.height
         count = self.count.get() + 1

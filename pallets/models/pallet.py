@@ -31,7 +31,7 @@ from pallets.models import weights
 from primitives.codec import CodecError, Record
 from primitives.hashing import blake2b_256, domain
 from primitives.job_message import Result
-from primitives.types import U32, U63, U63_MAX, AccountId, Balance, BlockNumber, Hash
+from primitives.types import U32, U63, AccountId, Balance, BlockNumber, Hash
 
 DEPOSIT: Final = "models.deposit"
 PAGE_MAX: Final = 100
@@ -321,8 +321,8 @@ class Models(Pallet):
         `size_bytes`: length of the file.
         """
         jobs = self._needs.jobs
-        total = self.config.deposit + jobs.quote(proof_gas(size_bytes)) + jobs.slot_fee(size_bytes)
-        return Balance(min(total, U63_MAX))  # beyond that, nobody has as much
+        reward, slot_fee = jobs.quote(proof_gas(size_bytes)), jobs.slot_fee(size_bytes)
+        return Balance(self.config.deposit + reward + slot_fee)
 
     def offer(self, model: Hash) -> Offer | None:
         """As in frame.models.Models."""

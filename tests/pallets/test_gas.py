@@ -4,9 +4,10 @@ import pytest
 
 from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
 from pallets.gas.pallet import PriceOutOfRange, SlotPrices
+from primitives.committee import MEMBERS_MAX
 from primitives.types import U63_MAX, Balance
-from runtime.constants import GAS, JOBS
-from tests.pallets.attested import Attested
+from runtime.constants import GAS, JOBS, MODELS
+from tests.pallets.attested import INPUT, Attested, slot_fee
 from tests.pallets.world import ALICE, World
 
 
@@ -46,6 +47,19 @@ def test_root_sets_what_a_place_costs(world: World) -> None:
     assert gas.slot_fee(U63_MAX) == U63_MAX
 
 
+def test_a_place_costs_every_byte_and_no_other(world: World) -> None:
+    world.pallets.gas.set_slot_prices(Root(), Balance(5), Balance(3))
+    assert [world.pallets.gas.slot_fee(size) for size in (0, 1, 10)] == [5, 8, 35]
+
+
+def test_whatever_can_be_opened_costs_what_a_balance_can_count(world: World) -> None:
+    gas, most = world.pallets.gas, GAS.slot_max
+    gas.set_price(Root(), GAS.per_million_max)
+    gas.set_slot_prices(Root(), most.per_job, most.per_byte)
+    work, place = gas.price_of(JOBS.open_gas_max), gas.slot_fee(JOBS.open_bytes_max)
+    assert max(MEMBERS_MAX * work, MODELS.deposit + work + place) <= U63_MAX
+
+
 @pytest.mark.parametrize("origin", [Signed(ALICE), Nobody()])
 def test_nobody_else_says_what_a_place_costs(world: World, origin: Origin) -> None:
     with pytest.raises(BadOrigin):
@@ -71,4 +85,17 @@ def test_a_job_is_paid_at_the_price_of_its_time() -> None:
     assert world.pallets.jobs.get(first) == before
     assert before is not None
     assert world.pallets.jobs.reward(before.gas) == 2 * before.reward
+    world.check_state()
+
+
+def test_a_place_is_paid_at_the_price_of_its_time() -> None:
+    world = Attested()
+    world.prove()
+    job = world.request()
+    world.pallets.gas.set_slot_prices(Root(), Balance(5), Balance(0))
+    world.abstain(job, *range(4))
+    world.finalize()
+    record = world.pallets.inference.receipt(job)
+    assert record is not None
+    assert record.fee == slot_fee(len(INPUT))
     world.check_state()
