@@ -1,6 +1,7 @@
 """What a model is worth on a data set: counted by hand, and refused by name."""
 
 from collections.abc import Sequence
+from math import prod
 
 import pytest
 from hypothesis import given
@@ -26,6 +27,7 @@ from inference.evaluation import (
     Row,
     Scoring,
     Unusable,
+    decode_dataset,
     decode_evaluation,
     encode_dataset,
     encode_evaluation,
@@ -34,6 +36,7 @@ from inference.evaluation import (
 )
 from inference.prover import prove
 from inference.tensor import Tensor, from_integers
+from primitives.codec import CodecError
 from primitives.job_message import RESULT_BYTES_MAX
 from primitives.types import U63_MAX
 from tests.inference.build import two_layers
@@ -90,6 +93,41 @@ def test_classes_are_counted_and_confused() -> None:
     assert score(Metric.CLASSIFICATION, CERTIFICATE, rows, runs) == Classified(5, 2, confusion)
 
 
+def test_the_fullest_cells_are_kept_then_those_of_the_lowest_labels() -> None:
+    labels = range(CELLS_MAX + 1)
+    rows = rows_of([7], *([label] for label in reversed(labels)))
+    found = score(Metric.CLASSIFICATION, CERTIFICATE, rows, outputs(*[(0, 1)] * len(rows)))
+    assert isinstance(found, Classified)
+    kept = [7, *(label for label in labels if label != 7)][:CELLS_MAX]
+    assert found.confusion == tuple(Cell(label, 1, 2 if label == 7 else 1) for label in kept)
+
+
+def test_classes_with_the_largest_unions_are_kept_then_the_lowest() -> None:
+    classes = CELLS_MAX + 1
+    last, right = classes - 1, list(range(classes))
+    planes = [int(place == label) for label in right for place in [*right, last]]
+    found = matched(Metric.MASKS, giving(1, classes, 1, classes + 1), ([*right, last], planes))
+    assert isinstance(found, Matched)
+    assert found.classes == (Overlap(last, 2, 2), *(Overlap(label, 1, 1) for label in right[: CELLS_MAX - 1]))
+
+
+def test_the_first_attested_output_is_measured() -> None:
+    certificate = replace(CERTIFICATE, attested=(1, 0))
+    rows = rows_of([3])
+    assert read_dataset(certificate, Metric.REGRESSION, encode_dataset(rows), 1) == tuple(rows)
+    found = score(Metric.REGRESSION, certificate, rows, outputs((9, 9)))
+    assert found == Regressed(1, 0, 1, b"\x03", b"\x09", b"")
+
+
+@pytest.mark.parametrize(("error", "encoded"), [(255, b"\xff"), (256, b"\x01\x00")])
+def test_sums_have_no_leading_zeros_and_errors_make_up_for_none(error: int, encoded: bytes) -> None:
+    found = score(Metric.REGRESSION, CERTIFICATE, rows_of([5, 5]), outputs((5 - error, 5)))
+    assert isinstance(found, Regressed)
+    assert (found.correct, found.absolute_error) == (0, encoded)
+    balanced = score(Metric.REGRESSION, CERTIFICATE, rows_of([5, 5]), outputs((4, 6)))
+    assert balanced == Regressed(1, 0, 2, b"\x02", b"\x02", b"")
+
+
 def test_errors_are_summed_in_integers() -> None:
     rows = rows_of([10, -5], [0, 0])
     runs = outputs((12, -5), (0, 0))
@@ -118,8 +156,25 @@ def test_masks_of_classes_take_the_greatest_of_each_place() -> None:
 @pytest.mark.parametrize("shape", [(1, 1, 2, 2), (1, 2, 2), (4,)])
 def test_masks_of_one_number_ask_whether_it_is_above_nought(shape: tuple[int, ...]) -> None:
     certificate = giving(*shape, zero_point=3)
-    found = matched(Metric.MASKS, certificate, ([1, 0, 1, 0], [4, 3, 2, 9]))
-    assert found == Matched(1, 0, 4, 2, (Overlap(0, 1, 3), Overlap(1, 1, 3)))
+    found = matched(
+        Metric.MASKS, certificate, ([1, 0, 1, 0], [4, 3, 2, 9]), ([IGNORED, 1, IGNORED, 1], [0, 9, 9, 9])
+    )
+    assert found == Matched(2, 1, 6, 4, (Overlap(1, 3, 5), Overlap(0, 1, 3)))
+
+
+def test_only_four_dimensions_are_an_image_of_classes() -> None:
+    found = matched(Metric.MASKS, giving(1, 2, 1, 1, 1), ([1, 0], [5, -5]))
+    assert found == Matched(1, 1, 2, 2, (Overlap(0, 1, 1), Overlap(1, 1, 1)))
+
+
+@pytest.mark.parametrize(
+    ("metric", "shape"), [(Metric.MASKS, (1, 2)), (Metric.MASKS, (1, 3, 1, 2)), (Metric.SEQUENCES, (1, 2, 3))]
+)
+def test_a_row_of_which_no_place_counts_is_right_and_says_nothing(
+    metric: Metric, shape: tuple[int, ...]
+) -> None:
+    found = matched(metric, giving(*shape), ([IGNORED, IGNORED], [7] * prod(shape)))
+    assert found == Matched(1, 1, 0, 0, ())
 
 
 def test_sequences_take_the_greatest_of_each_step() -> None:
@@ -189,6 +244,8 @@ def test_the_largest_sums_and_the_widest_table_fit_the_state() -> None:
         (Metric.MASKS, (1, 3, 1, 2), [0, 3], "3 is no class"),
         (Metric.MASKS, (1, 3, 1, 2), [0, -2], "-2 is no class"),
         (Metric.MASKS, (1, 1, 1, 2), [0, 2], "2 is no class"),
+        (Metric.MASKS, (1, 1, 1, 2), [0, -2], "-2 is no class"),
+        (Metric.SEQUENCES, (1, 2, 3), [0, -2], "-2 is no class"),
         (Metric.MASKS, (1, 3, 1, 2), [0, 0, 0], "3 right numbers, not 2"),
         (Metric.SEQUENCES, (1, 2, 3), [0, 3], "3 is no class"),
         (Metric.SEQUENCES, (1, 2, 3), [0], "1 right numbers, not 2"),
@@ -201,6 +258,7 @@ def test_the_largest_sums_and_the_widest_table_fit_the_state() -> None:
         (Metric.SEQUENCES, (), [0], NO_CLASSES),
         (Metric.REGRESSION, (1, 2), [5], "1 right numbers, not 2"),
         (Metric.CLASSIFICATION, (1, 2), [IGNORED], "-1 is no class"),
+        (Metric.CLASSIFICATION, (1, 2), [LABEL_MAX + 1], f"{LABEL_MAX + 1} is no class"),
     ],
 )
 def test_what_is_right_must_fit_the_output(
@@ -242,12 +300,29 @@ def test_what_does_not_fit_the_model_is_a_verdict(rows: list[Row], count: int, u
     assert read_dataset(CERTIFICATE, Metric.CLASSIFICATION, encode_dataset(rows), count) == unusable
 
 
-def test_a_number_out_of_range_is_a_verdict() -> None:
-    port = replace(CERTIFICATE.inputs[0], high=2)
-    found = read_dataset(
-        replace(CERTIFICATE, inputs=(port,)), Metric.CLASSIFICATION, encode_dataset(rows_of([0])), 1
-    )
-    assert found == Unusable(0, "x is out of its range")
+@pytest.mark.parametrize(("low", "high", "is_within"), [(1, 3, True), (2, 3, False), (1, 2, False)])
+def test_a_number_out_of_range_is_a_verdict(low: int, high: int, is_within: bool) -> None:
+    port = replace(CERTIFICATE.inputs[0], low=low, high=high)
+    rows = tuple(rows_of([LABEL_MAX]))
+    found = read_dataset(replace(CERTIFICATE, inputs=(port,)), Metric.CLASSIFICATION, encode_dataset(rows), 1)
+    assert found == (rows if is_within else Unusable(0, "x is out of its range"))
+
+
+def test_a_reason_fits_its_record() -> None:
+    port = replace(CERTIFICATE.inputs[0], name="x" * 200, shape=(1, 4))
+    certificate = replace(CERTIFICATE, inputs=(port,))
+    found = read_dataset(certificate, Metric.CLASSIFICATION, encode_dataset(rows_of([0])), 1)
+    assert found == Unusable(0, "x" * 200)
+
+
+def test_a_data_set_may_have_as_many_bytes_as_the_longest(monkeypatch: pytest.MonkeyPatch) -> None:
+    rows = tuple(rows_of([0], [1]))
+    data = encode_dataset(rows)
+    monkeypatch.setattr("inference.evaluation.DATASET_BYTES_MAX", len(data))
+    assert decode_dataset(data) == rows
+    monkeypatch.setattr("inference.evaluation.DATASET_BYTES_MAX", len(data) - 1)
+    with pytest.raises(CodecError, match=f"at most {len(data) - 1} bytes"):
+        decode_dataset(data)
 
 
 @given(st.binary(max_size=200))

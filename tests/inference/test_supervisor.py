@@ -21,7 +21,7 @@ from inference.process import WorkerProcess, WorkerSettings
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
 from inference.seccomp import MACHINES
-from inference.supervisor import Supervisor
+from inference.supervisor import REQUEST_BYTES, Supervisor, _some
 from inference.tensor import Tensor, from_integers
 from inference.unable import Crashed, Garbled, TimedOut, Unable
 from primitives.hashing import blake2b_256
@@ -112,6 +112,22 @@ def test_many_runs_give_the_outputs_of_each(shared: Supervisor) -> None:
     model = NumpyEngine().load(MODEL)
     assert shared.run_many(MODEL_HASH, fetch, runs, GAS) == [model.run(inputs) for inputs in runs]
     assert shared.run_many(MODEL_HASH, fetch, [], GAS) == []
+
+
+@pytest.mark.parametrize(
+    ("sizes", "together"),
+    [
+        ([REQUEST_BYTES - 1, 1, 1], 2),
+        ([REQUEST_BYTES, 1], 1),
+        ([REQUEST_BYTES + 1, 1], 1),
+        ([1] * (messages.RUNS_MAX + 1), messages.RUNS_MAX),
+        ([1], 1),
+    ],
+)
+def test_a_request_takes_as_many_runs_as_fit_and_at_least_one(sizes: list[int], together: int) -> None:
+    other = (Tensor(dtype="int8", shape=(REQUEST_BYTES,), data=bytes(REQUEST_BYTES)),)
+    runs = [(Tensor(dtype="int8", shape=(size,), data=bytes(size)),) for size in sizes]
+    assert _some([other, *runs], 1) == tuple(runs[:together])
 
 
 def test_one_wrong_input_among_many_gives_no_outputs(shared: Supervisor) -> None:

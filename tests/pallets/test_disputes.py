@@ -19,14 +19,26 @@ from pallets.disputes.types import (
     Past,
     Ruling,
 )
+from pallets.inference.pallet import Config as InferenceConfig
+from pallets.inference.types import InferenceRecord
 from pallets.jobs.pallet import REWARD
 from pallets.models.pallet import ModelState
 from primitives.codec import Codec
 from primitives.outcome import EventRecord
 from primitives.types import AccountId, Balance, Hash
-from runtime.constants import TOKEN, TREASURY
+from runtime.constants import DISPUTES, GAS, TOKEN, TREASURY
 from runtime.jobs import InferTask, ProveTask, open_jobs
-from tests.pallets.attested import CERTIFICATE, INPUT, MODEL, REFUSAL, SEATS, VERDICT, Attested, slot_fee
+from tests.pallets.attested import (
+    CERTIFICATE,
+    INPUT,
+    MODEL,
+    REFUSAL,
+    SEATS,
+    SIZE,
+    VERDICT,
+    Attested,
+    slot_fee,
+)
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
 
 EVERYBODY = range(4)
@@ -73,6 +85,12 @@ def unsettled(world: Attested, job: Hash) -> Past:
     return past
 
 
+def receipt(world: Attested, job: Hash) -> InferenceRecord:
+    record = world.pallets.inference.receipt(job)
+    assert record is not None
+    return record
+
+
 def challenge(world: Attested, job: Hash, who: AccountId = CHARLIE) -> Hash:
     """Doubt a result; the second job."""
     world.pallets.disputes.challenge(Signed(who), job, Balance(100 * TOKEN))
@@ -100,6 +118,7 @@ def test_a_result_can_be_doubted_for_a_while(world: Attested, job: Hash) -> None
     disputes = world.pallets.disputes
     past = unsettled(world, job)
     assert (past.kind, past.gas, past.challenge) == (JobKind.INFER, CERTIFICATE.gas, None)
+    assert past.until == receipt(world, job).closed + DISPUTES.window_blocks
     assert disputes.bond(job) == 4 * world.pallets.jobs.reward(past.gas)
     while world.height < past.until:
         world.end_block()
@@ -141,6 +160,37 @@ def test_who_is_right_changes_the_record_and_is_paid_back(world: Attested, job: 
     assert world.pallets.disputes.unsettled(job) is None
 
 
+def test_what_the_requester_paid_and_when_stays_on_record(world: Attested, job: Hash) -> None:
+    before = receipt(world, job)
+    world.pallets.gas.set_price(Root(), Balance(3 * GAS.per_million_initial))
+    rerun = challenge(world, job)
+    assert answer(world, rerun, dict.fromkeys(EVERYBODY, RIGHT)) is Ruling.OVERTURNED
+    after = receipt(world, job)
+    assert after.is_overturned
+    assert (after.fee, after.opened) == (before.fee, before.opened)
+    assert after.closed > before.closed
+
+
+def test_who_had_not_agreed_to_what_is_overturned_did_not_misattest(world: Attested) -> None:
+    job = world.request(BOB)
+    world.attest(job, {0: WRONG, 1: WRONG, 2: WRONG, 3: RIGHT})
+    assert answer(world, challenge(world, job), dict.fromkeys(EVERYBODY, RIGHT)) is Ruling.OVERTURNED
+    assert [world.pallets.disputes.conduct_of(seat).overturned for seat in SEATS] == [1, 1, 1, 0]
+
+
+def test_a_record_that_made_room_is_not_made_again(world: Attested, job: Hash) -> None:
+    rerun = challenge(world, job)
+    other = world.request(BOB)
+    world.abstain(other, *EVERYBODY)
+    world.pallets.inference.config = InferenceConfig(records_max=1)
+    world.finalize()
+    world.next_block()
+    assert world.pallets.inference.receipt(job) is None
+    assert answer(world, rerun, dict.fromkeys(EVERYBODY, RIGHT)) is Ruling.OVERTURNED
+    assert world.pallets.inference.receipt(job) is None
+    world.pallets.inference.config = InferenceConfig(records_max=1)
+
+
 def test_who_is_wrong_loses_the_bond(world: Attested, job: Hash) -> None:
     had, collected = world.free(CHARLIE), world.free(TREASURY)
     bond, reward = world.pallets.disputes.bond(job), world.pallets.jobs.reward(CERTIFICATE.gas)
@@ -177,6 +227,16 @@ def test_one_liar_among_the_silent_suspends_nothing(world: Attested, job: Hash) 
     assert world.free(CHARLIE) < had
 
 
+def test_a_third_of_the_stake_is_no_dispute() -> None:
+    world = Attested((1, 1, 1))
+    world.attest(world.register(), dict.fromkeys(range(3), VERDICT))
+    job = world.request(BOB)
+    world.attest(job, dict.fromkeys(range(3), WRONG))
+    assert answer(world, challenge(world, job), {0: WRONG, 1: RIGHT}) is Ruling.UNANSWERED
+    assert world.info().model.state is ModelState.PROVEN
+    world.check_state()
+
+
 def test_a_proof_is_doubted_like_any_result(world: Attested) -> None:
     proof_job = world.info().model.job
     rerun = challenge(world, proof_job)
@@ -195,6 +255,24 @@ def test_an_overturned_proof_leaves_a_model_that_is_out_of_use_out_of_use(world:
     assert answer(world, rerun, dict.fromkeys(EVERYBODY, other)) is Ruling.OVERTURNED
     assert (world.info().model.state, world.info().model.gas) == (ModelState.SUSPENDED, CERTIFICATE.gas + 1)
     assert world.pallets.models.offer(MODEL) is None
+
+
+def test_a_proof_that_is_overturned_by_nonsense_is_gone(world: Attested) -> None:
+    rerun = challenge(world, world.info().model.job)
+    assert answer(world, rerun, dict.fromkeys(EVERYBODY, b"nonsense")) is Ruling.OVERTURNED
+    model = world.info().model
+    assert (model.state, model.exact_hash, model.gas) == (ModelState.UNPROVEN, None, 0)
+    assert world.pallets.models.proof(MODEL) is None
+
+
+def test_who_doubts_a_proof_of_a_file_that_nobody_gives_any_more_pays_for_it(world: Attested) -> None:
+    had = world.free(CHARLIE)
+    job = world.info().model.job
+    rerun = challenge(world, job)
+    reward = world.pallets.balances.held(REWARD, CHARLIE)
+    world.cannot_open(rerun, 0, 1)
+    assert answer(world, rerun, {2: VERDICT}) is Ruling.UNANSWERED
+    assert world.free(CHARLIE) == had - reward - slot_fee(SIZE)
 
 
 def test_a_wrong_refusal_is_overturned_too() -> None:
@@ -242,11 +320,14 @@ def test_challengers_are_accounts(world: Attested, job: Hash, origin: Origin) ->
 
 def test_a_cancelled_second_job_gives_all_but_its_place_back_and_settles(world: Attested, job: Hash) -> None:
     had = world.free(CHARLIE) - slot_fee(len(INPUT))
+    known = [world.pallets.disputes.conduct_of(seat) for seat in SEATS]
     rerun = challenge(world, job)
     world.commit(rerun, {0: RIGHT, 1: RIGHT})
     world.pallets.jobs.cancel_all()
     world.pallets.disputes.restart()
     assert (world.free(CHARLIE), list(world.pallets.disputes.past.items())) == (had, [])
+    assert [world.pallets.disputes.conduct_of(seat) for seat in SEATS] == known
+    assert (world.pallets.jobs.open_gas.get(), world.pallets.jobs.open_bytes.get()) == (0, 0)
     assert world.info().model.state is ModelState.PROVEN
 
 
@@ -266,6 +347,15 @@ def test_every_end_of_a_seat_is_counted(world: Attested) -> None:
         (0, 1, 0),
         (0, 0, 1),
     ]
+
+
+def test_counts_of_conduct_stay_at_their_greatest(world: Attested) -> None:
+    most = Conducts(
+        agreed=2**32 - 1, dissented=0, unrevealed=0, abstained=0, silent=0, cannot_open=0, overturned=0
+    )
+    world.pallets.disputes.conducts.put(SEATS[0], most)
+    world.attest(world.request(BOB), dict.fromkeys(EVERYBODY, RIGHT))
+    assert world.pallets.disputes.conduct_of(SEATS[0]) == most
 
 
 def test_requests_outlive_the_proof_of_their_model(world: Attested, job: Hash) -> None:

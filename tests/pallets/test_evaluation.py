@@ -23,8 +23,8 @@ from pallets.evaluation.types import (
     TooManyDatasets,
 )
 from pallets.models.pallet import ModelState
-from primitives.types import Balance, BlockNumber, Hash
-from runtime.constants import EVALUATION, TOKEN
+from primitives.types import U63_MAX, Balance, BlockNumber, Hash
+from runtime.constants import EVALUATION, GAS, TOKEN
 from runtime.jobs import EvaluateTask, open_jobs
 from tests.pallets.attested import BLOB, CERTIFICATE, MODEL, PRICE, REFUSAL, VERDICT, Attested, slot_fee
 from tests.pallets.world import ALICE, BOB, CHARLIE, DAVE
@@ -90,6 +90,23 @@ def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) 
     )
 
 
+def test_the_most_to_pay_is_for_the_price_of_the_model_too(world: Attested) -> None:
+    evaluation, metric = world.pallets.evaluation, Metric.CLASSIFICATION
+    cost = evaluation.quote(MODEL, DATA)
+    assert cost is not None
+    less = Balance(cost - 1)
+    refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, less))
+    evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, cost)
+
+
+def test_a_price_beyond_all_money_is_quoted_and_refused(world: Attested) -> None:
+    evaluation, models, metric = world.pallets.evaluation, world.pallets.models.models, Metric.CLASSIFICATION
+    all_money = Balance(U63_MAX)
+    models.put(MODEL, replace(models.get(MODEL), price=all_money))
+    assert evaluation.quote(MODEL, DATA) == all_money
+    refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, all_money))
+
+
 def test_what_validators_agree_on_is_on_record_and_paid(world: Attested) -> None:
     owned = world.free(ALICE)
     job = evaluate(world)
@@ -144,12 +161,31 @@ def test_nobody_takes_a_data_set_from_another(world: Attested) -> None:
 def test_a_result_is_challenged_like_any_other(world: Attested) -> None:
     job = evaluate(world)
     world.attest(job, dict.fromkeys(EVERYBODY, b"a lie"))
+    before = world.pallets.evaluation.receipt(job)
+    assert before is not None
+    world.pallets.gas.set_price(Root(), Balance(3 * GAS.per_million_initial))
     world.pallets.disputes.challenge(Signed(BOB), job, Balance(100 * TOKEN))
     [rerun] = [each.id for each in open_jobs(world.pallets)]
     world.attest(rerun, dict.fromkeys(EVERYBODY, RESULT))
     record = world.pallets.evaluation.receipt(job)
     assert record is not None
     assert (record.result, record.is_overturned) == (RESULT, True)
+    assert (record.fee, record.opened) == (before.fee, before.opened)
+
+
+def test_a_record_that_made_room_is_not_made_again(world: Attested) -> None:
+    few = Config(deposit=Balance(TOKEN), datasets_max=9, records_max=1)
+    job = evaluate(world)
+    world.attest(job, dict.fromkeys(EVERYBODY, b"a lie"))
+    other = evaluate(world)
+    world.abstain(other, *EVERYBODY)
+    world.pallets.evaluation.config = few
+    world.end_block()
+    world.pallets.disputes.challenge(Signed(BOB), job, Balance(100 * TOKEN))
+    [rerun] = [each.id for each in open_jobs(world.pallets)]
+    world.attest(rerun, dict.fromkeys(EVERYBODY, RESULT))
+    assert world.pallets.evaluation.receipt(job) is None
+    world.pallets.evaluation.config = few
 
 
 def test_what_is_asked_is_recorded_by_the_proof_of_its_time(world: Attested) -> None:

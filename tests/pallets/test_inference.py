@@ -176,10 +176,11 @@ def test_without_a_quorum_the_price_is_refunded(world: Attested) -> None:
     assert 0 < record.fee - SLOT <= 100_000 // 2
 
 
-def test_a_quorum_for_nonsense_is_recorded_without_classes(world: Attested) -> None:
+@pytest.mark.parametrize("result", [b"nonsense", INPUT], ids=["no tensors", "other tensors"])
+def test_a_quorum_for_nonsense_is_recorded_without_classes(world: Attested, result: bytes) -> None:
     job = world.request()
-    world.attest(job, dict.fromkeys(EVERYBODY, b"nonsense"))
-    assert (receipt(world, job).output, receipt(world, job).classes) == (b"nonsense", ())
+    world.attest(job, dict.fromkeys(EVERYBODY, result))
+    assert (receipt(world, job).output, receipt(world, job).classes) == (result, ())
 
 
 def test_a_request_under_way_is_answered_though_the_model_is_suspended(world: Attested) -> None:
@@ -279,6 +280,15 @@ def test_a_long_output_is_on_record_by_its_hash_and_costs_more() -> None:
     record = receipt(world, job)
     assert (record.output, record.is_output_stored, record.classes) == (named, True, ())
     world.check_state()
+
+
+def test_no_request_is_quoted_more_gas_than_can_be_counted() -> None:
+    world = Attested()
+    endless = replace(CERTIFICATE, gas=U63_MAX)
+    world.attest(world.register(), dict.fromkeys(EVERYBODY, encode_verdict(endless)))
+    quote = world.pallets.inference.quote(MODEL, 1, True)
+    assert quote is not None
+    assert (quote.gas, quote.total) == (U63_MAX, quote.slot_fee + quote.reward + PRICE)
 
 
 BLOB = Hash(b"\x0b" * 32)
@@ -401,6 +411,19 @@ def test_a_private_request_fixes_its_input_and_hides_its_output(world: Attested)
     assert (record.is_output_sealed, record.is_output_stored, record.classes) == (True, True, ())
 
 
+def test_who_asks_privately_with_what_nobody_can_open_pays_for_it(world: Attested) -> None:
+    for seat in EVERYBODY:
+        world.pallets.balances.move(ALICE, SEATS[seat], ENOUGH)
+        world.pallets.sealing.set_key(Signed(SEATS[seat]), READER_KEYS[seat])
+    ask_privately(world, READER_KEYS)
+    [(job, _)] = world.pallets.inference.requests.items()
+    reward = world.pallets.balances.held(REWARD, BOB)
+    world.cannot_open(job, 0, 1)
+    world.abstain(job, 2, 3)
+    world.finalize()
+    assert receipt(world, job).fee == reward + slot_fee(700)
+
+
 def test_the_panel_is_told_what_a_private_input_is_for(world: Attested) -> None:
     for seat in EVERYBODY:
         world.pallets.balances.move(ALICE, SEATS[seat], ENOUGH)
@@ -424,6 +447,16 @@ def test_a_private_request_is_for_the_panel_of_now(world: Attested) -> None:
     world.pallets.sealing.remove_key(Signed(SEATS[2]))
     world.events()
     refused(world, TooFewReaders, lambda: ask_privately(world, [*READER_KEYS[:2], None, None]))
+
+
+def test_two_thirds_of_the_stake_that_can_read_are_too_few() -> None:
+    world = Attested((1, 1, 1))
+    world.attest(world.register(), dict.fromkeys(range(3), VERDICT))
+    for seat in (0, 1):
+        world.pallets.balances.move(ALICE, SEATS[seat], ENOUGH)
+        world.pallets.sealing.set_key(Signed(SEATS[seat]), READER_KEYS[seat])
+    world.events()
+    refused(world, TooFewReaders, lambda: ask_privately(world, [*READER_KEYS[:2], None]))
 
 
 @pytest.mark.parametrize("origin", [Root(), Nobody()])

@@ -249,6 +249,33 @@ def test_what_every_node_keeps_is_bounded(limits: dict[str, int]) -> None:
     refused(world, TooManyDeployed, lambda: world.pallets.instant.deploy(Signed(ALICE), MODEL))
 
 
+@pytest.mark.parametrize(("bytes_max", "is_kept"), [(2 * SIZE, True), (2 * SIZE - 1, False)])
+def test_two_models_may_fill_what_every_node_keeps(bytes_max: int, is_kept: bool) -> None:
+    world = proven()
+    second = world.prove(BOB)
+    instant = world.pallets.instant
+    instant.config = Config(
+        price=Balance(1), treasury=TREASURY, models_max=2, bytes_max=bytes_max, lead_blocks=1, records_max=1
+    )
+    instant.deploy(Signed(ALICE), MODEL)
+    world.events()
+    if is_kept:
+        instant.deploy(Signed(BOB), second)
+        world.check_state()
+    else:
+        refused(world, TooManyDeployed, lambda: instant.deploy(Signed(BOB), second))
+
+
+@pytest.mark.parametrize(
+    ("certificate", "size_bytes"),
+    [(replace(CERTIFICATE, gas=CALL_GAS_MAX), SIZE), (CERTIFICATE, MODEL_BYTES_MAX)],
+)
+def test_the_largest_model_is_deployed(certificate: ExactnessCertificate, size_bytes: int) -> None:
+    world = proven(certificate, size_bytes)
+    world.pallets.instant.deploy(Signed(ALICE), MODEL)
+    assert world.pallets.instant.deployed(MODEL) is not None
+
+
 def test_the_oldest_record_makes_room(world: Attested) -> None:
     ids = []
     for _ in range(3):

@@ -35,8 +35,8 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.signing import SigningKey
-from primitives.types import BlockHash, Hash, Seed, Signature
-from runtime.constants import GAS, JOBS, MODELS, TREASURY
+from primitives.types import Balance, BlockHash, Hash, Seed, Signature
+from runtime.constants import BALANCES, GAS, JOBS, MODELS, TREASURY
 from tests.pallets.attested import (
     BLOB,
     GENESIS,
@@ -51,7 +51,7 @@ from tests.pallets.attested import (
     salt_of,
     slot_fee,
 )
-from tests.pallets.world import ALICE, DAVE
+from tests.pallets.world import ALICE, BOB, DAVE
 
 OTHER = b"another result"
 
@@ -337,6 +337,52 @@ def test_a_place_is_paid_for_and_never_given_back(world: Attested) -> None:
     world.abstain(job, 0, 1, 2, 3)
     world.finalize()
     assert world.free(ALICE) == had - slot_fee(SIZE) - MODELS.deposit
+
+
+@pytest.mark.parametrize("committed", [0, 1, 2, 4])
+@pytest.mark.parametrize("is_cancelled", [False, True])
+def test_what_a_job_takes_is_free_again_however_it_closes(
+    world: Attested, job: Hash, committed: int, is_cancelled: bool
+) -> None:
+    """With a quorum or without, in either phase; only the place stays paid for."""
+    other = world.register(BOB, SIZE + 1)
+    jobs = world.pallets.jobs
+    assert jobs.open_bytes.get() == 2 * SIZE + 1
+    results = dict.fromkeys(range(committed), VERDICT)
+    world.commit(job, results)
+    if is_cancelled:
+        if committed:
+            world.close_commits(job)
+        world.pallets.jobs.cancel_all()
+        assert (world.pallets.jobs.open_gas.get(), world.pallets.jobs.open_bytes.get()) == (0, 0)
+        world.pallets.disputes.restart()
+        return
+    world.abstain(job, *range(committed, 4))
+    world.close_commits(job)
+    world.reveal(job, results)
+    world.pass_blocks_until(lambda: world.phase(job) is None)
+    left = world.pallets.jobs.get(other)
+    assert left is not None
+    assert (world.pallets.jobs.open_gas.get(), world.pallets.jobs.open_bytes.get()) == (left.gas, SIZE + 1)
+
+
+def test_the_place_of_a_cancelled_job_stays_paid_for(world: Attested, job: Hash) -> None:
+    reward, had = world.pallets.balances.held(REWARD, ALICE), world.free(ALICE)
+    world.commit(job, {0: RESULT})
+    world.pallets.jobs.cancel_all()
+    assert (world.free(ALICE), world.free(TREASURY)) == (had + reward, slot_fee(SIZE))
+
+
+def test_who_can_pay_for_work_and_place_only_together_opens_a_job_to_the_last_unit(world: Attested) -> None:
+    order = Order(kind=JobKind.INFER, inputs=(BLOB,), gas=1_000_000, payer=DAVE, input_bytes=100)
+    balances, deposit = world.pallets.balances, BALANCES.existential_deposit
+    cost = world.pallets.jobs.reward(order.gas) + slot_fee(100)
+    balances.move(ALICE, DAVE, Balance(cost + deposit - 1))
+    world.events()
+    refused(world, InsufficientBalance, lambda: void(world.pallets.jobs.open(order)))
+    balances.move(ALICE, DAVE, Balance(1))
+    world.pallets.jobs.open(order)
+    assert (world.free(DAVE), world.free(TREASURY)) == (deposit, slot_fee(100))
 
 
 def test_who_cannot_pay_for_a_place_opens_no_job(world: Attested) -> None:

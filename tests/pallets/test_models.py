@@ -45,6 +45,7 @@ EVERYBODY = range(4)
 @pytest.fixture
 def world() -> Iterator[Attested]:
     world = Attested()
+    world.window_blocks = 30
     yield world
     world.check_state()
 
@@ -138,6 +139,15 @@ def test_a_suspended_model_is_not_on_offer(world: Attested) -> None:
     assert world.pallets.models.offer(MODEL) is None
     assert world.pallets.models.certificate(MODEL) == VERDICT
     refused(world, NotInUse, lambda: world.pallets.models.suspend(Signed(ALICE), MODEL))
+
+
+def test_a_model_that_was_in_use_is_never_removed(world: Attested) -> None:
+    world.prove()
+    world.settle()
+    models = world.pallets.models
+    refused(world, StillNeeded, lambda: models.remove(Signed(ALICE), MODEL))
+    models.suspend(Signed(ALICE), MODEL)
+    refused(world, StillNeeded, lambda: models.remove(Signed(ALICE), MODEL))
 
 
 def test_two_owners_may_register_the_same_file_and_one_owner_may_not(world: Attested) -> None:

@@ -6,8 +6,8 @@ from frame.origin import BadOrigin, Nobody, Origin, Root, Signed
 from frame.sealing import Reader, SealingKey
 from frame.validators import Validator
 from pallets.balances.pallet import InsufficientBalance
-from pallets.sealing.pallet import KEY, NoKey
-from primitives.types import PublicKey, Stake
+from pallets.sealing.pallet import KEY, Config, NoKey
+from primitives.types import Balance, PublicKey, Stake
 from runtime.constants import SEALING
 from tests.pallets.world import ALICE, BOB, DAVE, World
 
@@ -34,6 +34,16 @@ def test_a_key_is_registered_replaced_and_removed(world: World) -> None:
     sealing.remove_key(Signed(ALICE))
     assert (sealing.key_of(ALICE), world.free(ALICE)) == (None, free)
     assert world.events() == ["Released", "KeyRemoved"]
+
+
+def test_what_was_deposited_is_what_is_given_back(world: World) -> None:
+    sealing, free = world.pallets.sealing, world.free(ALICE)
+    sealing.set_key(Signed(ALICE), ONE)
+    sealing.config = Config(key_deposit=Balance(2 * SEALING.key_deposit))
+    sealing.set_key(Signed(ALICE), TWO)
+    world.check_state()
+    sealing.remove_key(Signed(ALICE))
+    assert (world.free(ALICE), world.pallets.balances.held(KEY, ALICE)) == (free, 0)
 
 
 def test_the_readers_are_the_validators_of_the_epoch(panel: World) -> None:
