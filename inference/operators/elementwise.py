@@ -58,7 +58,8 @@ def _combined(application: Application, combine: Combine, *dtypes: str) -> tuple
 
 
 def _relu(application: Application) -> tuple[Value, ...]:
-    x = application.computed(0, "float32", "float64")
+    """float32 alone: onnxruntime refuses to load a Relu of another type with a Clip after it."""
+    x = application.computed(0, "float32")
     return _mapped(application, x, lambda cell: Cell(cell.step, max(cell.low, 0), max(cell.high, 0)))
 
 

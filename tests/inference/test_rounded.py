@@ -376,3 +376,9 @@ def test_whatever_is_admitted_is_computed_alike(data: bytes, seed: int) -> None:
         first, *others = (model.run((from_integers("int16", X.shape, values),)) for model in models)
         assert all(other == first for other in others)
         assert all(port.low <= value <= port.high for value in integers(first[0]))
+
+
+def test_a_relu_of_float64_is_refused() -> None:
+    """With a Clip after it, onnxruntime would not load the model."""
+    with pytest.raises(Refused, match="input 0 is float64, not float32"):
+        prove(chain(("Cast", "real", "wide"), ("Relu", "wide", "r")))
