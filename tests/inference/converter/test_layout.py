@@ -138,7 +138,9 @@ def test_factors_of_a_product_keep_the_number_before_them() -> None:
 def test_names_are_new() -> None:
     graph = _Graph((1, 4, 4))
     graph.nodes[-1] = Node(0, "Cast", ("x",), ("layout.1",), {"to": ELEMENT_CODES["float32"]})
+    graph.constants["layout.2"] = from_array(np.array(2, dtype="float32"))
     at = graph.add("MatMul", graph.reshaped("layout.1", 4, 4), graph.reshaped("layout.1", 4, 4))
+    at = graph.add("Mul", at, "layout.2")
     laid = _laid(graph.ended(at, 4, 4))
     names = [*laid.constants, *(name for node in laid.nodes for name in node.outputs), "x"]
     assert len(names) == len(set(names))
@@ -152,10 +154,10 @@ def test_a_number_beside_a_row_stays() -> None:
 
 
 def test_what_grows_along_rows_by_a_constant_stays() -> None:
-    """A number for each row broadcasts to a matrix, in whichever shape."""
-    graph = _Graph((1, 6, 1))
-    at = graph.add("Add", graph.reshaped(graph.x, 6, 1), graph.constant(np.arange(4)))
-    assert _operators(_laid(graph.ended(at, 6, 4))) == ["Reshape", "Add"]
+    """As many numbers as there are, but for the columns."""
+    graph = _Graph((1, 4, 1))
+    at = graph.add("Add", graph.reshaped(graph.x, 4, 1), graph.constant(np.arange(4)))
+    assert _operators(_laid(graph.ended(at, 4, 4))) == ["Reshape", "Add"]
 
 
 def test_rows_that_are_gone_are_not_kept() -> None:
@@ -175,5 +177,39 @@ def test_rows_in_two_shapes_meet_in_one() -> None:
 def test_a_row_for_all_is_no_number_for_each() -> None:
     graph = _Graph((3, 1, 4))
     greatest = graph.add("ReduceMax", graph.x, axes=(0,), keepdims=1)
-    at = graph.add("Sub", graph.reshaped(graph.x, 3, 4), graph.reshaped(greatest, 1, 4))
+    at = graph.add("Sub", graph.reshaped(greatest, 1, 4), graph.reshaped(graph.x, 3, 4))
     assert _operators(_laid(graph.ended(at, 3, 4))) == ["ReduceMax", "Reshape", "Reshape", "Sub"]
+
+
+def test_a_short_transpose_that_moves_stays() -> None:
+    graph = _Graph((1, 2, 3))
+    at = graph.add("Relu", graph.add("Transpose", graph.x, perm=(0, 2, 1)))
+    assert _operators(_laid(graph.ended(at, 1, 3, 2))) == ["Transpose", "Relu"]
+
+
+def test_tensors_of_one_shape_meet_by_rows() -> None:
+    graph = _Graph()
+    at = graph.add("Sub", graph.x, graph.add("MatMul", graph.x, graph.constant(np.eye(4))))
+    assert _operators(_laid(graph.ended(at, *SHAPE))) == ["Reshape", "MatMul", "Sub", "Reshape"]
+
+
+def test_constants_take_the_shape_of_what_they_meet() -> None:
+    """All numbers, one for each column, or one for each row, which stays; on either side."""
+    graph = _Graph()
+    at = graph.add("Sub", graph.constant(np.arange(24)), graph.reshaped(graph.x, 24))
+    at = graph.add("Sub", graph.constant([[1, 2, 3, 4]]), graph.reshaped(at, *SHAPE))
+    at = graph.add("Add", graph.reshaped(at, 6, 4), graph.constant(np.arange(6)[:, None]))
+    assert _operators(_laid(graph.ended(at, 6, 4))) == ["Sub", "Sub", "Reshape", "Add"]
+
+
+def test_a_factor_before_weights_is_any_other() -> None:
+    graph = _Graph((1, 4, 4))
+    at = graph.add("Mul", graph.reshaped(graph.x, 4, 4), graph.constant(0.25))
+    at = graph.add("MatMul", at, graph.constant(np.eye(4)))
+    assert _operators(_laid(graph.ended(at, 4, 4))) == ["Mul", "Reshape", "MatMul"]
+
+
+def test_a_product_with_several_matrices_stays() -> None:
+    graph = _Graph((2, 3, 4))
+    at = graph.add("MatMul", graph.x, graph.constant(np.arange(40).reshape(2, 4, 5)))
+    assert _operators(_laid(graph.ended(at, 2, 3, 5))) == ["MatMul"]

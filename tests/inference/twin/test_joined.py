@@ -28,6 +28,7 @@ def joined() -> bytes:
         "low": floats((), [0]),
         "high": floats((), [255]),
         "last": from_integers("int64", (1,), [-1]),
+        "ahead": from_integers("int64", (1,), [0]),
     }
     for at, part in enumerate(("first", "second", "third"), 1):
         constants[f"{part} weight"] = floats((1, 1, 1, 1), [2.0**-at])
@@ -41,9 +42,11 @@ def joined() -> bytes:
         node("Concat", "first second third", "three", axis=1),
         node("Gather", "two last", "chosen", axis=1),
         node("Cast", "chosen", "y", to=TO_INT32),
+        node("Gather", "three ahead", "other", axis=1),
         node("Cast", "three", "z", to=TO_INT32),
+        node("Cast", "other", "w", to=TO_INT32),
     ]
-    ports = [Port("y", "int32", (1, 1, 2, 2)), Port("z", "int32", (1, 3, 2, 2))]
+    ports = [Port(name, "int32", (1, parts, 2, 2)) for name, parts in (("y", 1), ("z", 3), ("w", 1))]
     return prove(file(nodes, [Port("x", "uint8", (1, 1, 2, 2))], ports, constants)).canonical
 
 
@@ -62,3 +65,16 @@ def test_other_parts_are_refused(order: tuple[int, ...]) -> None:
     nodes = [replace(each, position=at) for at, each in enumerate((*made, wrong, *rest))]
     with pytest.raises(Unequal, match="no such node"):
         ensure_equal(model, with_domain(replace(graph, nodes=tuple(nodes))))
+
+
+def test_another_choice_is_refused() -> None:
+    """By a constant of the original, but of another of its nodes."""
+    model = joined()
+    derived = twin(model)
+    assert derived is not None
+    graph = read(derived, TWIN)
+    last, ahead = (each for each in graph.nodes if each.operator == "Gather")
+    wrong = replace(last, inputs=(last.inputs[0], ahead.inputs[1]))
+    nodes = tuple(wrong if each is last else each for each in graph.nodes)
+    with pytest.raises(Unequal, match="no such node"):
+        ensure_equal(model, with_domain(replace(graph, nodes=nodes)))
