@@ -191,6 +191,20 @@ def test_a_record_that_made_room_is_not_made_again(world: Attested, job: Hash) -
     world.pallets.inference.config = InferenceConfig(records_max=1)
 
 
+def test_a_treasury_that_never_got_anything_pays_nothing_back() -> None:
+    world = Attested()
+    world.pallets.gas.set_price(Root(), Balance(1))
+    world.pallets.gas.set_slot_prices(Root(), Balance(1), Balance(0))
+    world.prove()
+    job = world.request(BOB)
+    world.attest(job, dict.fromkeys(EVERYBODY, WRONG))
+    had, rerun = world.free(CHARLIE), challenge(world, job)
+    cost = world.pallets.jobs.reward(CERTIFICATE.gas) + 1
+    assert answer(world, rerun, dict.fromkeys(EVERYBODY, RIGHT)) is Ruling.OVERTURNED
+    assert (world.free(CHARLIE), world.free(TREASURY)) == (had - cost, 0)
+    world.check_state()
+
+
 def test_who_is_wrong_loses_the_bond(world: Attested, job: Hash) -> None:
     had, collected = world.free(CHARLIE), world.free(TREASURY)
     bond, reward = world.pallets.disputes.bond(job), world.pallets.jobs.reward(CERTIFICATE.gas)
