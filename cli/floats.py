@@ -60,6 +60,8 @@ def understand_file(
             raise UserError(f"{file} leaves the sizes of {port.name} open", f"give {_example(port)}")
         if port.name in bound:
             shapes[port.name] = sizes
+    if len(bound) == len(ports):
+        raise UserError("--constant leaves no input for samples", f"leave out one of {_names(ports)}")
     constants = {
         port.name: np.full(shapes.pop(port.name), bound[port.name], dtype=port.dtype)
         for port in ports

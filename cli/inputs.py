@@ -178,7 +178,7 @@ def _from_json(certificate: ExactnessCertificate, text: str) -> dict[str, list[F
     try:
         document = json.loads(text, parse_float=str, parse_int=str, parse_constant=str)
     except (ValueError, RecursionError) as error:
-        raise UserError(f"the input is not JSON ({error})", _wanted(certificate)) from None
+        raise UserError(f"the input is not JSON such as [0.5, 7] ({error})", _wanted(certificate)) from None
     if isinstance(document, list):
         document = {certificate.inputs[0].name: document}
     if not isinstance(document, dict):

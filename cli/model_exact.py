@@ -1,5 +1,6 @@
 """`consil model` without a chain: convert a float model, prove, inspect, run and compare."""
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -27,7 +28,7 @@ from cli.inputs import (
     tell_limited,
 )
 from cli.options import Json, command_group, examples
-from cli.output import print_fields, print_json, print_line, print_table, progress
+from cli.output import print_fields, print_json, print_line, print_table, progress, warn
 from inference.converter.options import WEIGHT_BITS, Method, Options
 from inference.encoding import EncodingError, parse_real
 from inference.graph import MODEL_BYTES_MAX
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from inference.comparison import EngineFigures
     from inference.converter.report import Conversion
     from inference.preparation.card import Card
+    from inference.preparation.sets import SampleSet
 
 app = command_group()
 
@@ -125,6 +127,7 @@ def convert(
             seen = read_samples(samples, inputs, known)
             if held_out is None:
                 seen, unseen = kept_apart(seen)
+                _ensure_some(unseen, samples)
             else:
                 unseen = read_samples(held_out, inputs, known)
             method = method or (Method.ERROR if int8 else Method.MINMAX)
@@ -132,12 +135,12 @@ def convert(
             engine = OnnxRuntimeEngine()
             done = make_exact(program, seen.samples, unseen.samples, options, engine, report.step)
     except (Refused, EngineError) as error:
-        raise UserError(
-            f"{file} cannot be made exact: {error}", "docs/models-guide.md says what to change"
-        ) from None
+        raise _unconverted(file, error) from None
     _write(out, done.model)
     if known.inputs or known.labels:
         _write(card_path(out), write_card(known))
+    elif card_path(out.expanduser()).exists():
+        warn(f"{card_path(out)} was there before, and is no part of this: see that it fits, or delete it")
     document = _conversion_document(done, out, unseen.names)
     if as_json:
         print_json(document)
@@ -365,9 +368,32 @@ def _compared(figures: "EngineFigures", float_figures: "EngineFigures", count: i
     )
 
 
-def _write(file: Path, data: bytes) -> None:
+def _ensure_some(unseen: "SampleSet", samples: Path) -> None:
+    if not unseen.samples:
+        raise UserError(
+            f"{samples} has too few samples to keep some apart", "give at least 5, or others with --held-out"
+        )
+
+
+def _unconverted(file: Path, error: Exception) -> UserError:
+    """Why no exact model was made: the commonest mistake is to give one."""
     try:
-        file.expanduser().write_bytes(data)
+        examine(read_bytes(file, MODEL_BYTES_MAX))
+    except Refused:
+        return UserError(f"{file} cannot be made exact: {error}", "docs/models-guide.md says what to change")
+    return UserError(f"{file} is exact already", "convert the float model it was made of")
+
+
+def _write(file: Path, data: bytes) -> None:
+    """All of it or nothing, whatever interrupts or writes there at the same time."""
+    place = file.expanduser()
+    draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
+    try:
+        try:
+            draft.write_bytes(data)
+            draft.replace(place)
+        finally:
+            draft.unlink(missing_ok=True)
     except OSError as error:
         raise UserError(f"cannot write {file}: {error.strerror}", "choose another --out") from None
 

@@ -47,7 +47,9 @@ def encode(certificate: ExactnessCertificate, values: Mapping[str, Sequence[Frac
     """The model's inputs from real numbers, each in row-major order. Raises EncodingError."""
     if set(values) != {port.name for port in certificate.inputs}:
         wanted = ", ".join(port.name for port in certificate.inputs)
-        raise EncodingError(f"the model takes the inputs {wanted}, not {', '.join(sorted(values))}"[:300])
+        raise EncodingError(
+            f"the model takes the inputs {wanted}, not {', '.join(sorted(values)) or 'none'}"[:300]
+        )
     tensors, limited = [], []
     for port in certificate.inputs:
         numbers = values[port.name]

@@ -32,6 +32,8 @@ def read_image(file: Path, how: ImageInput, shape: Shape) -> NDArray[np.float32]
                 raise PreparationError(f"{file} has more than {PIXELS_MAX} pixels", "make it smaller")
             turned = _of_bytes(ImageOps.exif_transpose(opened), file)
             picture = turned.convert("L" if how.colors is Colors.GRAY else "RGB")
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
+        raise PreparationError(f"cannot read {file}: {error.strerror}", "check the path") from None
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise PreparationError(
             f"{file} is no picture: {error}", f"take one of {', '.join(_FORMATS)}"

@@ -71,7 +71,7 @@ def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     elif place.suffix.lower() == ".csv":
         found = _table(place, inputs, card)
     elif not place.exists():
-        raise PreparationError(f"cannot read {place}: there is no such file", "check the path")
+        raise _absent(place)
     elif place.suffix.lower() in _SUFFIXES:
         found = _joined(place, [place], inputs, card)
     else:
@@ -79,6 +79,10 @@ def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     if not found.samples:
         raise PreparationError(f"{place} holds no samples", _SETS)
     return found
+
+
+def _absent(place: Path) -> PreparationError:
+    return PreparationError(f"cannot read {place}: there is no such file", "check the path")
 
 
 def archive_shapes(place: Path, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
@@ -155,15 +159,24 @@ def _archive(file: Path, inputs: Sequence[Taken]) -> SampleSet:
                 )
         with np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise _absent(file) from None
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise PreparationError(f"cannot read {file}: {error}", "write it with numpy.savez") from None
+        raise PreparationError(
+            f"cannot read {file}: {error}", "write arrays of numbers with numpy.savez"
+        ) from None
+    for name, array in arrays.items():
+        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
+            raise PreparationError(
+                f"{file}: {name[:80]!r} is no array", "write arrays of numbers with numpy.savez"
+            )
     labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
     if len(inputs) == 1 and len(arrays) == 1:
         arrays = {inputs[0].name: next(iter(arrays.values()))}
     missing = [taken.name for taken in inputs if taken.name not in arrays]
     if missing:
         raise PreparationError(
-            f"{file} has no array {missing[0]!r}, only {', '.join(arrays)[:200]}",
+            f"{file} has no array {missing[0]!r}, only {', '.join(arrays)[:200] or 'none or labels'}",
             "name each array after an input of the model",
         )
     count = len(arrays[inputs[0].name]) if arrays[inputs[0].name].ndim else 0
@@ -191,14 +204,25 @@ def _rows(array: Array, taken: Taken, count: int, file: Path) -> Array:
             f"{file}: {taken.name} has values that are no numbers",
             "leave those samples out, or fill what is missing, also when the model is used",
         )
-    return array.astype(taken.dtype).reshape(count, *taken.shape)
+    if array.dtype.kind == "f" and np.dtype(taken.dtype).kind == "f":
+        with np.errstate(over="ignore"):
+            values = array.astype(taken.dtype)
+        if not np.isfinite(values).all():
+            raise PreparationError(
+                f"{file}: {taken.name} has values too large for {taken.dtype}", "leave those samples out"
+            )
+    else:
+        values = array.astype(taken.dtype)
+    return values.reshape(count, *taken.shape)
 
 
 def _labels(labels: Array | None, count: int, file: Path) -> tuple[str, ...]:
     if labels is None:
         return ()
-    if len(labels) != count:
-        raise PreparationError(f"{file}: {len(labels)} labels for {count} samples", "give one for each")
+    if labels.ndim < 1 or len(labels) != count:
+        raise PreparationError(
+            f"{file}: {len(labels) if labels.ndim else 1} labels for {count} samples", "give one for each"
+        )
     return tuple(json.dumps(each) if isinstance(each, list) else str(each) for each in labels.tolist())
 
 
@@ -269,11 +293,28 @@ def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
         if file.stat().st_size > CSV_BYTES_MAX:
             raise PreparationError(f"{file} has more than {CSV_BYTES_MAX} bytes", "make it smaller")
         with file.open(newline="", encoding="utf-8-sig") as opened:
-            header, *rows = csv.reader(opened)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError) as error:
+            lines = list(csv.reader(opened))
+    except FileNotFoundError:
+        raise _absent(file) from None
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PreparationError(
-            f"cannot read {file}: {error}", "its first line must name the columns"
+            f"cannot read {file}: {error}", "save it as a table of commas, in UTF-8"
         ) from None
+    return _named(lines, file)
+
+
+def _named(lines: list[list[str]], file: Path) -> tuple[list[str], list[list[str]]]:
+    """The names of the columns, and the rows, all of them as long; blank lines at the end do not count."""
+    while lines and not lines[-1]:
+        lines.pop()
+    if len(lines) < 2:
+        raise PreparationError(f"{file} holds no samples", "give a line with names, then a line for each")
+    header, *rows = lines
+    if not header or _are_measured(header):
+        raise PreparationError(
+            f"{file} begins with {','.join(header)[:80]!r}, which names nothing",
+            "put a line with the names of the columns before it",
+        )
     if len(header) == 1 and (";" in header[0] or "\t" in header[0]):
         raise PreparationError(f"{file} has one column, {header[0][:80]!r}", "separate columns by commas")
     if len(set(header)) != len(header):
@@ -284,6 +325,15 @@ def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
                 f"{file}, line {line}: {len(row)} columns, not {len(header)}", "correct it"
             )
     return header, rows
+
+
+def _are_measured(header: Sequence[str]) -> bool:
+    """Whether those are a sample's numbers, not the positions that columns without names are called."""
+    try:
+        _ = [float(name) for name in header]
+    except ValueError:
+        return False
+    return not all(name.isdecimal() for name in header)
 
 
 def _number(cell: str, column: str, file: Path, line: int) -> float:

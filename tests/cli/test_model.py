@@ -77,6 +77,8 @@ def test_a_value_outside_the_range_is_told(consil: Consil, exact: Path) -> None:
         ("[1, 2]", "X takes 30 numbers, not 2; the model takes X of shape [1, 30]"),
         ("[" + "0," * 30 + "0]", "X takes 30 numbers, not 31"),
         ('{"other": [1]}', "the model takes the inputs X, not other"),
+        ("{}", "the model takes the inputs X, not none"),
+        ("5,3", "the input is not JSON such as [0.5, 7]"),
         ('["x"]', "is not a decimal number"),
         ("[NaN]", "is not a decimal number"),
         ("[true]", "true is no number"),

@@ -10,7 +10,8 @@ import onnx
 import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
-from cli.model_exact import _conversion_document, _print_conversion
+from cli.errors import UserError
+from cli.model_exact import _conversion_document, _print_conversion, _write
 from tests.inference.converter.floats import model, node
 from tests.inference.converter.programs import Draft, random
 from tests.inference.converter.programs import exact as convert
@@ -49,6 +50,8 @@ def test_sizes_that_nothing_says_are_asked_for(refusal: Refusal, exported: Path,
     options = ["--samples", tmp_path / "s.csv", "--out", tmp_path / "exact.onnx"]
     assert "--shape x=1x64x4" in refusal("model", "convert", exported, *options)
     assert "no input 'z'" in refusal("model", "convert", exported, *options, "--shape", "z=1x2")
+    both = ["--shape", "x=1x6x4", "--constant", "x=0"]
+    assert "leave out one of x" in refusal("model", "convert", exported, *options, *both)
     open_constant = refusal("model", "convert", exported, *options, "--constant", "x=0")
     assert "--shape x=1x64x4" in open_constant
 
@@ -66,6 +69,39 @@ def test_the_float_model_is_not_overwritten(refusal: Refusal, exported: Path, tm
     assert "cannot write" in refusal("model", "convert", exported, *options, tmp_path)
     assert "cannot write" in refusal("model", "convert", exported, *options, tmp_path / "no" / "x.onnx")
     assert exported.read_bytes() == before
+
+
+def test_what_is_there_is_replaced_whole_or_not_at_all(
+    consil: Callable[..., Any], exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exact, samples = tmp_path / "exact.onnx", exported.with_name("s.npz")
+    exact.write_bytes(b"of before")
+    (tmp_path / "exact.card.json").write_text("{}")
+
+    def full(_: Path, target: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as disk:
+        disk.setattr(Path, "replace", full)
+        with pytest.raises(UserError, match="No space left"):
+            _write(exact, b"of now")
+    assert exact.read_bytes() == b"of before"
+    made = consil("model", "convert", exported, "--samples", samples, "--out", exact)
+    assert made.exit_code == 0
+    assert exact.read_bytes() != b"of before"
+    assert "exact.card.json was there before" in made.stderr
+    names = {file.name for file in tmp_path.iterdir()}
+    assert names == {"m.onnx", "m.onnx.data", "s.npz", "exact.onnx", "exact.card.json"}
+    again = consil("model", "convert", exact, "--samples", samples, "--out", tmp_path / "again.onnx")
+    assert f"{exact} is exact already; convert the float model" in again.stderr
+
+
+def test_too_few_samples_to_keep_some_apart(refusal: Refusal, exported: Path, tmp_path: Path) -> None:
+    np.savez(tmp_path / "few.npz", x=np.ones((4, 6, 4), dtype=np.float32))
+    options = ["--samples", tmp_path / "few.npz", "--out", tmp_path / "exact.onnx"]
+    assert "has too few samples to keep some apart; give at least 5" in refusal(
+        "model", "convert", exported, *options
+    )
 
 
 def test_the_report_names_the_protections_that_the_platform_lacks(capsys: pytest.CaptureFixture[str]) -> None:

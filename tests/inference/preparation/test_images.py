@@ -41,6 +41,12 @@ def test_gray(picture: Path) -> None:
     assert gray[0, 0, 0].tolist() == [76, 76, 29, 29]
 
 
+def test_a_picture_that_is_not_there_is_no_picture_of_another_kind(tmp_path: Path) -> None:
+    for place, reason in ((tmp_path / "none.png", "No such file"), (tmp_path, "Is a directory")):
+        with pytest.raises(PreparationError, match=f"cannot read .*{reason}"):
+            read_image(place, ImageInput(), (1, 3, 2, 2))
+
+
 def test_padding_is_zero_for_the_model_not_black(picture: Path) -> None:
     how = ImageInput(fit=Fit.PAD, mean=(127.5,), deviation=(127.5,))
     padded = read_image(picture, how, (1, 3, 4, 4))

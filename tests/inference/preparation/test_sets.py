@@ -52,6 +52,43 @@ def test_arrays_that_do_not_fit_are_refused(tmp_path: Path, arrays: dict[str, np
         read_set(tmp_path / "s.npz", ROW, NO_CARD)
 
 
+@pytest.mark.parametrize(
+    ("arrays", "reason"),
+    [
+        ({"x": np.ones((3, 2)), "labels": np.float32(1)}, "1 labels for 3 samples"),
+        ({"x": np.full((3, 2), 1e300)}, "x has values too large for float32"),
+        ({"labels": np.ones(3)}, "has no array 'x', only none or labels"),
+    ],
+)
+def test_what_does_not_fit_is_said(tmp_path: Path, arrays: dict[str, np.ndarray], reason: str) -> None:
+    np.savez(tmp_path / "s.npz", **arrays)  # type: ignore[arg-type]  # the stub lists a flag among the arrays
+    with pytest.raises(PreparationError, match=reason):
+        read_set(tmp_path / "s.npz", ROW, NO_CARD)
+
+
+def test_an_archive_of_other_things_is_refused(tmp_path: Path) -> None:
+    with zipfile.ZipFile(tmp_path / "s.npz", "w") as archive:
+        archive.writestr("notes.txt", "no array")
+    with pytest.raises(PreparationError, match="is no array"):
+        read_set(tmp_path / "s.npz", ROW, NO_CARD)
+
+
+@pytest.mark.parametrize("name", ["s.csv", "s.npz", "s.png"])
+def test_a_file_that_is_not_there_is_said_to_be_absent(tmp_path: Path, name: str) -> None:
+    with pytest.raises(PreparationError, match="there is no such file") as refused:
+        read_set(tmp_path / name, ROW, NO_CARD)
+    assert refused.value.advice == "check the path"
+
+
+def test_a_table_without_names_and_one_that_ends_in_blank_lines(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text("0,1,label\n5.1,3,0\n\n\n")
+    assert [sample["x"].tolist() for sample in read_set(tmp_path / "s.csv", ROW, NO_CARD).samples] == [
+        [[np.float32(5.1), 3]]
+    ]
+    (tmp_path / "s.csv").write_text("0,1\n5.1,3\n")
+    assert len(read_set(tmp_path / "s.csv", ROW, NO_CARD).samples) == 1
+
+
 def test_pickled_objects_are_not_loaded(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", x=np.array([[object(), object()]]))
     with pytest.raises(PreparationError, match="cannot read"):
@@ -208,6 +245,11 @@ def test_several_inputs_take_the_columns_of_their_names(tmp_path: Path) -> None:
     [
         ("a,b,target\n1,2,3\n", "x takes 2 numbers.*a, b, target", "'label', or name the columns in a card"),
         ("a;b\n1;2\n", "has one column, 'a;b'", "by commas"),
+        ("5.1,3,0\n4.9,3.5,1\n", "begins with '5.1,3,0', which names nothing", "the names of the columns"),
+        ("\na,b\n1,2\n", "which names nothing", "the names of the columns"),
+        ("", "holds no samples", "a line with names"),
+        ("a,b\n", "holds no samples", "a line with names"),
+        ("a,b\n\n1,2\n", "line 2: 0 columns, not 2", "correct it"),
     ],
 )
 def test_tables_of_another_make_are_refused(tmp_path: Path, text: str, reason: str, advice: str) -> None:
