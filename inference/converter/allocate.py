@@ -438,7 +438,7 @@ class _Allocation:
         return scales, np.array(zeros, dtype=np.int64), (-top if signed else 0, top)
 
     def _score_scale(self, name: str) -> Reals:
-        """One scale for all scores, so fine that the largest sum just fits 24 bits."""
+        """One scale for all scores, so fine that the largest sum just fits 24 bits, or all its parts do."""
         step = self.wiring.steps[name]
         assert isinstance(step, Convolution | Matrix)
         kernel = kernel_of(step)
@@ -450,8 +450,9 @@ class _Allocation:
         )
         terms = kernel.weights.shape[1] * kernel.weights.shape[2] + 1
         room = SUM_MAX - terms * grid.magnitude
-        if room < SUM_MAX // 2:
+        if room < SUM_MAX // 2 and self.options.int8:
             refuse(f"{terms} terms of {grid.magnitude} leave no room for weights", name)
+        room = max(room, SUM_MAX // 2)  # Such a sum may be made in parts.
         shares = np.abs(kernel.weights) * kernel.of_inputs(scale) * grid.magnitude
         reach = float((shares.sum(axis=(1, 2)) + np.abs(kernel.bias)).max())
         return one(float(short_scale(max(reach, TINY) / room)))

@@ -1,16 +1,19 @@
 """Convolutions and products with constant matrices: all scales and offsets melt into their weights."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from inference.converter.code import Code, Grid, channel_array
+from inference.converter.lower_moves import looked_up
 from inference.converter.lowering import Lowering, hull_of_sum
 from inference.converter.program import Convolution, Integers, Matrix, Reals, Step
 from inference.converter.rounding import rounding
 from inference.converter.rule import LINEAR_BITS_MAX, Rule, Want
+from inference.converter.splitting import LOST_MAX, Split, channels_of, part_of, split
 from inference.converter.sums import (
     FINE_MAX,
     Kernel,
@@ -66,16 +69,17 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
         high=_limits(x.high, rank, axis, np.max) * 2.0 ** -_along(x.step),
         mean=(mean - _along(x.offset)) / _along(x.scale) * 2.0 ** -_along(x.step),
     )
-    whole = _whole(lowering, step, kernel, terms, _rounded(lowering, step, kernel, x))
-    name = _node(lowering, step, x, whole)
-    lowering.weight_bits[step.name] = whole.bits
-    return lowering.made(
-        name,
-        step,
-        fraction=channel_array(-whole.fine, rank, axis),
-        low=channel_array(whole.low, rank, axis),
-        high=channel_array(whole.high, rank, axis),
-    )
+    most = _most(lowering, step)
+    whole = finest(kernel, terms, *most, _rounded(lowering, step, kernel, x))
+    if whole is not None and whole.bits >= _WEIGHT_BITS_MIN:
+        lowering.weight_bits[step.name] = whole.bits
+        parts = (np.ldexp(whole.weights, -whole.fine[:, None, None]), np.ldexp(whole.bias, -whole.fine))
+        name, fine, ends = _node(lowering, step, x, *parts), whole.fine, (whole.low, whole.high)
+    else:
+        in_parts = _in_parts(lowering, step, kernel, terms, most, whole)
+        name, fine, ends = _added(lowering, step, x, in_parts), in_parts.fine, (in_parts.low, in_parts.high)
+    low, high = (channel_array(each, rank, axis) for each in ends)
+    return lowering.made(name, step, fraction=channel_array(-fine, rank, axis), low=low, high=high)
 
 
 def _readable(lowering: Lowering, step: Convolution | Matrix, axis: int) -> Code:
@@ -132,9 +136,8 @@ def _rounded(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, x: 
     return rounding(known, kernel, _along(x.scale) * 2.0 ** _along(x.step)).whole
 
 
-def _whole(
-    lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, terms: Terms, rounded: Rounded
-) -> Whole:
+def _most(lowering: Lowering, step: Convolution | Matrix) -> tuple[float, float, Integers | int]:
+    """What will be added to the sums, the greatest weight, and the finest step that the sums may have."""
     options = lowering.plan.options
     cap = _WEIGHT_MAX if options.weight_bits is None else 2 ** (options.weight_bits - 1) - 1
     cap = _INT8_WEIGHT_MAX if options.int8 else cap
@@ -144,23 +147,66 @@ def _whole(
         fine_max = deferral.bits - lowering.grid(deferral.read).magnitude.bit_length()
     addend = lowering.plan.addends.get(step.name)
     room = lowering.magnitude(addend, lowering.grid(step.name).scale) if addend else 0.0
-    whole = finest(kernel, terms, room, cap, fine_max, rounded)
-    if whole is None or whole.bits < _WEIGHT_BITS_MIN:
-        found = "none" if whole is None else f"{whole.bits - 1}"
+    return room, cap, fine_max
+
+
+def _in_parts(
+    lowering: Lowering,
+    step: Convolution | Matrix,
+    kernel: Kernel,
+    terms: Terms,
+    most: tuple[float, float, Integers | int],
+    whole: Whole | None,
+) -> Split:
+    """Where one sum has too few bits. Products of bytes are never split."""
+    found = None if lowering.plan.options.int8 else split(kernel, terms, *most)
+    if found is None or (found.bits < _WEIGHT_BITS_MIN and found.lost > LOST_MAX):
+        bits = found.bits if found is not None else whole.bits if whole is not None else 1
         lowering.refuse(
             step.name,
-            f"24 bits leave {found} for weights, which need {_WEIGHT_BITS_MIN - 1}",
+            f"24 bits leave {max(bits - 1, 0) or 'none'} for weights, which need {_WEIGHT_BITS_MIN - 1}",
             "give fewer bits to its input (more weight bits), or scale its weights more evenly",
         )
-    return whole
+    lowering.weight_bits[step.name] = found.bits
+    return found
 
 
-def _node(lowering: Lowering, step: Convolution | Matrix, x: Code, whole: Whole) -> str:
-    kernel = Kernel(whole.weights, whole.bias, kernel_of(step).sources)
-    steps = kernel.of_inputs(2.0 ** -_along(x.step))
-    weights = shaped(step, np.ldexp(whole.weights, -whole.fine[:, None, None]) * steps)
-    bias = np.ldexp(whole.bias, -whole.fine)
-    parts = [x.name, lowering.constant(weights)]
+def _added(lowering: Lowering, step: Convolution | Matrix, x: Code, found: Split) -> str:
+    """A node and a Round for each part, then the sum of all, back in units of the result."""
+    rank, axis = len(step.shape), channel_axis(step)
+    names = []
+    for part in found.parts:
+        whole = part.whole
+        some = replace(step, weights=part_of(step, part))
+        chosen = x
+        if len(found.parts) > 1:
+            channels = channels_of(step, part, x.shape[axis])
+            chosen = _chosen(lowering, x, channels, axis)
+        weights = np.ldexp(whole.weights, (found.fine - whole.fine)[:, None, None])
+        name = _node(lowering, some, chosen, weights, np.zeros_like(whole.bias))
+        names.append(lowering.add("Round", name))
+    name = names[0]
+    for other in names[1:]:
+        name = lowering.add("Add", name, other)
+    if found.bias.any():
+        name = lowering.add("Add", name, lowering.constant(channel_array(found.bias, rank, axis)))
+    if found.fine.any():
+        factor = channel_array(np.ldexp(1.0, -found.fine), rank, axis)
+        name = lowering.add("Mul", name, lowering.constant(factor))
+    return name
+
+
+def _chosen(lowering: Lowering, x: Code, channels: tuple[int, ...], axis: int) -> Code:
+    """Some channels of the input."""
+    along = len(x.shape) - axis
+    step = x.step.take(channels, -along) if x.step.ndim >= along and x.step.shape[-along] > 1 else x.step
+    shape = tuple(len(channels) if at == axis else size for at, size in enumerate(x.shape))
+    return lowering.changed(x, looked_up(lowering, x.name, channels, axis), shape=shape, step=step)
+
+
+def _node(lowering: Lowering, step: Convolution | Matrix, x: Code, weights: Reals, bias: Reals) -> str:
+    steps = kernel_of(step).of_inputs(2.0 ** -_along(x.step))
+    parts = [x.name, lowering.constant(shaped(step, weights * steps))]
     if isinstance(step, Convolution):
         if bias.any():
             parts.append(lowering.constant(bias))

@@ -151,16 +151,20 @@ def _resize(lowering: Lowering, step: Move, x: Code) -> str:
 
 
 def _gather(lowering: Lowering, step: Move, x: Code) -> str:
-    """Neighbours are a slice, perhaps with the dimension left out."""
+    """Perhaps with the dimension left out."""
     indices, (axis,) = step.arguments["indices"], step.arguments["axis"]
-    if indices != tuple(range(indices[0], indices[0] + len(indices))):
-        name = lowering.add("Gather", x.name, lowering.constant(_whole(indices)), axis=axis)
-    else:
-        ends = (_whole((indices[0],)), _whole((indices[-1] + 1,)), _whole((axis,)), _whole((1,)))
-        name = lowering.add("Slice", x.name, *(lowering.constant(each) for each in ends))
+    name = looked_up(lowering, x.name, indices, axis)
     if len(step.shape) == len(x.shape):
         return name
     return lowering.add("Reshape", name, lowering.constant(_whole(step.shape)))
+
+
+def looked_up(lowering: Lowering, name: str, indices: tuple[int, ...], axis: int) -> str:
+    """Elements along a dimension; neighbours are a slice."""
+    if indices != tuple(range(indices[0], indices[0] + len(indices))):
+        return lowering.add("Gather", name, lowering.constant(_whole(indices)), axis=axis)
+    ends = (_whole((indices[0],)), _whole((indices[-1] + 1,)), _whole((axis,)), _whole((1,)))
+    return lowering.add("Slice", name, *(lowering.constant(each) for each in ends))
 
 
 def _identity(lowering: Lowering, step: Move, x: Code) -> str:

@@ -96,8 +96,12 @@ class Whole:
 
         Outputs that are always far beyond a limit have next to none, and need none.
         """
-        largest = np.sort(np.abs(self.weights).max(axis=(1, 2)))
-        return int(largest[largest.size // 2]).bit_length() + 1
+        return bits_of(np.abs(self.weights).max(axis=(1, 2)))
+
+
+def bits_of(largest: Reals) -> int:
+    """Bits, the sign included, of the number in the middle of all."""
+    return int(np.sort(largest)[largest.size // 2]).bit_length() + 1
 
 
 Rounded = Callable[[Reals, Integers, float], Reals]
