@@ -207,6 +207,8 @@ class _Allocation:
         scale = scale_for(low * wider, high * wider, bits)
         unit = next((want.unit for each in wants for want in each if want.unit), 0.0)
         if unit:
+            # A hard swish is a product of that many steps by that many parts of a unit.
+            scale = np.maximum(scale, np.sqrt(np.maximum(-low, high) * wider * unit / SUM_MAX))
             return unit * 2.0 ** np.ceil(np.log2(scale / unit) - 1e-6)
         if derived is not None and derived.size in (1, scale.size):
             base = derived.reshape(-1) if derived.size > 1 else derived.reshape(())
@@ -299,14 +301,14 @@ class _Allocation:
         if not readers:
             return most
         if self.options.weight_bits is not None:
-            return min(self._rest(step, name, width) for step, name in readers)
+            return min(self._rest(each, width) for each in readers)
         if any(each.read in names for each in self.deferred.values()):
             return min(DEFERRED_BITS, most)
         candidates = range(min(BITS_MIN, most), most + 1)
         errors = [self._noises(names, width, bits) for bits in candidates]
         best = int(np.argmin([sum(each) for each in errors]))
         noisy = [
-            step.name for (step, _), error in zip(readers, errors[best], strict=True) if error > NOISE_MAX
+            each.step.name for each, error in zip(readers, errors[best], strict=True) if error > NOISE_MAX
         ]
         if self.deferred.keys().isdisjoint(noisy):
             return candidates[best]
@@ -333,27 +335,30 @@ class _Allocation:
         """Whether the bits of activations or weights were asked for."""
         return self.options.int8 or self.options.weight_bits is not None
 
-    def _rest(self, step: Convolution | Matrix, name: str, width: Reals) -> int:
+    def _rest(self, reading: "_Reading", width: Reals) -> int:
         """What the weights and the number of terms leave of 24."""
         assert self.options.weight_bits is not None
-        kernel = kernel_of(step)
-        terms = effective_terms(kernel, self._fitting(step, width))
+        terms = effective_terms(kernel_of(reading.step), reading.width(width))
         return min(max(24 - (self.options.weight_bits - 1) - ceil(log2(terms)), 2), BITS_MAX)
 
-    def _sums(self, names: Sequence[str]) -> list[tuple[Convolution | Matrix, str]]:
-        """The linear steps that read a group, each with the member that it reads."""
-        return [
-            (step, name)
-            for name in names
-            for step, _ in self.wiring.readings[name]
-            if isinstance(step, Convolution | Matrix)
-        ]
+    def _sums(self, names: Sequence[str]) -> "list[_Reading]":
+        """The linear steps that read a group, perhaps through an affine map, which has the same integers."""
+        found = []
+        for name in names:
+            for step, _ in self.wiring.readings[name]:
+                if isinstance(step, Convolution | Matrix):
+                    found.append(_Reading(step, name, one(1.0)))
+                elif isinstance(step, Map) and step.form is Form.AFFINE:
+                    factor = np.abs(step.scale).reshape(-1)
+                    found += [_Reading(each.step, each.name, factor) for each in self._sums([step.name])]
+        return found
 
     def _noises(self, names: Sequence[str], width: Reals, bits: int) -> list[float]:
-        return [self._noise(step, name, width, bits) for step, name in self._sums(names)]
+        return [self._noise(each, width, bits) for each in self._sums(names)]
 
-    def _noise(self, step: Convolution | Matrix, name: str, width: Reals, bits: int) -> float:
-        spread, result = self.spreads.get(name), self.spreads[step.name]
+    def _noise(self, reading: "_Reading", width: Reals, bits: int) -> float:
+        step, width = reading.step, reading.width(width)
+        spread, result = self.spreads.get(reading.name), self.spreads[step.name]
         square = spread.square if spread is not None else width**2 / 3
         if square.size not in (1, step_channels(step)):
             square = np.array([square.mean()])
@@ -365,11 +370,7 @@ class _Allocation:
         if deferral is not None:
             reach = self.spreads[deferral.read]
             steps = deferral.finest_steps(np.maximum(-reach.low, reach.high))
-        moments = Moments(square, power)
-        return sum_noise(kernel_of(step), self._fitting(step, width), moments, bits, steps)
-
-    def _fitting(self, step: Convolution | Matrix, width: Reals) -> Reals:
-        return width if width.size in (1, step_channels(step)) else np.array([width.max()])
+        return sum_noise(kernel_of(step), width, Moments(square, power), bits, steps)
 
     # Inputs and outputs.
 
@@ -463,6 +464,22 @@ def _is_open(step: Step) -> bool:
     if isinstance(step, Map) and step.form is Form.CLIP:
         return step.parameters[0] in (0, -inf) and step.parameters[1] == inf
     return isinstance(step, Convolution | Matrix)
+
+
+@dataclass(frozen=True, slots=True)
+class _Reading:
+    """A linear step, and the tensor of its input: one that is allotted, or that times a factor."""
+
+    step: Convolution | Matrix
+    name: str
+    factor: Reals
+
+    def width(self, width: Reals) -> Reals:
+        """What each channel of the input covers, given what the tensor that is allotted covers."""
+        return self._fitting(width) * self._fitting(self.factor)
+
+    def _fitting(self, values: Reals) -> Reals:
+        return values if values.size in (1, step_channels(self.step)) else np.array([values.max()])
 
 
 @dataclass(frozen=True, slots=True)

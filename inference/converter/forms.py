@@ -16,6 +16,9 @@ Function = Callable[[Reals], Reals]
 _TOLERANCE: Final = 2e-6
 """Relative to the largest value nearby: what constants rounded to float32 may differ by."""
 
+_SHIFT_BITS: Final = 30
+"""Bits behind the point of a hard swish's shift: found by quotients, 1/2 comes out as 0.5000000000003."""
+
 
 def _points() -> Reals:
     """Both signs, four to an octave, from 2^-20 to 2^20, and zero; powers of two keep differences exact."""
@@ -137,7 +140,8 @@ def _hard_swish(function: Function) -> Recognised | None:
             continue
         # In terms of u, the sigmoid's argument is slope * u + shift.
         slope = middle.slope / line.slope
-        parameters = (slope, middle.shift - slope * line.shift)
+        shift = round((middle.shift - slope * line.shift) * 2**_SHIFT_BITS) / 2**_SHIFT_BITS
+        parameters = (slope, shift)
         evaluate = partial(hard_swish, slope=parameters[0], shift=parameters[1])
         form, label = Form.HARD_SWISH, "HardSwish"
         return Recognised(form, line.slope, line.shift, evaluate, parameters, label, after)

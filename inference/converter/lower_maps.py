@@ -14,6 +14,9 @@ from inference.converter.rule import LINEAR_BITS_MAX, Rule, Want
 _SLOPE_BITS: Final = 8
 """Bits of the slope of a leaky Relu: it is met to half a percent."""
 
+_HARD_SWISH_BITS: Final = 14
+"""Most bits of a hard swish: one that reaches far still needs many steps where it bends."""
+
 
 def _affine(lowering: Lowering, step: Map) -> Code:
     """No node at all: the scale and offset of the code change. Readers that cannot fold them pay."""
@@ -94,7 +97,9 @@ def _clip_gives(step: Map) -> Want:
     return Want(bits_max=LINEAR_BITS_MAX, per_channel=free)
 
 
-AFFINE: Final = Rule(lower=_affine, wants=lambda step, index: Want(per_channel=True))
+AFFINE: Final = Rule(
+    lower=_affine, wants=lambda step, index: Want(bits_max=_HARD_SWISH_BITS, per_channel=True)
+)
 CLIP: Final = Rule(
     lower=_clip,
     wants=lambda step, index: Want(bits_max=LINEAR_BITS_MAX, follows=True),
@@ -104,7 +109,7 @@ CLIP: Final = Rule(
 LEAKY: Final = Rule(lower=_leaky, wants=lambda step, index: Want(follows=True), ties=lambda step: (0,))
 HARD_SWISH: Final = Rule(
     lower=_hard_swish,
-    wants=lambda step, index: Want(bits_max=11, unit=1 / step.parameters[0]),
-    gives=lambda step: Want(unit=1 / step.parameters[0]),
+    wants=lambda step, index: Want(bits_max=_HARD_SWISH_BITS, unit=1 / step.parameters[0]),
+    gives=lambda step: Want(bits_max=_HARD_SWISH_BITS, unit=1 / step.parameters[0]),
     ties=lambda step: (0,),
 )

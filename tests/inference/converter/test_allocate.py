@@ -6,9 +6,10 @@ import numpy as np
 
 from inference.converter.exact import make_exact
 from inference.converter.options import Options, unwatched
+from inference.converter.program import Form
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from tests.inference.converter.floats import model, program_of
-from tests.inference.converter.programs import Draft, Samples, random, samples
+from tests.inference.converter.programs import Draft, Samples, exact, random, samples
 from tests.inference.converter.test_learners import regressor
 
 
@@ -44,3 +45,19 @@ def rows(values: list[float]) -> Samples:
     """Three features each, all of one value."""
     assert all(left < right for left, right in pairwise(values))
     return [{"x": np.full((1, 3), value, np.float32)} for value in values]
+
+
+def test_a_hard_swish_that_reaches_far_keeps_steps_where_it_bends() -> None:
+    """One channel of a hundred times the others; sums that weigh the bits read it through an affine map."""
+    weights = random(6, 12)
+    weights[:, 0] *= 100
+    draft = Draft((1, 6))
+    x = draft.map(draft.matrix("x", weights, random(12, seed=2)), Form.HARD_SWISH, 1 / 6, 0.5)
+    x = draft.map(x, Form.AFFINE, scale=np.linspace(0.5, 1, 12), offset=np.full(12, 0.25))
+    last = random(12, 4, seed=3)
+    last[0] /= 100
+    program = draft.program(draft.matrix(x, last))
+    report = exact(program).report
+    assert report.outputs[0].relative_error < 0.1
+    (hard,) = (layer for layer in report.layers if layer.kind == "hard swish")
+    assert hard.bits > 12

@@ -66,6 +66,17 @@ def test_mirrored_and_odd_functions(function: Function, form: Form, parameters: 
     assert (found.form, found.parameters) == (form, parameters)
 
 
+def test_a_scaled_hard_swish_has_the_shift_it_was_given() -> None:
+    """Else it has no exact product, and becomes a table."""
+    for scale in (0.5718, 0.6332, 0.4095, 0.4945):
+        found = recognise(partial(scaled_hard_swish, scale=scale))
+        assert (found.form, found.parameters[1]) == (Form.HARD_SWISH, 0.5)
+
+
+def scaled_hard_swish(x: Reals, scale: float) -> Reals:
+    return hard_swish(x * scale + 0.1, 1 / 6, 0.5) * 1.3
+
+
 def test_an_almost_straight_line_is_a_curve() -> None:
     """A thousandth of a sine is not rounding."""
     assert recognise(lambda x: x + 1e-3 * np.sin(x)).form is Form.CURVE
