@@ -1,7 +1,7 @@
 """Models of over 1 MB, for benchmarks: made beside the others, never committed."""
 
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from typing import Any, Final
 
@@ -25,8 +25,6 @@ TILE: Final = 56
 """Rows of the images that are learned from; of full size it would take sixteen times as long."""
 TILES: Final = 4
 """A full image, of 224 rows, is a sheet of 4 x 4 such images of one class."""
-TUNED: Final = 200
-"""Images of full size on which the statistics of BatchNorm and the last layer are fitted afterwards."""
 UNUSED: Final = -30.0
 """Bias of the classes that no image has."""
 PAGE: Final = 320
@@ -39,31 +37,47 @@ def make() -> Iterator[Made]:
     """Two torchvision networks, a BERT of four layers, and the other models of the PP-OCR package."""
     models = torchvision.models
     yield network(
-        "mobilenet_v2_full", "MobileNetV2: 0.3 billion multiply-adds", models.mobilenet_v2, "classifier.1"
+        "mobilenet_v2_full",
+        "MobileNetV2: 0.3 billion multiply-adds",
+        models.mobilenet_v2,
+        finish=learn,
+        train=400,
+        held_out=256,
     )
-    yield network("resnet18", "ResNet18 of torchvision: 1.8 billion multiply-adds", models.resnet18, "fc")
+    yield network(
+        "resnet18",
+        "ResNet18 of torchvision: 1.8 billion multiply-adds",
+        models.resnet18,
+        finish=tune,
+        train=200,
+        held_out=HELD_OUT,
+    )
     yield attention.bert("bert_large", hidden=128, layers=4, epochs=2, large=True)
     yield detection()
     yield recognition()
 
 
-def network(name: str, summary: str, build: Any, head: str) -> Made:
-    """A network of torchvision, trained on digits, for sheets of them; of its 1,000 classes 10 are in use."""
+Finish = Callable[[nn.Module, Array, Array], None]
+"""Fits a network that has learned from small images to some of full size, and their labels."""
+
+
+def network(name: str, summary: str, build: Any, *, finish: Finish, train: int, held_out: int) -> Made:
+    """A network of torchvision, trained on digits, then on `train` sheets of them; 10 classes are used."""
     torch_export.seed(SEED)
     digits, source = Digits(side=TILE), np.random.default_rng(SEED)
     entry = nn.Sequential(Colours(), build())
     trained = torch_export.fit(entry, [digits.reals(digits.train)], digits.train_labels, epochs=5, rate=2e-3)
-    train = sheets(digits.train, digits.train_labels, TUNED, source)
-    few = digits.reals(train.inputs["image"])
-    tune(trained, trained[1].get_submodule(head), torch.from_numpy(few), train.labels)
+    full = sheets(digits.train, digits.train_labels, train, source)
+    images = digits.reals(full.inputs["image"])
+    finish(trained, images, full.labels)
     return Made(
         name=name,
         task=Task.CLASSIFY,
         summary=summary,
-        model=torch_export.export(trained, {"image": few}),
+        model=torch_export.export(trained, {"image": images}),
         output="scores",
-        samples=train.take(SAMPLES),
-        held_out=sheets(digits.test, digits.test_labels, HELD_OUT, source),
+        samples=full.take(SAMPLES),
+        held_out=sheets(digits.test, digits.test_labels, held_out, source),
         exporter=torch_export.TORCHSCRIPT,
         packages=("torch", "torchvision", "scikit-learn", "onnx"),
         data=f"{DIGITS}, sixteen to a sheet",
@@ -81,20 +95,27 @@ def sheets(images: Array, labels: Array, count: int, source: np.random.Generator
     return Data(inputs={"image": grids.reshape(count, 1, TILES * TILE, TILES * TILE)}, labels=classes)
 
 
-def tune(network: nn.Module, head: nn.Linear, images: Any, labels: Array) -> None:
-    """Fit what needs no gradients to larger images: means and variances, then the rows of the last layer."""
+def learn(network: nn.Module, images: Array, labels: Array) -> None:
+    """Train on: what it takes for scores that are not near ties."""
+    torch_export.fit(network, [images], labels, epochs=2, rate=1e-3, batch=16)
+
+
+def tune(network: nn.Module, images: Array, labels: Array) -> None:
+    """Fit what needs no gradients, where those take long: means and variances, then the last layer."""
     seen: list[Any] = []
+    head = [each for each in network.modules() if isinstance(each, nn.Linear)][-1]
+    batches = torch.from_numpy(images).split(16)
     norms = [each for each in network.modules() if isinstance(each, nn.BatchNorm2d)]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # the plain mean over every batch
         norm.train()
     with torch.no_grad():
-        for batch in images.split(16):
+        for batch in batches:
             network(batch)
         network.eval()
         hook = head.register_forward_hook(lambda _, inputs, __: seen.append(inputs[0]))
-        for batch in images.split(16):
+        for batch in batches:
             network(batch)
         hook.remove()
         fitted = LogisticRegression(max_iter=300).fit(torch.cat(seen).numpy(), labels)
