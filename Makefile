@@ -15,6 +15,8 @@ SECONDS ?= 600
 
 # A worker that dies, or hangs and is ended, ends the run: another one in its place would not be given the rest.
 PYTEST := $(BIN)/pytest --numprocesses $(JOBS) --max-worker-restart 0
+# What floods a node must be fast enough to be cut off, and has the machine to itself (docs/decisions/0048).
+ALONE := tests/fuzz/test_floods.py tests/fuzz/test_handlers.py
 
 # The pins are complete and hashed, so pip resolves nothing and asks no other question than for the files.
 PIP_INSTALL := $(BIN)/python -m pip install -qq --disable-pip-version-check --no-deps
@@ -39,7 +41,8 @@ $(READY): $(LOCKS) pyproject.toml $(addprefix lock/,find-python repair.py fastec
 	@touch $@
 
 test: setup ## run the tests in JOBS=j processes
-	$(PYTEST)
+	$(BIN)/pytest $(ALONE)
+	$(PYTEST) $(addprefix --ignore ,$(ALONE))
 
 check: setup ## exactly what CI runs: format, lint, types, imports, dead code, tests
 	$(BIN)/ruff format --check .
@@ -47,7 +50,8 @@ check: setup ## exactly what CI runs: format, lint, types, imports, dead code, t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(PYTEST)
+	$(BIN)/pytest $(ALONE)
+	$(PYTEST) $(addprefix --ignore ,$(ALONE))
 
 demo: setup ## four validators, one exact model, one answer that a light client believes
 	$(BIN)/python -m examples.demo.run
