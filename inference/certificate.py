@@ -119,6 +119,7 @@ Verdict = ExactnessCertificate | Refusal
 """What a prover says of a model: both are deterministic, and both are voted on."""
 
 _VERDICT: Final[Codec[Verdict]] = Codec(Verdict)
+_CERTIFICATE: Final = Codec[ExactnessCertificate](ExactnessCertificate)
 _TENSORS: Final[Codec[tuple[Tensor, ...]]] = Codec(tuple[Tensor, ...])
 
 
@@ -142,6 +143,11 @@ def encode_verdict(verdict: Verdict) -> bytes:
 def decode_verdict(data: bytes) -> Verdict:
     """Raises primitives.codec.CodecError."""
     return _VERDICT.decode(data)
+
+
+def decode_certificate(data: bytes) -> ExactnessCertificate:
+    """A verdict that proves. Raises primitives.codec.CodecError, of a refusal too."""
+    return _CERTIFICATE.decode(data)
 
 
 def encode_outputs(certificate: ExactnessCertificate, outputs: Sequence[Tensor]) -> bytes:
@@ -183,9 +189,12 @@ def ensure_tensors(ports: Sequence[PortSpec], tensors: Sequence[Tensor]) -> None
             )
 
 
-def outputs_in_range(certificate: ExactnessCertificate, outputs: Sequence[Tensor]) -> bool:
-    """Whether every integer lies in the range that was proved; an engine that leaves it is broken."""
-    for port, tensor in zip(certificate.outputs, outputs, strict=True):
+def in_range(ports: Sequence[PortSpec], tensors: Sequence[Tensor]) -> bool:
+    """Whether every integer lies in the range of its port. Raises TensorError of what are no integers.
+
+    Of inputs, that is what the model tells apart; an engine whose outputs leave the range is broken.
+    """
+    for port, tensor in zip(ports, tensors, strict=True):
         values = integers(tensor)
         if min(values) < port.low or max(values) > port.high:
             return False

@@ -10,12 +10,12 @@ from frame.sealing import SealingKey
 from inference.certificate import (
     ExactnessCertificate,
     Verdict,
+    decode_certificate,
     decode_inputs,
-    decode_verdict,
     encode_outputs,
     encode_verdict,
     ensure_tensors,
-    outputs_in_range,
+    in_range,
 )
 from inference.evaluation import Row, Scoring, Unusable, encode_evaluation, read_dataset
 from inference.protections import Protections
@@ -107,7 +107,7 @@ def opened(task: InferTask, given: bytes, secrets: Mapping[SealingKey, Seed]) ->
             fixed = Fixed(task.given.purpose, task.given.commitment, task.given.panel)
             secret = open_input(given, fixed, secrets)
             found = Material(b"", secret.plaintext, secret.salt)
-        ensure_input(_certificate(task), found.input or b"")
+        ensure_input(decode_certificate(task.certificate), found.input or b"")
     except NotForUs:
         LOGGER.warning("abstaining from a private job: it is not sealed to a key of this node")
         return Trouble.UNABLE
@@ -157,7 +157,7 @@ def _verdict(worker: Worker, task: ProveTask, model: bytes) -> bytes:
 
 def _outputs(worker: Worker, task: InferTask, material: Material) -> Result:
     """The attested outputs of a run. Raises Unable."""
-    certificate = _certificate(task)
+    certificate = decode_certificate(task.certificate)
     given = task.input if task.given is None else material.input
     assert given is not None
     inputs = decode_inputs(certificate, given)
@@ -167,7 +167,7 @@ def _outputs(worker: Worker, task: InferTask, material: Material) -> Result:
         attested = encode_outputs(certificate, outputs)
     except (Refused, TensorError) as error:
         raise Unable(f"this machine contradicts the proof of the model: {error}") from None
-    if not outputs_in_range(certificate, outputs):
+    if not in_range(certificate.outputs, outputs):
         raise Unable("the engine left the range that was proved")
     if task.given is not None and task.given.is_output_sealed:
         assert material.salt is not None
@@ -177,7 +177,7 @@ def _outputs(worker: Worker, task: InferTask, material: Material) -> Result:
 
 def _evaluation(worker: Worker, task: EvaluateTask, material: Material) -> bytes:
     """What the model is worth on the data set. Raises Unable."""
-    certificate, model, data = _certificate(task), material.model, material.input or b""
+    certificate, model, data = decode_certificate(task.certificate), material.model, material.input or b""
     if len(data) != task.size_bytes:
         return wrong_dataset(len(data), task)
     rows = read_dataset(certificate, task.metric, data, task.rows)
@@ -208,12 +208,6 @@ def _run_rows(
             ensure_tensors(certificate.outputs, outputs)
     except (Refused, TensorError) as error:
         raise Unable(f"this machine contradicts the proof of the model: {error}") from None
-    if not all(outputs_in_range(certificate, outputs) for outputs in runs):
+    if not all(in_range(certificate.outputs, outputs) for outputs in runs):
         raise Unable("the engine left the range that was proved")
     return runs
-
-
-def _certificate(task: InferTask | EvaluateTask) -> ExactnessCertificate:
-    certificate = decode_verdict(task.certificate)
-    assert isinstance(certificate, ExactnessCertificate)
-    return certificate

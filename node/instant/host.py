@@ -12,11 +12,10 @@ from typing import Final, Protocol
 
 from frame.error import NotHere, Unable
 from inference.certificate import (
-    ExactnessCertificate,
+    decode_certificate,
     decode_inputs,
-    decode_verdict,
     encode_outputs,
-    outputs_in_range,
+    in_range,
 )
 from inference.process import WorkerSettings
 from inference.refusal import Refused
@@ -68,8 +67,7 @@ class BlockHost:
         if file is None:
             self._missing[blob] = None
             raise NotHere(f"the model {blob.hex()[:12]} that the block runs is not here yet")
-        proved = decode_verdict(certificate)
-        assert isinstance(proved, ExactnessCertificate)
+        proved = decode_certificate(certificate)
         try:
             tensors = decode_inputs(proved, inputs)
             outputs = self._worker.run(file.hash, lambda: file.data, tensors, proved.gas)
@@ -78,7 +76,7 @@ class BlockHost:
             raise Unable(f"the model that the block runs could not be run: {error}") from None
         except (Refused, TensorError, CodecError) as error:
             raise Unable(f"this machine contradicts the proof of a model in a block: {error}") from None
-        if not outputs_in_range(proved, outputs):
+        if not in_range(proved.outputs, outputs):
             raise Unable("the engine left the range that was proved of a model in a block")
         return attested
 
@@ -97,8 +95,7 @@ class BlockHost:
 
     def warm(self, blob: Hash, certificate: bytes) -> None:
         """Run a model once on zeros, so that no block waits for it to load."""
-        proved = decode_verdict(certificate)
-        assert isinstance(proved, ExactnessCertificate)
+        proved = decode_certificate(certificate)
         file = self._files[blob]
         zeros = [
             Tensor(dtype=port.dtype, shape=port.shape, data=bytes(_size_bytes(port.dtype, port.shape)))

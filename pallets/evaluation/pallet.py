@@ -22,7 +22,7 @@ from frame.newest import Newest
 from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
-from inference.certificate import GAS_PER_BYTE, ExactnessCertificate, decode_verdict
+from inference.certificate import GAS_PER_BYTE, ExactnessCertificate, decode_certificate
 from inference.evaluation import Metric, evaluation_gas
 from inference.tensor import ITEM_BYTES
 from pallets.evaluation import weights
@@ -286,7 +286,7 @@ class Evaluations(Pallet):
         return EvaluationRecord(
             requester=request.requester,
             model=request.model,
-            exact_hash=Hash(_certificate(request.certificate).model_hash),
+            exact_hash=Hash(decode_certificate(request.certificate).model_hash),
             dataset=request.dataset,
             blob=request.blob,
             rows=request.rows,
@@ -303,7 +303,7 @@ class Evaluations(Pallet):
         )
 
     def _certificate(self, model: Hash) -> ExactnessCertificate:
-        return _certificate(self._needs.models.certificate(model))
+        return decode_certificate(self._needs.models.certificate(model))
 
     @property
     def _newest(self) -> Newest:
@@ -313,12 +313,6 @@ class Evaluations(Pallet):
 def dataset_id(owner: AccountId, blob: Hash) -> Hash:
     """Identity of a data set: nobody can take it by registering the same content first."""
     return blake2b_256(_DOMAIN + owner + blob)
-
-
-def _certificate(proved: bytes) -> ExactnessCertificate:
-    certificate = decode_verdict(proved)
-    assert isinstance(certificate, ExactnessCertificate)
-    return certificate
 
 
 def _output_bytes(certificate: ExactnessCertificate) -> int:

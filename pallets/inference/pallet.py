@@ -29,12 +29,13 @@ from frame.weight import Weight
 from inference.certificate import (
     GAS_PER_BYTE,
     ExactnessCertificate,
+    decode_certificate,
     decode_inputs,
     decode_outputs,
-    decode_verdict,
+    in_range,
 )
 from inference.encoding import greatest
-from inference.tensor import ITEM_BYTES, TensorError, integers
+from inference.tensor import ITEM_BYTES, TensorError
 from pallets.inference import weights
 from pallets.inference.types import (
     Answered,
@@ -299,7 +300,7 @@ class Inference(Pallet):
         self.deposit(Requested(job, model, requester, Balance(fee)))
 
     def _record(self, request: Request, closed: Closed) -> InferenceRecord:
-        certificate, given = _certificate(request.certificate), request.input
+        certificate, given = decode_certificate(request.certificate), request.input
         agreed = [seat for seat in closed.attestations if seat.conduct is Conduct.AGREED]
         is_stored = given.is_output_sealed or is_output_long(certificate)
         has_classes = closed.result is not None and not is_stored
@@ -324,17 +325,11 @@ class Inference(Pallet):
         )
 
     def _certificate(self, model: Hash) -> ExactnessCertificate:
-        return _certificate(self._needs.models.certificate(model))
+        return decode_certificate(self._needs.models.certificate(model))
 
     @property
     def _newest(self) -> Newest:
         return Newest(self.records, self.sequence, self.count, self.config.records_max)
-
-
-def _certificate(proved: bytes) -> ExactnessCertificate:
-    certificate = decode_verdict(proved)
-    assert isinstance(certificate, ExactnessCertificate)
-    return certificate
 
 
 def is_output_long(certificate: ExactnessCertificate) -> bool:
@@ -351,11 +346,10 @@ def _gas(certificate: ExactnessCertificate, stored_bytes: int) -> int:
 def _ensure_input(certificate: ExactnessCertificate, data: bytes) -> None:
     """Raises BadInput or InputOutOfRange."""
     try:
-        tensors = [integers(tensor) for tensor in decode_inputs(certificate, data)]
+        is_in_range = in_range(certificate.inputs, decode_inputs(certificate, data))
     except (CodecError, TensorError):
         raise BadInput from None
-    for port, values in zip(certificate.inputs, tensors, strict=True):
-        ensure(all(port.low <= value <= port.high for value in values), InputOutOfRange)
+    ensure(is_in_range, InputOutOfRange)
 
 
 def _output_bytes_max(certificate: ExactnessCertificate) -> int:

@@ -25,9 +25,15 @@ from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
 from frame.weight import Weight
-from inference.certificate import ExactnessCertificate, decode_inputs, decode_outputs, decode_verdict
+from inference.certificate import (
+    ExactnessCertificate,
+    decode_certificate,
+    decode_inputs,
+    decode_outputs,
+    in_range,
+)
 from inference.encoding import greatest
-from inference.tensor import ITEM_BYTES, TensorError, integers
+from inference.tensor import ITEM_BYTES, TensorError
 from pallets.instant import weights
 from pallets.instant.types import (
     CALL_GAS_MAX,
@@ -137,7 +143,7 @@ class Instant(Pallet):
         ensure(offer.owner == who, NotOwner)
         ensure(self.models.find(model) is None, AlreadyDeployed)
         proved = self._needs.models.certificate(model)
-        ensure(_is_for_blocks(offer, _certificate(proved)), NotForBlocks)
+        ensure(_is_for_blocks(offer, decode_certificate(proved)), NotForBlocks)
         deployed = [one for _, one in self.models.items()]
         ensure(len(deployed) < self.config.models_max, TooManyDeployed)
         total = sum(one.size_bytes for one in deployed) + offer.size_bytes
@@ -162,7 +168,7 @@ class Instant(Pallet):
         deployed = self.models.find(model)
         if deployed is None or self.context.block.height < deployed.since:
             raise NotDeployed
-        offer, certificate = self._offer(model), _certificate(deployed.certificate)
+        offer, certificate = self._offer(model), decode_certificate(deployed.certificate)
         ensure(self._needs.models.certificate(model) == deployed.certificate, NotDeployed)
         ensure(certificate.gas <= max_gas, TooMuchGas)
         ensure(offer.price <= max_price, PriceAboveMaximum)
@@ -208,7 +214,7 @@ class Instant(Pallet):
         deployed = dict(self.models.items())
         assert len(deployed) <= self.config.models_max
         assert sum(one.size_bytes for one in deployed.values()) <= self.config.bytes_max
-        assert all(_certificate(one.certificate).gap is None for one in deployed.values())
+        assert all(decode_certificate(one.certificate).gap is None for one in deployed.values())
         self._newest.check_state()
 
     def _offer(self, model: Hash) -> Offer:
@@ -229,12 +235,6 @@ class Instant(Pallet):
         return Newest(self.records, self.sequence, self.count, self.config.records_max)
 
 
-def _certificate(data: bytes) -> ExactnessCertificate:
-    certificate = decode_verdict(data)
-    assert isinstance(certificate, ExactnessCertificate)
-    return certificate
-
-
 def _is_for_blocks(offer: Offer, certificate: ExactnessCertificate) -> bool:
     """Nobody can be outvoted in a block: a proof that assumes something of an engine does not do."""
     ports = certificate.outputs  # also those that are not attested: every integer is looked at, in Python
@@ -246,11 +246,10 @@ def _is_for_blocks(offer: Offer, certificate: ExactnessCertificate) -> bool:
 def _ensure_input(certificate: ExactnessCertificate, data: bytes) -> None:
     """Raises BadInput."""
     try:
-        tensors = [integers(tensor) for tensor in decode_inputs(certificate, data)]
+        is_in_range = in_range(certificate.inputs, decode_inputs(certificate, data))
     except (CodecError, TensorError):
         raise BadInput from None
-    for port, values in zip(certificate.inputs, tensors, strict=True):
-        ensure(all(port.low <= value <= port.high for value in values), BadInput)
+    ensure(is_in_range, BadInput)
 
 
 _DOMAIN: Final = domain("instant/1")
