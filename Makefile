@@ -50,8 +50,7 @@ check: setup ## exactly what CI runs: format, lint, types, imports, dead code, t
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/vulture
-	$(BIN)/pytest $(ALONE)
-	$(PYTEST) $(addprefix --ignore ,$(ALONE))
+	@$(MAKE) --no-print-directory test
 
 demo: setup ## four validators, one exact model, one answer that a light client believes
 	$(BIN)/python -m examples.demo.run
