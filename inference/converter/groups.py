@@ -88,7 +88,7 @@ def channel_axes(wiring: Wiring, groups: Groups) -> dict[str, int]:
     """For each tensor the dimension of its channels: that of the linear steps around its group.
 
     Where convolutions and matrices meet, that of convolutions; where there is neither, the second for
-    images, else the last. Moves may change it, so that it holds for a group only up to the next move.
+    images, else the last. Moves may change it: for what they moved, the steps that read that decide.
     """
     votes: dict[str, set[type[Step]]] = {}
     for step in wiring.program.steps:
@@ -99,6 +99,9 @@ def channel_axes(wiring: Wiring, groups: Groups) -> dict[str, int]:
     axes = {}
     for name, shape in wiring.shapes.items():
         kinds = votes.get(groups.of(name), set())
+        if _is_elsewhere(wiring.steps.get(name)):
+            near = {type(reader) for reader, _ in wiring.readings[name]}
+            kinds = near & {Convolution, Matrix, Norm} or kinds
         last = max(len(shape) - 1, 0)
         second = Convolution in kinds or (len(shape) == 4 and not kinds)
         axes[name] = min(1, last) if second else last
@@ -115,8 +118,11 @@ def moved(wiring: Wiring, members: list[str]) -> set[str]:
         step = wiring.steps.get(name)
         if step is None:
             continue
-        stays = (Movement.CONCAT, Movement.IDENTITY)
-        elsewhere = isinstance(step, Move) and step.movement not in stays
-        if elsewhere or any(each in found for each in step.inputs):
+        if _is_elsewhere(step) or any(each in found for each in step.inputs):
             found.add(name)
     return found
+
+
+def _is_elsewhere(step: Step | None) -> bool:
+    """Whether elements of the result lie elsewhere than in the input."""
+    return isinstance(step, Move) and step.movement not in (Movement.CONCAT, Movement.IDENTITY)

@@ -118,3 +118,13 @@ def test_hard_swish_means_and_gates_are_bytes() -> None:
     assert not {"Conv", "HardSigmoid", "Mul", "ReduceSum", "Round"} & set(found)
     assert done.report.matched >= 45
     ensure_alike(done.model)
+
+
+def test_channels_of_many_sizes_keep_their_means_when_they_are_moved() -> None:
+    """A channel that hardly varies has a fine step; its mean, by which weights shift sums, is its own."""
+    draft = Draft((1, 3, 6, 6))
+    sizes = np.array([4.0**-at for at in range(8)])
+    x = draft.convolution("x", random(8, 3, 3, 3) * sizes[:, None, None, None], square(3), bias=3 * sizes)
+    x = draft.move(Movement.TRANSPOSE, draft.relu(x), perm=(0, 2, 3, 1))
+    (scores,) = exact(draft.program(draft.matrix(x, random(8, 4, seed=2))), INT8).report.outputs
+    assert scores.relative_error < 0.03
