@@ -2,8 +2,9 @@
 
     python -m benchmarks.worker [RUNS]
 
-Prints one JSON line: runs per second one by one, and all in one call, over the pipe with limits and sandbox
-as in a node; the same model in the same engine within this process; and which protections the worker lacked.
+Prints one JSON line: runs per second one by one, and together as one evaluation, over the pipe with limits
+and sandbox as in a node; the same model in the same engine within this process; and which protections the
+worker lacked.
 """
 
 import json
@@ -18,9 +19,12 @@ from inference.converter.measure import codes_of
 from inference.converter.options import Options
 from inference.engines.interface import from_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.evaluation import Metric, Row, encode_dataset, evaluate
+from inference.messages import Evaluate
 from inference.preparation.card import NO_CARD
 from inference.preparation.sets import Taken, read_set
 from inference.supervisor import Supervisor
+from inference.tensor import from_integers
 from primitives.hashing import blake2b_256
 
 EXAMPLE: Final = Path(__file__).resolve().parent.parent / "examples" / "diagnosis"
@@ -43,14 +47,23 @@ def main() -> None:
     rows = [(from_array(codes_of(port, sample["X"])[0]),) for sample in held_out]
     inputs = [rows[at % len(rows)] for at in range(runs)]
     loaded = engine.load(model)
+    data = [Row(each, from_integers("uint8", (1,), (0,))) for each in inputs]
+    request = Evaluate(
+        file_hash=file_hash,
+        certificate=conversion.certificate,
+        metric=Metric.CLASSIFICATION,
+        rows=runs,
+        data=encode_dataset(data),
+    )
     with Supervisor() as worker:
-        expected = worker.run_many(file_hash, lambda: model, inputs, gas)
-        assert expected == [loaded.run(each) for each in inputs]
+        assert worker.evaluate(request, lambda: model) == evaluate(
+            request.certificate, request.metric, data, loaded.run
+        )
         figures = {
             "one_by_one_per_s": rate(
                 runs, lambda: [worker.run(file_hash, lambda: model, each, gas) for each in inputs]
             ),
-            "together_per_s": rate(runs, lambda: worker.run_many(file_hash, lambda: model, inputs, gas)),
+            "together_per_s": rate(runs, lambda: worker.evaluate(request, lambda: model)),
             "in_process_per_s": rate(runs, lambda: [loaded.run(each) for each in inputs]),
             "missing_protections": list(worker.protections().missing()),
         }

@@ -16,14 +16,13 @@ from cli.output import print_fields, print_json, print_line, print_table
 from inference.certificate import ExactnessCertificate
 from inference.evaluation import (
     Classified,
-    Evaluation,
     Matched,
     Metric,
     Regressed,
-    Scoring,
     Unusable,
     decode_evaluation,
     encode_evaluation,
+    evaluate,
     measured,
 )
 from inference.graph import MODEL_BYTES_MAX
@@ -162,11 +161,7 @@ def _measure_again(record: dict[str, Any], file: Path, samples: Path, card: Path
     rows, data = dataset_of(proof.certificate, metric, samples, card)
     if record["blob"] != f"0x{blob_id(manifest_of(data)).hex()}":
         raise UserError("the record is of other samples", "check --samples and --card")
-    model = OnnxRuntimeEngine().load(proof.canonical)
-    scoring = Scoring(metric, proof.certificate)
-    for row in rows:
-        scoring.add(row, model.run(row.inputs))
-    found: Evaluation = scoring.result()
+    found = evaluate(proof.certificate, metric, rows, OnnxRuntimeEngine().load(proof.canonical).run)
     if record["result"] != f"0x{encode_evaluation(found).hex()}":
         raise UserError("the record has another result", "challenge it with `consil infer challenge`")
 

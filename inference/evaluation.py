@@ -8,7 +8,7 @@ of them, which whoever reads them forms as exactly as he likes.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from enum import IntEnum
 from math import prod
@@ -19,7 +19,7 @@ import msgspec
 from inference.certificate import ExactnessCertificate, PortSpec, ensure_tensors
 from inference.encoding import greatest, positive
 from inference.graph import PORTS_MAX
-from inference.tensor import Tensor, TensorError, integers
+from inference.tensor import Tensor, TensorError, ensure_sound, integers
 from primitives.codec import Codec, CodecError, Record
 from primitives.types import U32, U63
 
@@ -73,6 +73,7 @@ class Row(Record, frozen=True):
 
 
 Dataset = Annotated[tuple[Row, ...], msgspec.Meta(min_length=1, max_length=ROWS_MAX)]
+RowCount = Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)]
 Sum = Annotated[bytes, msgspec.Meta(max_length=SUM_BYTES_MAX)]
 """Big-endian, without leading zeros."""
 
@@ -205,6 +206,22 @@ def read_dataset(
     return found
 
 
+def evaluate(
+    certificate: ExactnessCertificate,
+    metric: Metric,
+    rows: Sequence[Row],
+    run: Callable[[tuple[Tensor, ...]], Sequence[Tensor]],
+) -> Evaluation:
+    """What the model is worth on rows that `read_dataset` has passed.
+
+    `run` gives the outputs for a row, those of one at a time, and may raise.
+    """
+    scoring = _Scoring(metric, certificate)
+    for row in rows:
+        scoring.add(row, run(row.inputs))
+    return scoring.result()
+
+
 def measured(certificate: ExactnessCertificate) -> PortSpec:
     """The output that is measured."""
     return certificate.outputs[certificate.attested[0]]
@@ -250,19 +267,21 @@ def _trouble(certificate: ExactnessCertificate, row: Row, form: Form) -> str | N
             values = integers(tensor)
             if min(values) < port.low or max(values) > port.high:
                 return f"{port.name} is out of its range"
+        ensure_sound(row.target)
+        count = prod(row.target.shape)
+        if count != form.count:
+            return f"{count} right numbers, not {form.count}"
         target = integers(row.target)
     except TensorError as error:
         return str(error)
-    if len(target) != form.count:
-        return f"{len(target)} right numbers, not {form.count}"
     if form.least is not None and not (form.least <= min(target) and max(target) <= form.most):
         return f"{next(one for one in target if not form.least <= one <= form.most)} is no class"
     return None
 
 
 @dataclass(slots=True)
-class Scoring:
-    """Counts row after row, so that no more outputs are held than come at a time."""
+class _Scoring:
+    """Counts row after row."""
 
     metric: Metric
     certificate: ExactnessCertificate
@@ -280,7 +299,7 @@ class Scoring:
     """By class, the places that are of it, and those that were taken for it."""
 
     def add(self, row: Row, outputs: Sequence[Tensor]) -> None:
-        """Count one more row, which `read_dataset` has passed, and what the model gave for it."""
+        """Count one more row and what the model gave for it."""
         output, target = outputs[self.certificate.attested[0]], integers(row.target)
         self._rows += 1
         match self.metric:

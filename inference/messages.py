@@ -8,6 +8,7 @@ from typing import Annotated, Final
 import msgspec
 
 from inference.certificate import ExactnessCertificate
+from inference.evaluation import DATASET_BYTES_MAX, Evaluation, Metric, RowCount, evaluation_gas
 from inference.graph import MODEL_BYTES_MAX, PORTS_MAX
 from inference.protections import Protections
 from inference.refusal import Refusal
@@ -20,12 +21,8 @@ REQUEST_BYTES_MAX: Final = MODEL_BYTES_MAX + 4096
 REPLY_BYTES_MAX: Final = 16 * 1024 * 1024
 """Bounds outputs: results above 4 KiB are rare, above 1 MiB unheard of."""
 
-RUNS_MAX: Final = 256
-"""Most runs of one request."""
-
 ModelBytes = Annotated[bytes, msgspec.Meta(max_length=MODEL_BYTES_MAX)]
 Tensors = Annotated[tuple[Tensor, ...], msgspec.Meta(max_length=PORTS_MAX)]
-Runs = Annotated[tuple[Tensors, ...], msgspec.Meta(min_length=1, max_length=RUNS_MAX)]
 Reason = Annotated[str, msgspec.Meta(max_length=400)]
 
 
@@ -45,8 +42,26 @@ class Run(Record, frozen=True, tag="run"):
     """Asks for the outputs of a model that was loaded, named by the BLAKE2b-256 of its file."""
 
     file_hash: Bytes32
-    runs: Runs
-    """The inputs of each run."""
+    inputs: Tensors
+
+
+class Evaluate(Record, frozen=True, tag="evaluate"):
+    """Asks what a model that was loaded is worth on a data set."""
+
+    file_hash: Bytes32
+    certificate: ExactnessCertificate
+    """What is known of the model; a worker that proves something else of it counts nothing."""
+
+    metric: Metric
+    rows: RowCount
+    """That the data set should have."""
+
+    data: Annotated[bytes, msgspec.Meta(max_length=DATASET_BYTES_MAX)]
+
+    @property
+    def gas(self) -> int:
+        """Of all of it."""
+        return evaluation_gas(self.certificate, self.rows, len(self.data))
 
 
 class Ready(Record, frozen=True, tag="ready"):
@@ -66,9 +81,9 @@ class NotLoaded(Record, frozen=True, tag="not_loaded"):
 
 
 class Outputs(Record, frozen=True, tag="outputs"):
-    """The outputs of the first runs that were asked for, at least of one: of as many as fit a reply well."""
+    """What a run gave."""
 
-    runs: Runs
+    outputs: Tensors
 
 
 class Failed(Record, frozen=True, tag="failed"):
@@ -77,8 +92,8 @@ class Failed(Record, frozen=True, tag="failed"):
     reason: Reason
 
 
-Request = Prove | Load | Run
-Reply = Ready | ExactnessCertificate | Refusal | Loaded | NotLoaded | Outputs | Failed
+Request = Prove | Load | Run | Evaluate
+Reply = Ready | ExactnessCertificate | Refusal | Loaded | NotLoaded | Outputs | Evaluation | Failed
 
 REQUEST: Final[Codec[Request]] = Codec(Request)
 REPLY: Final[Codec[Reply]] = Codec(Reply)

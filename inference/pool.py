@@ -15,7 +15,8 @@ from typing import Final, Self
 
 from inference.admission import Admission
 from inference.certificate import Verdict, proof_gas
-from inference.messages import RUNS_MAX
+from inference.evaluation import Evaluation
+from inference.messages import Evaluate
 from inference.process import WorkerSettings
 from inference.protections import Protections
 from inference.supervisor import Supervisor, Tensors
@@ -93,16 +94,10 @@ class WorkerPool:
         with self._worker("run", gas, lambda each: each.has_run(file_hash)) as worker:
             return worker.run(file_hash, fetch, inputs, gas)
 
-    def run_many(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int
-    ) -> list[Tensors]:
-        """As Supervisor.run_many, but others get their turn in between. Raises Busy if too many wait."""
-        outputs: list[Tensors] = []
-        for at in range(0, len(runs), RUNS_MAX):
-            some = runs[at : at + RUNS_MAX]
-            with self._worker("run", gas * len(some), lambda each: each.has_run(file_hash)) as worker:
-                outputs += worker.run_many(file_hash, fetch, some, gas)
-        return outputs
+    def evaluate(self, request: Evaluate, fetch: Callable[[], bytes]) -> Evaluation:
+        """As Supervisor.evaluate. Raises Busy if too many requests wait."""
+        with self._worker("evaluate", request.gas, lambda each: each.has_run(request.file_hash)) as worker:
+            return worker.evaluate(request, fetch)
 
     def self_test(self) -> None:
         """Raises Unable, with the reason, unless the engine computes as the proofs assume."""

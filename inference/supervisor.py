@@ -11,9 +11,10 @@ from typing import Final, Self
 
 from inference import messages
 from inference.certificate import ExactnessCertificate, Verdict, proof_gas
+from inference.evaluation import Evaluation
 from inference.gas import allowance_s
 from inference.graph import MODEL_BYTES_MAX, PORTS_MAX, ensure_size
-from inference.messages import RUNS_MAX, Failed, Ready, Reply, Request
+from inference.messages import Failed, Ready, Reply, Request
 from inference.process import WorkerProcess, WorkerSettings
 from inference.protections import Protections
 from inference.refusal import Refusal, Refused
@@ -21,9 +22,6 @@ from inference.tensor import Tensor, TensorError, ensure_sound
 from inference.unable import Unable
 
 Tensors = tuple[Tensor, ...]
-
-REQUEST_BYTES: Final = 1024 * 1024
-"""Most bytes of the inputs of several runs in one request; those of a single run may take more."""
 
 RECENT_MAX: Final = 64
 """Models that a supervisor remembers its worker to have run."""
@@ -63,18 +61,24 @@ class Supervisor:
         `fetch` gives the file if the worker lacks it. Raises Refused if the model cannot be proved or the
         inputs do not fit, Unable if this machine failed.
         """
-        return self.run_many(file_hash, fetch, [inputs], gas)[0]
+        request = messages.Run(file_hash=file_hash, inputs=_sendable(inputs))
+        with self._turn:
+            reply = self._ask_loaded(request, gas, fetch, gas)
+            if isinstance(reply, messages.Outputs):
+                return reply.outputs
+            raise self._unexpected(reply)
 
-    def run_many(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int
-    ) -> list[Tensors]:
-        """As `run`, for several inputs, faster: the outputs of each. Nothing is returned if one fails."""
-        sendable = [_sendable(inputs) for inputs in runs]
-        outputs: list[Tensors] = []
-        while len(outputs) < len(sendable):
-            with self._turn:
-                outputs += self._outputs(file_hash, fetch, _some(sendable, len(outputs)), gas)
-        return outputs
+    def evaluate(self, request: messages.Evaluate, fetch: Callable[[], bytes]) -> Evaluation:
+        """What a model is worth on a data set, all of it in one request.
+
+        `fetch` gives the file if the worker lacks it. Raises Refused if the model cannot be proved, Unable if
+        this machine failed.
+        """
+        with self._turn:
+            reply = self._ask_loaded(request, request.gas, fetch, request.certificate.gas)
+            if isinstance(reply, Evaluation):
+                return reply
+            raise self._unexpected(reply)
 
     def has_run(self, file_hash: bytes) -> bool:
         """Whether the worker ran that model lately, so that it may be ready. From any thread, at once."""
@@ -110,26 +114,24 @@ class Supervisor:
     ) -> None:
         self.close()
 
-    def _outputs(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: tuple[Tensors, ...], gas: int
-    ) -> tuple[Tensors, ...]:
-        """The outputs of the first of the runs, at least of one."""
+    def _ask_loaded(
+        self, request: messages.Run | messages.Evaluate, gas: int, fetch: Callable[[], bytes], run_gas: int
+    ) -> Reply:
+        """One request of `gas` about a model of which a run costs `run_gas`, loaded first if need be. Raises
+        Refused, Unable."""
         self._started_soundly()
-        request, work = messages.Run(file_hash=file_hash, runs=runs), gas * len(runs)
-        reply = self._ask(request, work)
+        reply = self._ask(request, gas)
         if isinstance(reply, messages.NotLoaded):
             model = fetch()
             ensure_size(model)
-            reply = self._ask(messages.Load(model=model), proof_gas(len(model)) + gas)
+            reply = self._ask(messages.Load(model=model), proof_gas(len(model)) + run_gas)
             if isinstance(reply, messages.Loaded):
-                reply = self._ask(request, work)
+                reply = self._ask(request, gas)
         if isinstance(reply, Refusal):
             raise Refused(reply.node, reply.reason)
-        if isinstance(reply, messages.Outputs) and len(reply.runs) <= len(runs):
-            if file_hash not in self._recent:
-                self._recent = (file_hash, *self._recent[: RECENT_MAX - 1])
-            return reply.runs
-        raise self._unexpected(reply)
+        if request.file_hash not in self._recent:
+            self._recent = (request.file_hash, *self._recent[: RECENT_MAX - 1])
+        return reply
 
     def _ask(self, request: Request, gas: int) -> Reply:
         """One request to a running worker, which does not survive a failure to answer."""
@@ -195,14 +197,3 @@ def _sendable(inputs: Sequence[Tensor]) -> Tensors:
     if len(inputs) > PORTS_MAX or sum(len(tensor.data) for tensor in inputs) > MODEL_BYTES_MAX:
         raise Refused("inputs", f"more than {PORTS_MAX} inputs, or more than {MODEL_BYTES_MAX} bytes of them")
     return tuple(inputs)
-
-
-def _some(runs: Sequence[Tensors], at: int) -> tuple[Tensors, ...]:
-    """As many of the runs from `at` on as make one request: at least one."""
-    size, end = 0, at
-    while end < len(runs) and end - at < RUNS_MAX:
-        size += sum(len(tensor.data) for tensor in runs[end])
-        if end > at and size > REQUEST_BYTES:
-            break
-        end += 1
-    return tuple(runs[at:end])

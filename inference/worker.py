@@ -16,6 +16,7 @@ from inference.certificate import ExactnessCertificate, proof_gas
 from inference.engines.choice import Chosen, choose
 from inference.engines.interface import EngineError, InferenceEngine
 from inference.engines.kinds import EngineKind
+from inference.evaluation import Unusable, evaluate, read_dataset
 from inference.gas import allowance_s
 from inference.messages import REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
 from inference.prover import Proof, prove, rewrite, verdict
@@ -27,9 +28,6 @@ from primitives.hashing import blake2b_256
 
 PROVED_MAX: Final = 1024
 """Certificates that are remembered, of at most 4 KiB each."""
-
-OUTPUT_BYTES_MAX: Final = 1024 * 1024
-"""Once the outputs of a request take more, the rest is left for another one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +57,10 @@ class Service:
                     return verdict(model)
                 case messages.Load(model):
                     return self._load(model)
-                case messages.Run(file_hash, runs):
-                    return self._run(file_hash, runs)
+                case messages.Run(file_hash, inputs):
+                    return self._run(file_hash, inputs)
+                case messages.Evaluate():
+                    return self._evaluate(request)
         except EngineError as error:
             return Failed(reason=str(error)[:400])
         except MemoryError:
@@ -95,22 +95,27 @@ class Service:
             self.proved.popitem(last=False)
         return proof
 
-    def _run(self, file_hash: bytes, runs: tuple[tuple[Tensor, ...], ...]) -> Reply:
+    def _run(self, file_hash: bytes, inputs: tuple[Tensor, ...]) -> Reply:
         session = self.sessions.get(file_hash)
         if session is None:
             return messages.NotLoaded()
-        self.allow(session.certificate.gas * len(runs))
-        outputs: list[tuple[Tensor, ...]] = []
-        size = 0
-        for inputs in runs:
-            try:
-                outputs.append(session.run(inputs))
-            except TensorError as error:
-                return Refusal(node="inputs", reason=str(error)[:400])
-            size += sum(len(tensor.data) for tensor in outputs[-1])
-            if size > OUTPUT_BYTES_MAX:
-                break
-        return messages.Outputs(runs=tuple(outputs))
+        self.allow(session.certificate.gas)
+        try:
+            return messages.Outputs(outputs=session.run(inputs))
+        except TensorError as error:
+            return Refusal(node="inputs", reason=str(error)[:400])
+
+    def _evaluate(self, request: messages.Evaluate) -> Reply:
+        session = self.sessions.get(request.file_hash)
+        if session is None:
+            return messages.NotLoaded()
+        if session.certificate != request.certificate:
+            return Failed(reason="this machine contradicts the proof of the model")
+        self.allow(request.gas)
+        rows = read_dataset(request.certificate, request.metric, request.data, request.rows)
+        if isinstance(rows, Unusable):
+            return rows
+        return evaluate(request.certificate, request.metric, rows, session.run)
 
 
 def _zeros(dtype: str, shape: tuple[int, ...]) -> Tensor:

@@ -1,9 +1,8 @@
 """The result of a task, as canonical bytes: the same on every machine, or none."""
 
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from math import prod
 from typing import Final, Protocol
 
 from frame.sealing import SealingKey
@@ -14,13 +13,13 @@ from inference.certificate import (
     decode_inputs,
     encode_outputs,
     encode_verdict,
-    ensure_tensors,
     in_range,
 )
-from inference.evaluation import Row, Scoring, Unusable, encode_evaluation, read_dataset
+from inference.evaluation import Evaluation, Unusable, encode_evaluation
+from inference.messages import Evaluate
 from inference.protections import Protections
 from inference.refusal import Refusal, Refused
-from inference.tensor import ITEM_BYTES, Tensor, TensorError, integers
+from inference.tensor import Tensor, TensorError, integers
 from inference.unable import Unable
 from node.attestation.core import Result, Stored, Trouble
 from node.sealing.box import Fixed, NotForUs, Unopenable, open_input, seal_output
@@ -31,9 +30,6 @@ from primitives.types import Bytes32, Seed
 from runtime.jobs import EvaluateTask, InferTask, ProveTask, Task
 
 LOGGER: Final = logging.getLogger(__name__)
-
-OUTPUTS_BYTES: Final = 16 * 1024 * 1024
-"""Outputs of an evaluation that are held at a time: all of them could be more than any machine has."""
 
 
 class Worker(Protocol):
@@ -62,10 +58,8 @@ class Worker(Protocol):
         """The outputs of a run that costs `gas`. Raises Refused, Unable."""
         ...
 
-    def run_many(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
-    ) -> list[tuple[Tensor, ...]]:
-        """As `run`, for many inputs; `gas` is that of one run. Raises Refused, Unable."""
+    def evaluate(self, request: Evaluate, fetch: Callable[[], bytes], /) -> Evaluation:
+        """What a model is worth on a data set. Raises Refused, Unable."""
         ...
 
     def close(self) -> None:
@@ -176,38 +170,18 @@ def _outputs(worker: Worker, task: InferTask, material: Material) -> Result:
 
 
 def _evaluation(worker: Worker, task: EvaluateTask, material: Material) -> bytes:
-    """What the model is worth on the data set. Raises Unable."""
-    certificate, model, data = decode_certificate(task.certificate), material.model, material.input or b""
+    """What the model is worth on the data set, of which this process reads nothing. Raises Unable."""
+    model, data = material.model, material.input or b""
     if len(data) != task.size_bytes:
         return wrong_dataset(len(data), task)
-    rows = read_dataset(certificate, task.metric, data, task.rows)
-    if isinstance(rows, Unusable):
-        return encode_evaluation(rows)
-    scoring = Scoring(task.metric, certificate)
-    for some in _batches(certificate, rows):
-        for row, outputs in zip(some, _run_rows(worker, certificate, model, some), strict=True):
-            scoring.add(row, outputs)
-    return encode_evaluation(scoring.result())
-
-
-def _batches(certificate: ExactnessCertificate, rows: Sequence[Row]) -> Iterator[Sequence[Row]]:
-    """As many rows at a time as have outputs that are well held in memory: at least one."""
-    each = sum(prod(port.shape) * ITEM_BYTES[port.dtype] for port in certificate.outputs)
-    size = max(1, OUTPUTS_BYTES // each)
-    return (rows[at : at + size] for at in range(0, len(rows), size))
-
-
-def _run_rows(
-    worker: Worker, certificate: ExactnessCertificate, model: bytes, rows: Sequence[Row]
-) -> list[tuple[Tensor, ...]]:
-    """The outputs for each row, in the range that was proved. Raises Unable."""
-    inputs = [row.inputs for row in rows]
+    request = Evaluate(
+        file_hash=blake2b_256(model),
+        certificate=decode_certificate(task.certificate),
+        metric=task.metric,
+        rows=task.rows,
+        data=data,
+    )
     try:
-        runs = worker.run_many(blake2b_256(model), lambda: model, inputs, certificate.gas)
-        for outputs in runs:
-            ensure_tensors(certificate.outputs, outputs)
-    except (Refused, TensorError) as error:
+        return encode_evaluation(worker.evaluate(request, lambda: model))
+    except Refused as error:
         raise Unable(f"this machine contradicts the proof of the model: {error}") from None
-    if not all(in_range(certificate.outputs, outputs) for outputs in runs):
-        raise Unable("the engine left the range that was proved")
-    return runs

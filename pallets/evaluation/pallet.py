@@ -23,7 +23,7 @@ from frame.origin import Origin, ensure_signed
 from frame.pallet import Pallet
 from frame.storage import StorageMap, StorageValue
 from inference.certificate import GAS_PER_BYTE, ExactnessCertificate, decode_certificate
-from inference.evaluation import Metric, evaluation_gas
+from inference.evaluation import Metric, RowCount, evaluation_gas
 from inference.tensor import ITEM_BYTES
 from pallets.evaluation import weights
 from pallets.evaluation.types import (
@@ -42,7 +42,6 @@ from pallets.evaluation.types import (
     NoSuchDataset,
     NotOwner,
     OutputTooLong,
-    Rows,
     Size,
     TooManyDatasets,
 )
@@ -114,7 +113,7 @@ class Evaluations(Pallet):
 
     @call(index=0, weight=weights.REGISTER)
     def register_dataset(
-        self, origin: Origin, blob: Hash, size_bytes: Size, rows: Rows, name: Name, licence: Hash
+        self, origin: Origin, blob: Hash, size_bytes: Size, rows: RowCount, name: Name, licence: Hash
     ) -> None:
         """Register a data set on which models can be measured. Origin: Signed.
 

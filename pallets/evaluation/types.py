@@ -7,14 +7,13 @@ import msgspec
 from frame.error import DispatchError
 from frame.event import Event
 from frame.jobs import Attestations
-from inference.evaluation import DATASET_BYTES_MAX, ROWS_MAX, Metric
+from inference.evaluation import DATASET_BYTES_MAX, Metric, RowCount
 from primitives.codec import Record
 from primitives.job_message import Result
 from primitives.types import AccountId, Balance, BlockNumber, Hash, Stake
 
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
 Size = Annotated[int, msgspec.Meta(ge=1, le=DATASET_BYTES_MAX)]
-Rows = Annotated[int, msgspec.Meta(ge=1, le=ROWS_MAX)]
 
 
 class Dataset(Record, frozen=True):
@@ -28,7 +27,7 @@ class Dataset(Record, frozen=True):
     """As the owner calls it; not unique."""
 
     size_bytes: Size
-    rows: Rows
+    rows: RowCount
     licence: Hash
     """BLAKE2b-256 of the text of the licence under which it may be used."""
 
@@ -64,7 +63,7 @@ class EvaluationRequest(Record, frozen=True):
     """Content hash of the data set."""
 
     size_bytes: Size
-    rows: Rows
+    rows: RowCount
     metric: Metric
 
 
@@ -80,7 +79,7 @@ class EvaluationRecord(Record, frozen=True):
     blob: Hash
     """Content hash of the data set: what was measured on, whoever registered it."""
 
-    rows: Rows
+    rows: RowCount
     metric: Metric
     result: Result | None
     """`inference.evaluation.decode_evaluation`; None if there was no quorum."""

@@ -12,6 +12,8 @@ from frame.metadata import decode_value, encode_fields
 from inference.certificate import Verdict
 from inference.engines.interface import run
 from inference.engines.reference import NumpyEngine
+from inference.evaluation import Evaluation, Unusable, evaluate, read_dataset
+from inference.messages import Evaluate
 from inference.protections import Protections
 from inference.prover import verdict
 from inference.tensor import Tensor
@@ -156,10 +158,11 @@ class FakeChain(FakeNode):
     def protections(self) -> Protections:
         return Protections(memory=True, network=True, privileges=True, files=True, calls=True)
 
-    def run_many(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
-    ) -> list[tuple[Tensor, ...]]:
-        return [self.run(file_hash, fetch, inputs, gas) for inputs in runs]
+    def evaluate(self, request: Evaluate, fetch: Callable[[], bytes]) -> Evaluation:
+        rows = read_dataset(request.certificate, request.metric, request.data, request.rows)
+        if isinstance(rows, Unusable):
+            return rows
+        return evaluate(request.certificate, request.metric, rows, NumpyEngine().load(fetch()).run)
 
     def close(self) -> None:
         """There is nothing to close."""

@@ -53,9 +53,9 @@ class Planted(Supervisor):
         super().__init__()
         self._trouble = trouble
 
-    def run_many(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int
-    ) -> list[tuple[Tensor, ...]]:
+    def run(
+        self, file_hash: bytes, fetch: Callable[[], bytes], inputs: Sequence[Tensor], gas: int
+    ) -> tuple[Tensor, ...]:
         raise self._trouble
 
 

@@ -25,12 +25,12 @@ from inference.evaluation import (
     Overlap,
     Regressed,
     Row,
-    Scoring,
     Unusable,
     decode_dataset,
     decode_evaluation,
     encode_dataset,
     encode_evaluation,
+    evaluate,
     evaluation_gas,
     read_dataset,
 )
@@ -69,10 +69,8 @@ def giving(*shape: int, zero_point: int = 0) -> ExactnessCertificate:
 def score(
     metric: Metric, certificate: ExactnessCertificate, rows: Sequence[Row], runs: Sequence[Sequence[Tensor]]
 ) -> Evaluation:
-    scoring = Scoring(metric, certificate)
-    for row, outputs in zip(rows, runs, strict=True):
-        scoring.add(row, outputs)
-    return scoring.result()
+    given = iter(runs)
+    return evaluate(certificate, metric, rows, lambda inputs: next(given))
 
 
 def matched(

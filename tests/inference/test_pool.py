@@ -8,8 +8,11 @@ from threading import Thread
 import pytest
 
 from inference.certificate import proof_gas
+from inference.encoding import greatest
 from inference.engines.interface import run
 from inference.engines.reference import NumpyEngine
+from inference.evaluation import Cell, Classified, Metric, Row, encode_dataset
+from inference.messages import Evaluate
 from inference.pool import LONG_GAS, WORKERS_MAX, WORKERS_MIN, PoolSettings, WorkerPool, default_workers
 from inference.process import WorkerSettings
 from inference.prover import prove, verdict
@@ -25,6 +28,19 @@ GAS = prove(MODEL).certificate.gas
 INPUTS = (from_integers("int8", (1, 3), (5, -7, 100)),)
 BAD_INPUTS = (from_integers("int8", (1, 3), (BAD_TO_RUN, 0, 0)),)
 EXPECTED = run(NumpyEngine(), MODEL, INPUTS)
+CLASS = greatest(EXPECTED[0])
+
+
+def evaluating(rows: int) -> Evaluate:
+    """A measurement on the same row as often."""
+    row = Row(INPUTS, from_integers("uint8", (), (CLASS,)))
+    return Evaluate(
+        file_hash=MODEL_HASH,
+        certificate=prove(MODEL).certificate,
+        metric=Metric.CLASSIFICATION,
+        rows=rows,
+        data=encode_dataset([row] * rows),
+    )
 
 
 def fetch() -> bytes:
@@ -66,9 +82,9 @@ def test_a_pool_answers_as_a_worker_does(pool: WorkerPool) -> None:
     assert pool.protections().memory
     assert pool.prove(MODEL) == verdict(MODEL)
     assert pool.run(MODEL_HASH, fetch, INPUTS, GAS) == EXPECTED
-    assert pool.run_many(MODEL_HASH, fetch, [INPUTS] * 600, GAS) == [EXPECTED] * 600
+    assert pool.evaluate(evaluating(3), fetch) == Classified(3, 3, (Cell(CLASS, CLASS, 3),))
     reading = pool.reading()
-    assert reading.requests == {"test": 2, "prove": 1, "run": 4}
+    assert reading.requests == {"test": 2, "prove": 1, "run": 1, "evaluate": 1}
     assert reading.seconds.keys() == reading.requests.keys()
     assert (reading.workers, reading.busy, reading.waiting, reading.refused) == (2, 0, 0, 0)
     assert reading.ended == {}
@@ -107,6 +123,8 @@ def test_long_work_waits_rather_than_take_the_last_worker(pool: WorkerPool) -> N
     with pool._admission.worker(long=True, likes=lambda index: False):
         with pytest.raises(Busy):
             pool.run(MODEL_HASH, fetch, INPUTS, LONG_GAS + 1)
+        with pytest.raises(Busy):
+            pool.evaluate(evaluating(LONG_GAS // GAS), fetch)
         assert pool.run(MODEL_HASH, fetch, INPUTS, GAS) == EXPECTED
 
 

@@ -11,17 +11,28 @@ from pathlib import Path
 from threading import Thread
 
 import pytest
+from msgspec.structs import replace
 
 from benchmarks.gas_sketch import Case, Named, Sketch, ints
 from inference import messages
-from inference.certificate import ExactnessCertificate
+from inference.certificate import ExactnessCertificate, proof_gas
 from inference.engines.interface import run
 from inference.engines.reference import NumpyEngine
+from inference.evaluation import (
+    DATASET_BYTES_MAX,
+    Classified,
+    Metric,
+    Row,
+    Unusable,
+    decode_dataset,
+    encode_dataset,
+    evaluate,
+)
 from inference.process import WorkerProcess, WorkerSettings
 from inference.prover import prove, verdict
 from inference.refusal import Refusal, Refused
 from inference.seccomp import MACHINES
-from inference.supervisor import REQUEST_BYTES, Supervisor, _some
+from inference.supervisor import Supervisor
 from inference.tensor import Tensor, from_integers
 from inference.unable import Crashed, Garbled, TimedOut, Unable
 from primitives.hashing import blake2b_256
@@ -107,32 +118,64 @@ def test_a_run_gives_the_reference_outputs_and_keeps_the_model(shared: Superviso
     assert shared.run(MODEL_HASH, no_fetch, INPUTS, GAS) == expected
 
 
-def test_many_runs_give_the_outputs_of_each(shared: Supervisor) -> None:
-    runs = [(from_integers("int8", (1, 3), (value % 100, 1, -2)),) for value in range(300)]
-    model = NumpyEngine().load(MODEL)
-    assert shared.run_many(MODEL_HASH, fetch, runs, GAS) == [model.run(inputs) for inputs in runs]
-    assert shared.run_many(MODEL_HASH, fetch, [], GAS) == []
+def evaluating(first: int, data: bytes | None = None) -> messages.Evaluate:
+    """A measurement on 300 rows that start with that number, unless it is on `data`."""
+    rows = [
+        Row((from_integers("int8", (1, 3), (first, at % 100, -2)),), from_integers("uint8", (), (at % 3,)))
+        for at in range(300)
+    ]
+    return messages.Evaluate(
+        file_hash=MODEL_HASH,
+        certificate=prove(MODEL).certificate,
+        metric=Metric.CLASSIFICATION,
+        rows=len(rows),
+        data=encode_dataset(rows) if data is None else data,
+    )
 
 
-@pytest.mark.parametrize(
-    ("sizes", "together"),
-    [
-        ([REQUEST_BYTES - 1, 1, 1], 2),
-        ([REQUEST_BYTES, 1], 1),
-        ([REQUEST_BYTES + 1, 1], 1),
-        ([1] * (messages.RUNS_MAX + 1), messages.RUNS_MAX),
-        ([1], 1),
-    ],
-)
-def test_a_request_takes_as_many_runs_as_fit_and_at_least_one(sizes: list[int], together: int) -> None:
-    other = (Tensor(dtype="int8", shape=(REQUEST_BYTES,), data=bytes(REQUEST_BYTES)),)
-    runs = [(Tensor(dtype="int8", shape=(size,), data=bytes(size)),) for size in sizes]
-    assert _some([other, *runs], 1) == tuple(runs[:together])
+def test_an_evaluation_is_what_the_rows_one_by_one_come_to(supervisor: Supervisor) -> None:
+    request = evaluating(1)
+    rows, model = decode_dataset(request.data), NumpyEngine().load(MODEL)
+    expected = evaluate(request.certificate, request.metric, rows, model.run)
+    assert supervisor.evaluate(request, fetch) == expected
+    assert supervisor.evaluate(request, no_fetch) == expected
+    assert supervisor.has_run(MODEL_HASH)
 
 
-def test_one_wrong_input_among_many_gives_no_outputs(shared: Supervisor) -> None:
-    with pytest.raises(Refused, match=r"takes int8\[1, 3\]"):
-        shared.run_many(MODEL_HASH, fetch, [INPUTS, (from_integers("int8", (3,), (1, 2, 3)),)], GAS)
+def test_an_evaluation_may_take_the_time_of_all_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    allowed: list[int] = []
+
+    def allow(gas: int) -> float:
+        allowed.append(gas)
+        return 0.0
+
+    monkeypatch.setattr("inference.supervisor.allowance_s", allow)
+    request = evaluating(1)
+    with Supervisor() as supervisor:
+        supervisor.evaluate(request, fetch)
+    assert allowed == [request.gas, proof_gas(len(MODEL)) + GAS, request.gas]
+    assert request.gas > 300 * GAS
+
+
+@pytest.mark.parametrize("data", [b"", b"\xdd\xff\xff\xff\xff", bytes(DATASET_BYTES_MAX)])
+def test_what_is_no_data_set_is_a_verdict(shared: Supervisor, data: bytes) -> None:
+    assert shared.evaluate(evaluating(1, data), fetch) == Unusable(0, "it is no data set")
+
+
+def test_an_evaluation_of_what_cannot_be_proved_is_refused(shared: Supervisor) -> None:
+    request = replace(evaluating(1), file_hash=blake2b_256(b""))
+    with pytest.raises(Refused, match="names no version"):
+        shared.evaluate(request, lambda: b"")
+
+
+@pytest.mark.parametrize("misdeed", ["die", "loop", "exhaust_memory", "send_garbage"])
+def test_a_failed_evaluation_costs_its_request_alone(misdeed: str) -> None:
+    kind, words = FAILURES[misdeed]
+    with misbehaving(misdeed, base_s=1 if kind is TimedOut else 10) as supervisor:
+        with pytest.raises(Unable, match=words) as caught:
+            supervisor.evaluate(evaluating(BAD_TO_RUN), fetch)
+        assert caught.type is kind
+        assert isinstance(supervisor.evaluate(evaluating(1), fetch), Classified)
 
 
 def test_the_supervisor_knows_what_its_worker_ran(supervisor: Supervisor) -> None:
@@ -200,7 +243,7 @@ def test_a_worker_without_processor_time_is_ended_by_the_system() -> None:
     worker.greet(60)
     assert isinstance(worker.ask(messages.REQUEST.encode(messages.Load(model=MODEL)), 60), messages.Loaded)
     with pytest.raises(Crashed, match="signal SIGXCPU"):
-        worker.ask(messages.REQUEST.encode(messages.Run(file_hash=MODEL_HASH, runs=(BAD_INPUTS,))), 60)
+        worker.ask(messages.REQUEST.encode(messages.Run(file_hash=MODEL_HASH, inputs=BAD_INPUTS)), 60)
     worker.release()
 
 

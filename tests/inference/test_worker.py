@@ -3,10 +3,14 @@
 from collections.abc import Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from inference import messages, worker
 from inference.certificate import proof_gas
+from inference.encoding import greatest
+from inference.engines.interface import InferenceEngine
 from inference.engines.reference import NumpyEngine
+from inference.evaluation import Cell, Classified, Metric, Row, Unusable, encode_dataset, evaluation_gas
 from inference.prover import prove
 from inference.sessions import Sessions
 from inference.tensor import Tensor, from_integers
@@ -17,6 +21,8 @@ from tests.inference.build import two_layers
 INPUTS = (from_integers("int8", (1, 3), (5, -7, 100)),)
 SCORES = from_integers("int32", (1, 2), (2050, -2530))
 CLASS = from_integers("int64", (1,), (0,))
+RIGHT = greatest(SCORES)
+ROWS = [Row(INPUTS, from_integers("uint8", (), (label,))) for label in (RIGHT, 1 - RIGHT, RIGHT)]
 
 
 class Scripted:
@@ -41,11 +47,11 @@ def answer(outputs: tuple[Tensor, ...]) -> messages.Reply:
     """What the service says of a run whose engine returns `outputs`."""
     service, model = Service(Scripted(outputs), Sessions(0), lambda gas: None), two_layers()
     assert service.answer(messages.Load(model=model)) == messages.Loaded()
-    return service.answer(messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,)))
+    return service.answer(messages.Run(file_hash=blake2b_256(model), inputs=INPUTS))
 
 
 def test_outputs_within_their_bounds_are_returned() -> None:
-    assert answer((SCORES, CLASS)) == messages.Outputs(runs=((SCORES, CLASS),))
+    assert answer((SCORES, CLASS)) == messages.Outputs(outputs=(SCORES, CLASS))
 
 
 @pytest.mark.parametrize(
@@ -72,18 +78,52 @@ def test_each_request_may_take_the_time_of_its_gas() -> None:
     assert allowed == [proof_gas(len(model))]
     service.answer(messages.Load(model=model))
     assert allowed[1:] == [proof_gas(len(model)), gas]
-    service.answer(messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,) * 3))
-    assert allowed[3:] == [3 * gas]
+    service.answer(messages.Run(file_hash=blake2b_256(model), inputs=INPUTS))
+    assert allowed[3:] == [gas]
+    request = replace(evaluating(ROWS), rows=7)
+    service.answer(request)
+    assert allowed[4:] == [evaluation_gas(request.certificate, 7, len(request.data))]
 
 
-def test_outputs_that_do_not_fit_a_reply_are_left_for_the_next_request(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(worker, "OUTPUT_BYTES_MAX", 20)
-    service, model = Service(NumpyEngine(), Sessions(0), lambda gas: None), two_layers()
-    service.answer(messages.Load(model=model))
-    reply = service.answer(messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,) * 5))
-    assert reply == messages.Outputs(runs=((SCORES, CLASS),) * 2)
+def evaluating(rows: Sequence[Row]) -> messages.Evaluate:
+    model = two_layers()
+    return messages.Evaluate(
+        file_hash=blake2b_256(model),
+        certificate=prove(model).certificate,
+        metric=Metric.CLASSIFICATION,
+        rows=len(rows),
+        data=encode_dataset(rows),
+    )
+
+
+def evaluated(engine: InferenceEngine, request: messages.Evaluate) -> messages.Reply:
+    """What the service says to a request about a model that it has loaded."""
+    service = Service(engine, Sessions(0), lambda gas: None)
+    assert service.answer(request) == messages.NotLoaded()
+    assert service.answer(messages.Load(model=two_layers())) == messages.Loaded()
+    return service.answer(request)
+
+
+def test_an_evaluation_counts_every_row() -> None:
+    found = evaluated(NumpyEngine(), evaluating(ROWS))
+    assert found == Classified(3, 2, (Cell(RIGHT, RIGHT, 2), Cell(1 - RIGHT, RIGHT, 1)))
+
+
+def test_a_data_set_that_does_not_fit_is_a_verdict_without_a_run() -> None:
+    assert evaluated(Scripted(()), replace(evaluating(ROWS), rows=4)) == Unusable(3, "it has 3 rows, not 4")
+
+
+def test_impossible_outputs_are_no_evaluation() -> None:
+    reply = evaluated(Scripted((from_integers("int32", (1, 2), (4091, 0)), CLASS)), evaluating(ROWS))
+    assert isinstance(reply, messages.Failed)
+    assert "outside their proved range" in reply.reason
+
+
+def test_a_model_that_was_proved_otherwise_is_not_evaluated() -> None:
+    request = evaluating(ROWS)
+    other = replace(request.certificate, gas=request.certificate.gas + 1)
+    reply = evaluated(Scripted(()), replace(request, certificate=other))
+    assert reply == messages.Failed(reason="this machine contradicts the proof of the model")
 
 
 def test_a_model_that_was_put_away_is_not_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -91,11 +131,11 @@ def test_a_model_that_was_put_away_is_not_proved_again(monkeypatch: pytest.Monke
     other = two_layers(metadata={"exact.scale.x": "2/1"})
     for each in (model, other):
         assert service.answer(messages.Load(model=each)) == messages.Loaded()
-    request = messages.Run(file_hash=blake2b_256(model), runs=(INPUTS,))
+    request = messages.Run(file_hash=blake2b_256(model), inputs=INPUTS)
     assert service.answer(request) == messages.NotLoaded()
     monkeypatch.delattr(worker, "prove")
     assert service.answer(messages.Load(model=model)) == messages.Loaded()
-    assert service.answer(request) == messages.Outputs(runs=((SCORES, CLASS),))
+    assert service.answer(request) == messages.Outputs(outputs=(SCORES, CLASS))
 
 
 def test_only_so_many_proofs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -18,12 +18,10 @@ from inference.evaluation import (
     Cell,
     Classified,
     Metric,
-    Row,
     Unusable,
-    decode_evaluation,
-    encode_dataset,
     encode_evaluation,
 )
+from inference.messages import Evaluate
 from inference.refusal import Refusal, Refused
 from inference.tensor import Tensor, from_integers
 from inference.unable import Unable
@@ -188,11 +186,6 @@ def test_a_long_output_is_told_by_its_hash(worker: FakeWorker) -> None:
     assert named == StoredOutput(Hash(blob_id(manifest_of(found.output))), len(found.output))
 
 
-def rows_of(*labels: int) -> bytes:
-    given = (features(1, -2, 3),)
-    return encode_dataset([Row(given, from_integers("uint8", (1,), (label,))) for label in labels])
-
-
 def measuring(data: bytes, rows: int, size_bytes: int | None = None) -> EvaluateTask:
     return EvaluateTask(
         blob=BLOB,
@@ -204,42 +197,29 @@ def measuring(data: bytes, rows: int, size_bytes: int | None = None) -> Evaluate
     )
 
 
-def test_an_evaluation_runs_every_row(worker: FakeWorker) -> None:
-    data = rows_of(1, 1, 0)
-    found = compute(worker, measuring(data, 3), Material(MODEL, data))
-    assert found == encode_evaluation(Classified(3, 2, (Cell(1, 1, 2), Cell(0, 1, 1))))
-    assert worker.asked == 3 * [(blake2b_256(MODEL), MODEL, (features(1, -2, 3),), CERTIFICATE.gas)]
+def test_an_evaluation_is_what_the_worker_finds_in_the_data_set(worker: FakeWorker) -> None:
+    """The bytes go there as they are, whatever they may be."""
+    worker.evaluation = Classified(3, 2, (Cell(1, 1, 2), Cell(0, 1, 1)))
+    found = compute(worker, measuring(b"any", 7), Material(MODEL, b"any"))
+    assert found == encode_evaluation(worker.evaluation)
+    request = Evaluate(
+        file_hash=blake2b_256(MODEL),
+        certificate=CERTIFICATE,
+        metric=Metric.CLASSIFICATION,
+        rows=7,
+        data=b"any",
+    )
+    assert worker.asked == [(request, MODEL)]
 
 
-def test_no_more_outputs_are_held_than_come_at_a_time(worker: FakeWorker) -> None:
-    """Of a model with outputs of 5 MiB each, three rows at a time."""
-    port = replace(CERTIFICATE.outputs[0], shape=(1, 5 * 2**18))
-    long = replace(CERTIFICATE, outputs=(port, CERTIFICATE.outputs[1]))
-    worker.outputs = (from_integers("int32", port.shape, [0, 1, *[0] * (5 * 2**18 - 2)]), outputs()[1])
-    data = rows_of(*[1] * 4)
-    task = dataclasses.replace(measuring(data, 4), certificate=encode_verdict(long))
-    found = compute(worker, task, Material(MODEL, data))
-    assert found == encode_evaluation(Classified(4, 4, (Cell(1, 1, 4),)))
-    assert worker.together == [3, 1]
-
-
-def test_a_data_set_that_is_not_as_registered_is_a_verdict_without_a_run(worker: FakeWorker) -> None:
-    data = rows_of(1, 1, 0)
-    cases = {
-        measuring(data, 4): "it has 3 rows, not 4",
-        measuring(data, 3, len(data) + 1): f"it has {len(data)} bytes, not {len(data) + 1}",
-        measuring(data, 3, len(data) - 1): f"it has {len(data)} bytes, not {len(data) - 1}",
-    }
-    for task, reason in cases.items():
-        found = compute(worker, task, Material(MODEL, data))
-        assert isinstance(found, bytes)
-        verdict = decode_evaluation(found)
-        assert isinstance(verdict, Unusable)
-        assert verdict.reason == reason
+def test_a_data_set_of_another_length_is_a_verdict_without_a_worker(worker: FakeWorker) -> None:
+    for registered in (2, 4):
+        found = compute(worker, measuring(b"any", 3, registered), Material(MODEL, b"any"))
+        assert found == encode_evaluation(Unusable(0, f"it has 3 bytes, not {registered}"))
     assert worker.asked == []
 
 
-def test_trouble_of_the_machine_is_no_evaluation(worker: FakeWorker) -> None:
-    data = rows_of(1)
-    worker.outputs = outputs(high=5001)
-    assert compute(worker, measuring(data, 1), Material(MODEL, data)) is Trouble.UNABLE
+@pytest.mark.parametrize("trouble", [Unable("it hung"), Refused("model", "cannot be proved")])
+def test_trouble_of_the_machine_is_no_evaluation(worker: FakeWorker, trouble: Unable | Refused) -> None:
+    worker.trouble = trouble
+    assert compute(worker, measuring(b"any", 1), Material(MODEL, b"any")) is Trouble.UNABLE

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from threading import Event
 
 from inference.certificate import Verdict
+from inference.evaluation import Evaluation, Unusable
+from inference.messages import Evaluate
 from inference.protections import Protections
 from inference.refusal import Refused
 from inference.tensor import Tensor
@@ -18,15 +20,13 @@ class FakeWorker:
     def __init__(self, verdict: Verdict) -> None:
         self.verdict = verdict
         self.outputs: tuple[Tensor, ...] = ()
+        self.evaluation: Evaluation = Unusable(0, "")
         self.trouble: Unable | Refused | None = None
         self.is_broken = False
         self.protected = Protections(memory=True, network=True, privileges=True, files=True, calls=True)
         self.may_go_on = Event()
         self.may_go_on.set()
         self.asked: list[object] = []
-        self.together: list[int] = []
-        """How many runs were asked for at a time."""
-
         self.tested = Event()
         self.may_be_tested = Event()
         self.may_be_tested.set()
@@ -54,11 +54,10 @@ class FakeWorker:
         self._wait()
         return self.outputs
 
-    def run_many(
-        self, file_hash: bytes, fetch: Callable[[], bytes], runs: Sequence[Sequence[Tensor]], gas: int, /
-    ) -> list[tuple[Tensor, ...]]:
-        self.together.append(len(runs))
-        return [self.run(file_hash, fetch, inputs, gas) for inputs in runs]
+    def evaluate(self, request: Evaluate, fetch: Callable[[], bytes], /) -> Evaluation:
+        self.asked.append((request, fetch()))
+        self._wait()
+        return self.evaluation
 
     def close(self) -> None:
         self.closed = True
