@@ -13,9 +13,6 @@ from typer.exceptions import TyperException
 
 from cli.errors import UserError
 
-INTERRUPTED: Final = 130
-"""Exit code after Ctrl-C, as shells have it: 128 and the number of SIGINT."""
-
 GROUPS: Final = {
     "key": ("cli.key", "Make, keep and use keys."),
     "node": ("cli.node", "Run a node."),
@@ -136,5 +133,5 @@ for _name, (_module, _help) in GROUPS.items():
 
 
 def main() -> None:
-    """What the installed command runs."""
+    """Run the command that the process was started with."""
     app()

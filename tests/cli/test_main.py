@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import tomllib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from cli.__main__ import start
 from cli.main import GROUPS, Root
 from tests.cli.conftest import Consil
 
@@ -106,6 +108,33 @@ def test_debug_shows_where_it_happened() -> None:
 
 def test_ctrl_c_is_code_130() -> None:
     assert CliRunner().invoke(failing(KeyboardInterrupt()), ["fail"]).exit_code == 130
+
+
+INTERRUPT_IN_IMPORT = """
+import os, signal, sys
+
+class Finder:
+    def find_spec(self, name, path=None, target=None):
+        if name == NAME:
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Finder())
+sys.argv = ["consil", "model", "--help"]
+from cli.__main__ import start
+start()
+"""
+
+
+@pytest.mark.parametrize("module", ["cli.main", "typer", "cli.model", "inference.graph"])
+def test_ctrl_c_in_an_import_is_code_130_without_a_word(module: str) -> None:
+    code = INTERRUPT_IN_IMPORT.replace("NAME", repr(module))
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
+def test_the_installed_command_is_the_one_that_takes_ctrl_c_early() -> None:
+    project = tomllib.loads((Path(__file__).parents[2] / "pyproject.toml").read_text())
+    assert project["project"]["scripts"] == {"consil": f"{start.__module__}:{start.__name__}"}
 
 
 def test_the_module_runs_as_the_command_does(tmp_path: Path) -> None:
