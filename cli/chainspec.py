@@ -13,9 +13,10 @@ from chainspec.spec import ChainSpec, RawGenesis, SpecError, spec_text
 from cli.accounts import account_of, open_keystore, validator_of
 from cli.chainspec_fork import EPILOG, fork
 from cli.errors import UserError
+from cli.files import ensure_new, write_new
 from cli.options import DEFAULT_KEYSTORE, Json, KeystoreDirectory, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table
-from cli.specs import load_spec, write_new
+from cli.specs import load_spec
 from node.keystore.store import Keystore
 from primitives.block import block_hash
 from primitives.ss58 import encode_address
@@ -61,6 +62,7 @@ def build(
     as_json: Json = False,
 ) -> None:
     """Write a new chain specification."""
+    ensure_new(file)
     store = open_keystore(keystore)
     if pace not in PACES:
         raise typer.BadParameter(f"choose one of {', '.join(PACES)}", param_hint="--pace")

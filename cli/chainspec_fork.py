@@ -8,9 +8,10 @@ import typer
 from cli.accounts import open_keystore, validator_of
 from cli.amounts import Token
 from cli.errors import UserError
+from cli.files import ensure_new, write_new
 from cli.options import DEFAULT_KEYSTORE, Json, KeystoreDirectory, examples
 from cli.output import Progress, print_fields, print_json, progress
-from cli.specs import load_spec, write_new
+from cli.specs import load_spec
 from primitives.types import BlockNumber
 
 if TYPE_CHECKING:
@@ -54,13 +55,15 @@ def fork(
     heights, epochs and nonces begin again; nothing that was signed for the old chain is valid on the new one.
     """
     from chainspec.fork import Successor
-    from chainspec.state_file import SUFFIX
+    from chainspec.state_file import SUFFIX, state_path_of
 
     old, store = load_spec(chain), open_keystore(keystore)
     if id_ == old.id:
         raise UserError(f"the old chain has the id {id_}", "choose another --id: it names the directory")
     if file.suffix == SUFFIX:
         raise UserError(f"{file} is where the state would go", "choose a name that ends with .json")
+    for made in (file, state_path_of(file)):
+        ensure_new(made)
     successor = Successor(
         name=name or id_,
         id=id_,

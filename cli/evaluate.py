@@ -12,7 +12,7 @@ from cli.chain import Chain
 from cli.datasets import dataset_of
 from cli.errors import UserError
 from cli.exact import certificate_of
-from cli.inputs import read_bytes
+from cli.files import read_bytes
 from cli.measured import MetricName, evaluation_document, show
 from cli.options import (
     AMOUNT_HELP,

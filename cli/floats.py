@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from cli.errors import UserError
-from cli.inputs import read_bytes
+from cli.files import read_model
 from inference.encoding import EncodingError, parse_real
-from inference.graph import MODEL_BYTES_MAX, Port, read
+from inference.graph import Port, read
 
 if TYPE_CHECKING:
     from inference.converter.program import Program
@@ -44,7 +44,7 @@ def understand_file(
     from inference.preparation.weights import with_weights
 
     try:
-        data = with_weights(file.expanduser(), read_bytes(file, MODEL_BYTES_MAX))
+        data = with_weights(file.expanduser(), read_model(file))
     except PreparationError as error:
         raise UserError(str(error), error.advice) from None
     graph = read(data, FLOAT)

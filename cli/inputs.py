@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from cli.errors import UserError
+from cli.files import read_bytes
 from cli.output import warn
 from inference.certificate import ExactnessCertificate
 from inference.encoding import Encoded, EncodingError, encode, parse_real
@@ -47,18 +48,6 @@ CardOption = Annotated[
 ]
 
 
-def read_bytes(file: Path, bytes_max: int) -> bytes:
-    """The content of a file of at most `bytes_max`. Raises UserError."""
-    try:
-        with file.expanduser().open("rb") as opened:
-            data = opened.read(bytes_max + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}", "check the path") from None
-    if len(data) > bytes_max:
-        raise UserError(f"{file} has more than {bytes_max} bytes", "that is more than is taken")
-    return data
-
-
 def find_card(given: Path | None, model: Path | None) -> "Card":
     """The card given, or that beside the model, or one that says nothing. Raises UserError."""
     from inference.preparation.card import NO_CARD, card_path, read_card
@@ -92,15 +81,6 @@ def columns_kept(card: "Card", place: Path, inputs: "Sequence[Taken]") -> "Card"
         return remembered(card, place.expanduser(), inputs)
     except PreparationError as error:
         raise UserError(str(error), error.advice) from None
-
-
-def ensure_another(file: Path, out: Path) -> None:
-    """Raises UserError if writing `out` would overwrite `file`, or cannot succeed."""
-    place = out.expanduser()
-    if place.resolve() == file.expanduser().resolve():
-        raise UserError(f"--out would overwrite {file}", "choose another --out")
-    if place.is_dir() or not place.parent.is_dir():
-        raise UserError(f"cannot write {out}: no such folder, or it is one", "choose another --out")
 
 
 def read_input(
@@ -152,10 +132,11 @@ def _prepared(
 ) -> dict[str, list[Fraction]]:
     from inference.preparation.card import NO_CARD
     from inference.preparation.errors import PreparationError
-    from inference.preparation.sets import read_picture, read_text
+    from inference.preparation.sets import ensure_described, read_picture, read_text
 
     inputs, card = taken(certificate), card or NO_CARD
     try:
+        ensure_described(card, inputs)
         if samples is not None:
             found = read_samples(samples, inputs, card).samples
             if row > len(found):

@@ -1,10 +1,13 @@
 """The command `consil`: its groups, and the one place where a failure becomes a line and an exit code."""
 
+import errno
 import importlib
+import os
 import sys
 import traceback
 from collections.abc import Sequence
 from functools import cache
+from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn
 
 import typer
@@ -12,6 +15,8 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from cli.errors import UserError
+
+_FULL: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
 
 GROUPS: Final = {
     "key": ("cli.key", "Make, keep and use keys."),
@@ -46,16 +51,27 @@ class Root(TyperGroup):
         except Exception as error:  # noqa: BLE001 - the boundary: whatever we did wrong, the user gets one line
             if "--debug" in arguments:
                 traceback.print_exc()
-            text = f"{type(error).__name__}: {error}".splitlines()[0]
-            code = _report(
-                f"consil itself failed ({text}); add --debug after consil, and report what it prints", 1
-            )
+            code = _report(_of_the_system(error) or _of_our_own(error), 1)
         sys.exit(code)
 
 
 def _report(line: str, code: int) -> int:
     typer.echo(f"error: {' '.join(line.split())}", err=True)
     return code
+
+
+def _of_the_system(error: Exception) -> str:
+    """What the system would not do, if that is all that went wrong."""
+    if isinstance(error, OSError) and error.filename is not None and error.strerror:
+        return f"{error.filename}: {error.strerror}; check the path, and whether you may use it"
+    if isinstance(error, OSError) and error.errno in _FULL:
+        return f"cannot write: {error.strerror}; make room"
+    return ""
+
+
+def _of_our_own(error: Exception) -> str:
+    text = f"{type(error).__name__}: {error}".splitlines()[0]
+    return f"consil itself failed ({text}); add --debug after consil, and report what it prints"
 
 
 def _report_usage(error: TyperException) -> int:
@@ -133,5 +149,7 @@ for _name, (_module, _help) in GROUPS.items():
 
 
 def main() -> None:
-    """Run the command that the process was started with."""
+    """Run the command that the process was started with. What nobody listens to is thrown away."""
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 - for as long as the process lives
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115
     app()

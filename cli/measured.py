@@ -10,7 +10,7 @@ import typer
 from cli.datasets import dataset_of
 from cli.errors import UserError
 from cli.exact import prove_file
-from cli.inputs import read_bytes
+from cli.files import read_model
 from cli.options import DEFAULT_BELIEFS, DEFAULT_RPC, BeliefDirectory, ChainOption, Json, Rpc, examples
 from cli.output import print_fields, print_json, print_line, print_table
 from inference.certificate import ExactnessCertificate
@@ -25,7 +25,6 @@ from inference.evaluation import (
     evaluate,
     measured,
 )
-from inference.graph import MODEL_BYTES_MAX
 from node.blobs.messages import blob_id, manifest_of
 
 VERIFY: Final = examples(
@@ -154,7 +153,7 @@ def _measure_again(record: dict[str, Any], file: Path, samples: Path, card: Path
     """Raises UserError if the record is of another model, of other samples, or has another result."""
     from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
-    proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
+    proof = prove_file(read_model(file), file)
     if record["exact_hash"] != f"0x{proof.certificate.model_hash.hex()}":
         raise UserError("the record is of another model", "check --file")
     metric = Metric[record["metric"].upper()]

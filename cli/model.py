@@ -18,7 +18,7 @@ from cli.exact import (
     certificate_of,
     prove_file,
 )
-from cli.inputs import read_bytes
+from cli.files import read_model
 from cli.instant import DEPLOY, deploy
 from cli.measured import VERIFY, verify
 from cli.options import (
@@ -34,7 +34,6 @@ from cli.options import (
 )
 from cli.output import print_fields, print_json, print_line, print_table, progress
 from cli.submission import event_fields, execute
-from inference.graph import MODEL_BYTES_MAX
 
 app = command_group()
 app.add_typer(model_exact.app)
@@ -68,7 +67,7 @@ def register(
     A deposit is held while it is registered. The model can be used once more than two thirds of the stake
     have found the same certificate.
     """
-    data = read_bytes(file, MODEL_BYTES_MAX)
+    data = read_model(file)
     prove_file(data, file)
     with (
         Chain(rpc, keystore) as chain,

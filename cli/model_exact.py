@@ -1,6 +1,5 @@
 """`consil model` without a chain: convert a float model, prove, inspect, run and compare."""
 
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from fractions import Fraction
@@ -11,6 +10,7 @@ import typer
 
 from cli.errors import UserError
 from cli.exact import certificate_document, certificate_fields, outputs_document, print_outputs, prove_file
+from cli.files import ensure_another, ensure_writable, read_model, write_whole
 from cli.floats import ConstantOption, ShapeOption, taken_by, understand_file
 from cli.inputs import (
     CardOption,
@@ -20,9 +20,7 @@ from cli.inputs import (
     SamplesOption,
     TextOption,
     columns_kept,
-    ensure_another,
     find_card,
-    read_bytes,
     read_input,
     read_samples,
     tell_limited,
@@ -31,7 +29,6 @@ from cli.options import Json, command_group, examples
 from cli.output import print_fields, print_json, print_line, print_table, progress, warn
 from inference.converter.options import WEIGHT_BITS, Method, Options
 from inference.encoding import EncodingError, parse_real
-from inference.graph import MODEL_BYTES_MAX
 from inference.operators.rule import Value
 from inference.prover import Finding, examine
 from inference.refusal import Refused
@@ -116,6 +113,7 @@ def convert(
     from inference.preparation.sets import kept_apart
 
     ensure_another(file, out)
+    ensure_writable(card_path(out))
     known = find_card(card, file)
     target = None if target_agreement is None else _share(target_agreement)
     try:
@@ -136,9 +134,9 @@ def convert(
             done = make_exact(program, seen.samples, unseen.samples, options, engine, report.step)
     except (Refused, EngineError) as error:
         raise _unconverted(file, error) from None
-    _write(out, done.model)
+    write_whole(out, done.model)
     if known.inputs or known.labels:
-        _write(card_path(out), write_card(known))
+        write_whole(card_path(out), write_card(known))
     elif card_path(out.expanduser()).exists():
         warn(f"{card_path(out)} was there before, and is no part of this: see that it fits, or delete it")
     document = _conversion_document(done, out, unseen.names)
@@ -174,7 +172,7 @@ def compare(
     from inference.engines.reference import NumpyEngine
 
     known = find_card(card, exact)
-    proof = prove_file(read_bytes(exact, MODEL_BYTES_MAX), exact)
+    proof = prove_file(read_model(exact), exact)
     engines: dict[str, InferenceEngine] = {
         "float32": OnnxRuntimeEngine(),
         "int8": TwinEngine(),
@@ -206,7 +204,7 @@ def compare(
 @app.command(epilog=examples("consil model prove exact.onnx", "consil model prove exact.onnx --json"))
 def prove(file: File, as_json: Json = False) -> None:
     """Prove that a model gives the same bits everywhere, as validators do, or say which node forbids it."""
-    document = certificate_document(prove_file(read_bytes(file, MODEL_BYTES_MAX), file).certificate)
+    document = certificate_document(prove_file(read_model(file), file).certificate)
     if as_json:
         print_json(document)
     else:
@@ -221,7 +219,7 @@ def inspect(file: File, as_json: Json = False) -> None:
     'unit' the power of two that all numbers are multiples of, 'rounds off' how many bits a rounding drops.
     """
     try:
-        proof, findings = examine(read_bytes(file, MODEL_BYTES_MAX))
+        proof, findings = examine(read_model(file))
     except Refused as error:
         raise UserError(
             f"{file} is not exact: {error}", "make an exact model with `consil model convert`"
@@ -274,7 +272,7 @@ def run(
     from inference.engines.interface import EngineError
     from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
-    proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
+    proof = prove_file(read_model(file), file)
     known = find_card(card, file)
     encoded = read_input(proof.certificate, input_, samples, row, image=image, words=text, card=known)
     try:
@@ -378,24 +376,10 @@ def _ensure_some(unseen: "SampleSet", samples: Path) -> None:
 def _unconverted(file: Path, error: Exception) -> UserError:
     """Why no exact model was made: the commonest mistake is to give one."""
     try:
-        examine(read_bytes(file, MODEL_BYTES_MAX))
+        examine(read_model(file))
     except Refused:
         return UserError(f"{file} cannot be made exact: {error}", "docs/models-guide.md says what to change")
     return UserError(f"{file} is exact already", "convert the float model it was made of")
-
-
-def _write(file: Path, data: bytes) -> None:
-    """All of it or nothing, whatever interrupts or writes there at the same time."""
-    place = file.expanduser()
-    draft = place.with_name(f".{place.name}.{os.getpid()}.draft")
-    try:
-        try:
-            draft.write_bytes(data)
-            draft.replace(place)
-        finally:
-            draft.unlink(missing_ok=True)
-    except OSError as error:
-        raise UserError(f"cannot write {file}: {error.strerror}", "choose another --out") from None
 
 
 def _node(finding: Finding) -> dict[str, Any]:

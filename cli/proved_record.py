@@ -8,14 +8,13 @@ from typing import Any
 from cli.answers import Secrets, expected
 from cli.errors import UserError
 from cli.exact import certificate_of, prove_file
-from cli.inputs import read_bytes
+from cli.files import read_model
 from cli.light import asking, belief_file, load, save
 from cli.lookup import find_storage
 from cli.specs import load_spec
 from frame.metadata import StorageInfo, decode_value, storage_key
 from inference.certificate import ExactnessCertificate, encode_inputs, encode_outputs
 from inference.encoding import Encoded
-from inference.graph import MODEL_BYTES_MAX
 from node.light.client import Answer, LightClient
 from node.light.messages import KEYS_MAX
 from runtime.description import describe_runtime
@@ -122,7 +121,7 @@ def recompute(
     """Run the model in `file` on the input that `read` gives. Raises UserError for another record."""
     from inference.engines.onnx_runtime import OnnxRuntimeEngine
 
-    proof = prove_file(read_bytes(file, MODEL_BYTES_MAX), file)
+    proof = prove_file(read_model(file), file)
     encoded = read(proof.certificate)
     inputs = encode_inputs(proof.certificate, encoded.tensors)
     tensors = OnnxRuntimeEngine().load(proof.canonical).run(encoded.tensors)

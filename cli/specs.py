@@ -32,16 +32,3 @@ def load_spec(chain: str) -> ChainSpec:
         raise UserError(
             f"{path}: {error}", "correct it, or get the file again from who runs the chain"
         ) from None
-
-
-def write_new(file: Path, data: bytes) -> None:
-    """Write a file that is not there yet. Raises UserError."""
-    try:
-        with file.expanduser().open("xb") as out:
-            out.write(data)
-    except FileExistsError:
-        raise UserError(f"{file} exists", "choose another file, or move it away") from None
-    except OSError as error:
-        raise UserError(
-            f"cannot write {file}: {error.strerror}", "choose a directory that you can write to"
-        ) from None

@@ -64,6 +64,7 @@ class SampleSet:
 
 def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     """The samples at `place` for a model that takes `inputs`. Raises PreparationError."""
+    ensure_described(card, inputs)
     if place.is_dir():
         found = _folder(place, inputs, card)
     elif place.suffix.lower() == ".npz":
@@ -79,6 +80,17 @@ def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     if not found.samples:
         raise PreparationError(f"{place} holds no samples", _SETS)
     return found
+
+
+def ensure_described(card: Card, inputs: Sequence[Taken]) -> None:
+    """Raises PreparationError if the card is about inputs that the model does not take."""
+    names = [taken.name for taken in inputs]
+    strange = [name for name in card.inputs if name not in names]
+    if strange:
+        raise PreparationError(
+            f"the card describes the input {strange[0]!r}, and the model takes {', '.join(names)[:200]}",
+            "correct the name in the card, or leave that input out of it",
+        )
 
 
 def _absent(place: Path) -> PreparationError:

@@ -1,5 +1,6 @@
 """The frame of the command line: help, exit codes, one line for each mistake, and what it must not import."""
 
+import errno
 import subprocess
 import sys
 import tomllib
@@ -98,6 +99,29 @@ def test_a_failure_of_our_own_is_one_line_that_says_so() -> None:
     assert result.exit_code == 1
     [line] = result.stderr.splitlines()
     assert line.startswith("error: consil itself failed (KeyError: 'height'); add --debug after consil")
+
+
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (
+            OSError(errno.ENAMETOOLONG, "File name too long", "x.npz"),
+            "error: x.npz: File name too long; check",
+        ),
+        (OSError(errno.ENOSPC, "No space left on device"), "error: cannot write: No space left on device;"),
+    ],
+)
+def test_what_the_system_would_not_do_is_no_failure_of_our_own(error: OSError, line: str) -> None:
+    result = CliRunner().invoke(failing(error), ["fail"])
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert result.stderr.startswith(line)
+
+
+def test_a_closed_output_is_no_failure() -> None:
+    command = f"{sys.executable} -m cli key inspect //Alice --keystore /nowhere 2>&- "
+    assert subprocess.run(["sh", "-c", f"{command} >&-"], check=False).returncode == 0
+    into_full = subprocess.run(["sh", "-c", f"{command} >/dev/full"], check=False)
+    assert into_full.returncode == 1
 
 
 def test_debug_shows_where_it_happened() -> None:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from inference.prover import prove
@@ -111,11 +112,35 @@ def test_a_float_model_is_no_exact_model(refusal: Refusal) -> None:
         assert "is not exact" in refusal("model", command[0], EXAMPLE / "model.onnx", *command[1:])
 
 
+@pytest.mark.parametrize("command", [["prove"], ["inspect"], ["run", "--input", "[]"]])
+def test_a_model_that_is_cut_short_is_no_model_and_not_to_be_converted(
+    refusal: Refusal, exact: Path, tmp_path: Path, command: list[str]
+) -> None:
+    cut = tmp_path / "cut.onnx"
+    cut.write_bytes(exact.read_bytes()[:-50])
+    line = refusal("model", command[0], cut, *command[1:])
+    assert line.startswith(f"error: {cut} is no ONNX model: the file is cut short inside")
+    assert "convert" not in line
+
+
+def test_a_card_about_an_input_that_the_model_lacks_is_refused(
+    refusal: Refusal, exact: Path, tmp_path: Path
+) -> None:
+    card = tmp_path / "other.card.json"
+    card.write_text('{"inputs": {"image": {"kind": "image"}}}')
+    np.savez(tmp_path / "s.npz", np.ones((10, 30)))
+    made = ["convert", EXAMPLE / "model.onnx", "--out", tmp_path / "made.onnx"]
+    for command in (made, ["run", exact], ["compare", EXAMPLE / "model.onnx", exact]):
+        line = refusal("model", *command, "--samples", tmp_path / "s.npz", "--card", card)
+        assert "the card describes the input 'image', and the model takes X;" in line
+    assert not (tmp_path / "made.onnx").exists()
+
+
 def test_what_is_no_model_is_refused(refusal: Refusal, tmp_path: Path) -> None:
-    assert "is not exact" in refusal("model", "prove", "/dev/null")
+    assert "/dev/null is no ONNX model: it holds no graph" in refusal("model", "prove", "/dev/null")
     assert "cannot read" in refusal("model", "prove", "/no/such/file")
     arguments = conversion(tmp_path / "exact.onnx")
-    assert "cannot be made exact" in refusal("model", "convert", HELD_OUT, *arguments[1:])
+    assert "is no ONNX model" in refusal("model", "convert", HELD_OUT, *arguments[1:])
     assert not (tmp_path / "exact.onnx").exists()
 
 

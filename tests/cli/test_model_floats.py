@@ -11,7 +11,8 @@ import pytest
 from onnx.external_data_helper import convert_model_to_external_data
 
 from cli.errors import UserError
-from cli.model_exact import _conversion_document, _print_conversion, _write
+from cli.files import write_whole
+from cli.model_exact import _conversion_document, _print_conversion
 from tests.inference.converter.floats import model, node
 from tests.inference.converter.programs import Draft, random
 from tests.inference.converter.programs import exact as convert
@@ -71,6 +72,25 @@ def test_the_float_model_is_not_overwritten(refusal: Refusal, exported: Path, tm
     assert exported.read_bytes() == before
 
 
+@pytest.mark.parametrize(
+    "place", ["/dev/null", "/proc/exact.onnx", "no/such/exact.onnx", "e" * 251 + ".onnx"]
+)
+def test_where_nothing_can_be_written_is_told_before_the_work(
+    refusal: Refusal, exported: Path, tmp_path: Path, place: str
+) -> None:
+    options = ["--samples", tmp_path / "not-looked-at.npz", "--out", tmp_path / place]
+    assert f"cannot write {tmp_path / place}: " in refusal("model", "convert", exported, *options)
+    assert {file.name for file in tmp_path.iterdir()} == {"m.onnx", "m.onnx.data", "s.npz"}
+
+
+def test_a_card_that_cannot_be_written_is_told_before_the_work(
+    refusal: Refusal, exported: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "exact.card.json").mkdir()
+    options = ["--samples", tmp_path / "not-looked-at.npz", "--out", tmp_path / "exact.onnx"]
+    assert "exact.card.json: it is no regular file" in refusal("model", "convert", exported, *options)
+
+
 def test_what_is_there_is_replaced_whole_or_not_at_all(
     consil: Callable[..., Any], exported: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -84,7 +104,7 @@ def test_what_is_there_is_replaced_whole_or_not_at_all(
     with monkeypatch.context() as disk:
         disk.setattr(Path, "replace", full)
         with pytest.raises(UserError, match="No space left"):
-            _write(exact, b"of now")
+            write_whole(exact, b"of now")
     assert exact.read_bytes() == b"of before"
     made = consil("model", "convert", exported, "--samples", samples, "--out", exact)
     assert made.exit_code == 0
