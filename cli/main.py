@@ -15,6 +15,7 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from cli.errors import UserError
+from cli.output import printable
 
 _FULL: Final = frozenset({errno.EDQUOT, errno.EFBIG, errno.ENOSPC})
 
@@ -56,7 +57,7 @@ class Root(TyperGroup):
 
 
 def _report(line: str, code: int) -> int:
-    typer.echo(f"error: {' '.join(line.split())}", err=True)
+    typer.echo(f"error: {printable(' '.join(line.split()))}", err=True)
     return code
 
 

@@ -1,6 +1,8 @@
 """What commands print: one JSON document, or text that fits the screen; progress goes to standard error."""
 
 import json
+import os
+import shutil
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -14,8 +16,16 @@ if TYPE_CHECKING:
 _BAR: Final = 24
 """Characters of a progress bar."""
 
-PIPE_COLUMNS: Final = 240
-"""Width of tables that no terminal shows, so that no value is broken there."""
+_JOINERS: Final = "\u200c\u200d"
+"""Which letters flow together, or emoji make one, is harmless."""
+
+
+def printable(text: str) -> str:
+    """Text from elsewhere without what moves the cursor or turns the writing: spelled out instead."""
+    return "".join(
+        each if each.isprintable() or each in _JOINERS else each.encode("unicode_escape").decode()
+        for each in text
+    )
 
 
 def print_json(document: Any) -> None:
@@ -25,12 +35,12 @@ def print_json(document: Any) -> None:
 
 def print_line(text: str) -> None:
     """One line for a person."""
-    typer.echo(text)
+    typer.echo("\n".join(map(printable, text.split("\n"))))
 
 
 def warn(text: str) -> None:
     """One line on standard error that does not stop the command."""
-    typer.echo(f"warning: {text}", err=True)
+    typer.echo(f"warning: {printable(text)}", err=True)
 
 
 def print_fields(fields: Mapping[str, object]) -> None:
@@ -38,26 +48,43 @@ def print_fields(fields: Mapping[str, object]) -> None:
     width = max(map(len, fields), default=0)
     for name, value in fields.items():
         first, *rest = str(value).splitlines() or [""]
-        typer.echo(f"{name:<{width}}  {first}".rstrip())
+        typer.echo(printable(f"{name:<{width}}  {first}".rstrip()))
         for line in rest:
-            typer.echo(" " * (width + 2) + line)
+            typer.echo(printable(" " * (width + 2) + line))
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[object]], empty: str) -> None:
-    """A table with a header, or the line `empty`; on a narrow screen long values are folded, never cut."""
+    """A table with a header, or the line `empty`; long values are folded, never cut, and whole in a pipe.
+
+    On a screen that is too narrow for any table, the fields of each row.
+    """
     if not rows:
         typer.echo(empty)
         return
-    from rich.table import Table
-    from rich.text import Text
+    from cli.tables import Column, table_lines
 
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 0, 0))
-    for index, name in enumerate(columns):
-        numeric = all(isinstance(row[index], int) for row in rows)
-        table.add_column(name, justify="right" if numeric else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(str(cell)) for cell in row))
-    _console(error=False).print(table)
+    made = [
+        Column(
+            name, tuple(printable(str(cell)) for cell in cells), any(isinstance(cell, int) for cell in cells)
+        )
+        for name, cells in zip(columns, zip(*rows, strict=True), strict=True)
+    ]
+    width = shutil.get_terminal_size().columns if sys.stdout.isatty() else None
+    table = table_lines(made, width)
+    if table is None:
+        for number, row in enumerate(rows):
+            if number:
+                typer.echo()
+            print_fields({name: cell for name, cell in zip(columns, row, strict=True) if cell != ""})
+        return
+    headings, lines = table
+    for number, line in enumerate(lines):
+        typer.echo(typer.style(line, bold=True) if number < headings and _is_styled() else line)
+
+
+def _is_styled() -> bool:
+    """Whether letters may be bold. Source: no-color.org."""
+    return not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 class Progress:
@@ -93,7 +120,7 @@ def progress(title: str, *, silent: bool = False) -> Iterator[Progress]:
         report.note(title)
         yield report
         return
-    with _console(error=True).status(title) as status:
+    with _console().status(title) as status:
 
         class Changing(Progress):
             def step(self, phase: str, done: int, total: int) -> None:
@@ -107,8 +134,7 @@ def progress(title: str, *, silent: bool = False) -> Iterator[Progress]:
         yield Changing()
 
 
-def _console(*, error: bool) -> "Console":
+def _console() -> "Console":
     from rich.console import Console
 
-    stream = sys.stderr if error else sys.stdout
-    return Console(file=stream, width=None if stream.isatty() else PIPE_COLUMNS, highlight=False)
+    return Console(file=sys.stderr, highlight=False, color_system="auto" if _is_styled() else None)
