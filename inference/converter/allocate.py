@@ -37,8 +37,8 @@ from inference.converter.program import (
     Step,
     Trees,
 )
-from inference.converter.ranges import TINY, scale_for, short_scales
-from inference.converter.registry import rule_of
+from inference.converter.ranges import TINY, scale_for, short_scales, whole_ends
+from inference.converter.registry import given_by, rule_of
 from inference.converter.rule import BITS_MAX, BITS_MIN, Want
 from inference.converter.sharing import Sharing, Survey, share
 from inference.converter.sums import SUM_MAX, Moments, effective_terms, kernel_of, sum_noise
@@ -129,9 +129,8 @@ class _Allocation:
         native = [name for name in names if name not in elsewhere]
         own = self.sharing.has_own(first)
         if source is not None and not source.dtype.startswith("float"):
-            low, high = self.spreads[first].low.min(), self.spreads[first].high.max()
             scale: Reals = one(1.0)
-            ends = {name: (int(low), int(high)) for name in names}
+            ends = {name: whole_ends(self.spreads[name], self.wiring.readings[name]) for name in names}
         elif first in self.sharing.scores:
             scale = self._score_scale(first)
             ends = dict.fromkeys(names, (-SUM_MAX, SUM_MAX))
@@ -257,7 +256,7 @@ class _Allocation:
     def _wants(self, name: str) -> list[Want]:
         wants = [rule_of(reader).wants(reader, index) for reader, index in self.wiring.readings[name]]
         if name in self.wiring.steps:
-            wants.append(rule_of(self.wiring.steps[name]).gives(self.wiring.steps[name]))
+            wants.append(given_by(self.wiring.steps[name]))
         if name in self.wiring.sinks:
             sole = not self.wiring.readings[name]
             wants = [

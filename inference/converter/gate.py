@@ -7,7 +7,8 @@ from inference.wire import FLOAT_ITEMS_MAX
 
 _FOLDED: Final = frozenset(
     {
-        *("And", "Cast", "CastLike", "Constant", "ConstantOfShape", "CumSum", "Dropout", "Equal", "Expand"),
+        *("And", "Cast", "CastLike", "Constant", "ConstantOfShape", "Cos", "CumSum", "Dropout", "Equal"),
+        "Expand",
         *(
             "EyeLike",
             "Gather",
@@ -30,6 +31,7 @@ _FOLDED: Final = frozenset(
             "ScatterND",
             "Shape",
             "Sign",
+            "Sin",
         ),
         *("Size", "Tile", "Trilu", "Where"),
     }

@@ -33,6 +33,21 @@ def _known_shape(draft: Draft, node: Node) -> None:
     draft.replace(node, [])
 
 
+def _known_rows(draft: Draft, node: Node) -> None:
+    """What is looked up where all is alike, as the kind of each word of a single text, needs no index."""
+    if node.operator not in ("Gather", "GatherElements") or node.inputs[0] not in draft.constants:
+        return
+    data, shape = draft.constants[node.inputs[0]], draft.shape(node.outputs[0])
+    axis = whole(node, "axis", 0)
+    if node.operator == "Gather" and node.inputs[1] in draft.constants:
+        draft.constants[node.outputs[0]] = np.take(data, draft.constants[node.inputs[1]], axis=axis)
+    elif data.size and (data == data.reshape(-1)[0]).all():
+        draft.constants[node.outputs[0]] = np.full(shape, data.reshape(-1)[0])
+    else:
+        return
+    draft.replace(node, [])
+
+
 def _constant_addend(draft: Draft, node: Node) -> tuple[str, float] | None:
     """A computed tensor plus a number."""
     for source, addend in (node.inputs, node.inputs[::-1]):
@@ -331,6 +346,7 @@ def _times_one(draft: Draft, node: Node) -> None:
 
 _IDIOMS: Final[tuple[Callable[[Draft, Node], None], ...]] = (
     _known_shape,
+    _known_rows,
     _instance_norm,
     _layer_norm,
     _softmax,

@@ -17,7 +17,7 @@ CURVE_BITS: Final = 11
 def _table(lowering: Lowering, step: Table) -> Code:
     """The rows that whole numbers choose, in the units of the result."""
     (name,) = step.inputs
-    grid, chosen = lowering.grid(step.name), lowering.raw(name)
+    grid, chosen = lowering.grid(step.name), lowering.integers(name)
     rows = np.clip(np.rint(step.rows / grid.scale.reshape(-1)), grid.low, grid.high)
     limits = (np.array(each, dtype=chosen.dtype) for each in (0, len(rows) - 1))
     at = lowering.add("Clip", chosen.name, *(lowering.constant(each) for each in limits))
@@ -61,4 +61,6 @@ CURVE: Final = Rule(
     gives=lambda step: Want(),
 )
 CONSTANT: Final = Rule(lower=_constant)
-TABLE: Final = Rule(lower=_table, gives=lambda step: Want(per_channel=True))
+TABLE: Final = Rule(
+    lower=_table, wants=lambda step, index: Want(scale=1.0), gives=lambda step: Want(per_channel=True)
+)

@@ -76,7 +76,7 @@ class Lowering:
             code, grid = self._raw[name], self.grid(name)
             code = self.onto(code, grid, name)
             int8 = self.plan.options.int8
-            if int8 or self.by_convolution(code) or not self._nearly_within(code, grid):
+            if int8 or self.by_convolution(code) or not self._nearly_within(name, code, grid):
                 code = self.limited(code, grid.low, grid.high, always=int8 and not code.whole)
             self._integers[name] = self.rounded(code)
         return self._integers[name]
@@ -85,7 +85,11 @@ class Lowering:
         """Whether a Clip of this tensor becomes part of the operator that makes it."""
         return self._makers.get(code.name) == "Conv"
 
-    def _nearly_within(self, code: Code, grid: Grid) -> bool:
+    def _nearly_within(self, name: str, code: Code, grid: Grid) -> bool:
+        """Whole numbers of the float model always are: what was not seen of them is no error."""
+        step = self.plan.steps.get(name)
+        if step is not None and step.whole:
+            return True
         width = float(code.high.max() - code.low.min())
         return width <= SLACK * (grid.high - grid.low)
 

@@ -135,6 +135,34 @@ def _gather_all(draft: Draft, node: Node) -> list[Step]:
     return [move(draft, node.outputs[0], data, Movement.GATHER, axis=(axis,), indices=along)]
 
 
+def _gather_each(draft: Draft, node: Node) -> list[Step]:
+    """GatherElements by constant indices: a gathering from what the dimensions that they differ along hold.
+
+    So transformers take the scores of relative positions.
+    """
+    data, indices = node.inputs
+    if indices not in draft.constants:
+        refuse("only constant indices are supported here", node.place)
+    shape, chosen = draft.shape(data), draft.constants[indices]
+    axis = whole(node, "axis", 0) % len(shape)
+    lead = 0
+    while lead < axis and chosen.shape[0] == shape[lead] and (chosen == chosen[:1]).all():
+        # The same for each index of a leading dimension.
+        chosen, lead = chosen[0], lead + 1
+    inner = shape[lead:]
+    places = np.indices(chosen.shape)
+    places[axis - lead] = chosen % shape[axis]
+    flat = tuple(int(at) for at in np.ravel_multi_index(tuple(places), inner).reshape(-1))
+    steps: list[Step] = []
+    rows = (prod(shape[:lead]), prod(inner))
+    source = _respelled(draft, steps, data, rows, node)
+    columns = draft.constant("indices", np.array(flat, dtype=np.int64))
+    found = draft.extend("Gather", [source, columns], (rows[0], len(flat)), {"axis": 1}).outputs[0]
+    steps.append(move(draft, found, source, Movement.GATHER, axis=(1,), indices=flat))
+    _respelled(draft, steps, found, draft.shape(node.outputs[0]), node, last=True)
+    return steps
+
+
 def _repeat(draft: Draft, node: Node) -> list[Step]:
     """Expand and Tile: one gathering for each axis that grows."""
     source, wanted = node.inputs[0], draft.shape(node.outputs[0])
@@ -208,6 +236,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "FeatureVectorizer": _concat,
     "Flatten": _reshape,
     "Gather": _gather,
+    "GatherElements": _gather_each,
     "GatherND": _gather_all,
     "Reshape": _reshape,
     "Slice": _slice,

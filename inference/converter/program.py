@@ -29,6 +29,8 @@ class Step:
     inputs: tuple[str, ...]
     """Names of steps or of the model's inputs."""
     shape: Shape
+    whole: bool = False
+    """Whether the float model has whole numbers or Booleans here, as of positions: each stands for itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,11 +1,14 @@
 """The scale of each channel of a tensor, given what its integers have to reach."""
 
+from collections.abc import Sequence
 from math import inf
 from typing import Final
 
 import numpy as np
 
-from inference.converter.program import Reals
+from inference.converter.groups import Reading
+from inference.converter.plan import Spread
+from inference.converter.program import Reals, Table
 
 _SMALLEST: Final = 2.0**-10
 """Least range of a channel, by the widest range of its tensor: less is noise, or a channel that is dead."""
@@ -43,3 +46,9 @@ def scale_for(low: Reals, high: Reals, bits: int) -> Reals:
     assert best is not None
     found: Reals = best
     return found
+
+
+def whole_ends(spread: Spread, readings: Sequence[Reading]) -> tuple[int, int]:
+    """Of an input of whole numbers: what was seen of it, and every row that it may choose."""
+    rows = max((len(step.rows) for step, _ in readings if isinstance(step, Table)), default=1)
+    return min(int(spread.low.min()), 0), max(int(spread.high.max()), rows - 1)

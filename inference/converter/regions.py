@@ -31,7 +31,7 @@ _WHOLE: Final = frozenset(
 )
 """Operators that mean the same for whole numbers (and Booleans, as 0 and 1) as for reals."""
 
-_REALS: Final = ("float32", "float64")
+REALS: Final = ("float32", "float64")
 
 
 class Role(Enum):
@@ -97,9 +97,9 @@ class Regions:
 
     def _ensure_reals(self, node: Node, computed: list[str]) -> None:
         given, made = self._draft.dtype(computed[0]), self._draft.dtype(node.outputs[0])
-        if given in _REALS and made not in _REALS:
+        if given in REALS and made not in REALS:
             refuse(f"a step from {given} to {made or 'text'} within the model", node.place)
-        if given not in _REALS and node.operator not in _WHOLE:
+        if given not in REALS and node.operator not in _WHOLE:
             refuse(
                 "arithmetic on whole numbers; bind the input that it starts from as a constant", node.place
             )
@@ -194,7 +194,7 @@ def operand(draft: Draft, name: str, steps: list[Step]) -> str:
     values = draft.constants[name].astype(np.float64)
     if not np.isfinite(values).all():
         refuse("a constant is infinite or not a number", name)
-    reals = draft.dtype(name) in _REALS
+    reals = draft.dtype(name) in REALS
     node = draft.extend("Identity" if reals else "Cast", [name], values.shape, {} if reals else {"to": 1})
     steps.append(Constant(name=node.outputs[0], inputs=(), shape=values.shape, values=values))
     return node.outputs[0]

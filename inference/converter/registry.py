@@ -30,7 +30,7 @@ from inference.converter.program import (
     Table,
     Trees,
 )
-from inference.converter.rule import Rule
+from inference.converter.rule import Rule, Want
 from inference.refusal import refuse
 
 RULES: Final[Mapping[type[Step] | Form, Rule]] = {
@@ -61,3 +61,8 @@ def rule_of(step: Step) -> Rule:
         label = (step.label or step.form.value) if isinstance(step, Map) else type(step).__name__
         refuse(f"{label} has no exact form yet", step.name)
     return rule
+
+
+def given_by(step: Step) -> Want:
+    """What the grid of a step's result must be. Raises Refused if there is no rule for it."""
+    return Want(scale=1.0) if step.whole else rule_of(step).gives(step)

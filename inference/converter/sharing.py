@@ -26,7 +26,7 @@ from inference.converter.program import (
     Step,
     Trees,
 )
-from inference.converter.registry import rule_of
+from inference.converter.registry import given_by, rule_of
 
 OWN_SCALES_MAX: Final = 96
 """Most features with scales of their own: their certificate stays below its limit, whatever the scales."""
@@ -133,7 +133,7 @@ class Sharing:
         step = self.wiring.steps.get(name)
         if step is None:
             return self._source_can(name)
-        gives = rule_of(step).gives(step)
+        gives = given_by(step)
         if not gives.per_channel or gives.unit or gives.scale:
             return False
         return all(

@@ -14,7 +14,7 @@ from inference.converter.absorption import absorb
 from inference.converter.draft import Draft
 from inference.converter.fold import FoldedGraph, fold
 from inference.converter.program import Program, Sink, Source, Step
-from inference.converter.regions import Regions, Role
+from inference.converter.regions import REALS, Regions, Role
 from inference.engines.interface import Array
 from inference.graph import Node
 from inference.refusal import refuse
@@ -142,6 +142,7 @@ def _without_booleans(draft: Draft, steps: list[Step]) -> list[Step]:
 
 def _program(draft: Draft, understood: tuple[list[Step], list[Sink]]) -> Program:
     steps, sinks = understood
+    steps = [replace(step, whole=draft.dtype(step.name) not in REALS) for step in steps]
     steps = _without_booleans(draft, steps)
     names = {step.name for step in steps}
     sources = []

@@ -29,6 +29,9 @@ from inference.refusal import refuse
 
 Handler = Callable[[Draft, Node], list[Step]]
 
+_RUN_MAX: Final = 1 << 11
+"""Most numbers summed along the way, which need as many weights squared."""
+
 WINDOW_MAX: Final = 1 << 16
 """Largest size, step or padding of a window along one dimension: far beyond any in use."""
 
@@ -173,6 +176,20 @@ def _matmul(draft: Draft, node: Node) -> list[Step]:
     ]
 
 
+def _running_sum(draft: Draft, node: Node) -> list[Step]:
+    """CumSum along the last dimension: a product with ones on and above the diagonal."""
+    shape = draft.shape(node.outputs[0])
+    (axis,) = draft.integers(node, 1, "axis") or (0,)
+    if axis % len(shape) != len(shape) - 1:
+        refuse("sums may run along the last dimension only: transpose before", node.place)
+    size = shape[-1]
+    if size > _RUN_MAX:
+        refuse(f"a running sum of {size} numbers; up to {_RUN_MAX} are possible", node.place)
+    weights = np.triu(np.ones((size, size)), whole(node, "exclusive", 0))
+    weights = weights.T if whole(node, "reverse", 0) else weights
+    return [_matrix(draft, node, node.inputs[0], weights, np.zeros(size))]
+
+
 def _layer_norm(draft: Draft, node: Node) -> list[Step]:
     shape = draft.shape(node.inputs[0])
     axis = whole(node, "axis", -1) % len(shape)
@@ -270,6 +287,7 @@ HANDLERS: Final[Mapping[str, Handler]] = {
     "AveragePool": _pool(Reduction.MEAN),
     "Conv": _convolution,
     "ConvTranspose": _transposed_convolution,
+    "CumSum": _running_sum,
     "Gemm": _gemm,
     "GlobalAveragePool": _global(Reduction.MEAN),
     "GlobalMaxPool": _global(Reduction.MAX),

@@ -141,6 +141,7 @@ def _optimise(model: onnx.ModelProto) -> onnx.ModelProto:
     )
     folded = onnx.load_from_string(compiler.compile_to_bytes())
     _order(folded.graph, [name for node in model.graph.node for name in node.output])
+    _settle(folded)
     del folded.metadata_props[:]
     del folded.graph.value_info[:]
     for node in folded.graph.node:
@@ -156,6 +157,44 @@ def _optimise(model: onnx.ModelProto) -> onnx.ModelProto:
     del folded.opset_import[:]
     folded.opset_import.extend(domains)
     return folded
+
+
+def _settle(model: onnx.ModelProto) -> None:
+    """Compute what still follows from constants alone: the optimiser leaves operators that it has no kernel
+    of in the model's operator set, and what comes after them.
+    """
+    graph = model.graph
+    known = {each.name for each in graph.initializer} | {""}
+    settled: list[onnx.NodeProto] = []
+    rest: list[onnx.NodeProto] = []
+    for node in graph.node:
+        if known.issuperset(node.input) and not _is_text(node):
+            settled.append(node)
+            known.update(node.output)
+        else:
+            rest.append(node)
+    if not settled or not rest:
+        return
+    names = [name for node in settled for name in node.output if name]
+    alone = onnx.ModelProto()
+    alone.CopyFrom(model)
+    del alone.graph.input[:], alone.graph.node[:]
+    alone.graph.node.extend(settled)
+    _name_only_outputs(alone, names)
+    read = {name for node in rest for name in node.input} | {port.name for port in graph.output}
+    for name, value in zip(names, _plain_session(alone).run(names, {}), strict=True):
+        if name in read:
+            graph.initializer.append(onnx.numpy_helper.from_array(value, name))
+    del graph.node[:]
+    graph.node.extend(rest)
+
+
+def _plain_session(model: onnx.ModelProto) -> ort.InferenceSession:
+    """That runs each node as it is."""
+    options = _options()
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    file = model.SerializeToString(deterministic=True)
+    return ort.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
 
 def _order(graph: onnx.GraphProto, names: list[str]) -> None:
@@ -195,11 +234,7 @@ def _tensors(model: onnx.ModelProto) -> tuple[TensorType, ...]:
     probe.CopyFrom(model)
     names = [name for node in probe.graph.node if not _is_text(node) for name in node.output if name]
     _name_only_outputs(probe, names)
-    options = _options()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    session = ort.InferenceSession(
-        probe.SerializeToString(deterministic=True), options, providers=["CPUExecutionProvider"]
-    )
+    session = _plain_session(probe)
     found, feed = [], {}
     for port in model.graph.input:
         tensor = port.type.tensor_type

@@ -9,7 +9,7 @@ import pytest
 
 from inference.converter.fold import PROCESS, FoldRequest, Unfolded, ask, fold
 from inference.engines import folding
-from inference.engines.interface import EngineError
+from inference.engines.interface import EngineError, to_array
 from inference.process import WorkerSettings
 from inference.refusal import Refused
 from inference.seccomp import MACHINES
@@ -66,6 +66,26 @@ def test_binds_inputs_to_constants() -> None:
     folded = fold(data, constants={"mask": np.ones((1, 4), dtype=np.int64)})
     assert [each.name for each in folded.graph.inputs] == ["x"]
     assert [each.operator for each in folded.graph.nodes] in ([], ["Add"], ["Identity"])
+
+
+def test_computes_constants_that_the_optimiser_has_no_kernel_for() -> None:
+    """Before operator set 16 it knows GreaterOrEqual as a function of other operators only."""
+    nodes = [
+        node("GreaterOrEqual", ["places", "two"], ["late"]),
+        node("Or", ["late", "first"], ["kept"]),
+        node("Where", ["kept", "x", "low"], ["y"]),
+    ]
+    first = np.array([True, False, False, False])
+    constants = {"places": np.arange(4), "two": np.int64(2), "low": -1.0, "first": first}
+    folded = fold(model(nodes, constants, version=14, x=(1, 4)))
+    assert [each.operator for each in folded.graph.nodes] == ["Where"]
+    assert to_array(folded.graph.constants["kept"]).tolist() == [1, 0, 1, 1]
+
+
+def test_a_model_that_depends_on_nothing_stays_one() -> None:
+    nodes = [node("GreaterOrEqual", ["places", "two"], ["y"])]
+    data = model(nodes, {"places": np.arange(4), "two": np.int64(2)}, version=14, x=(1, 4))
+    assert [each.operator for each in fold(data).graph.nodes] == ["GreaterOrEqual"]
 
 
 @pytest.mark.parametrize(
