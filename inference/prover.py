@@ -188,7 +188,7 @@ class _Prover:
         carried = computed if rule.flow is not Flow.CUTS else []
         linear = rule.flow is Flow.LINEAR or any(value.linear for value in carried)
         adjusts = node.operator in _ADJUSTING and len(computed) < len(inputs)
-        adjusted = adjusts or any(value.adjusted for value in carried)
+        adjusted = adjusts or any(value.adjusted for value in (*carried, *values))
         for name, value in zip(node.outputs, values, strict=True):
             self.work.elements += value.elements
             floating = value.dtype not in INTEGER_RANGES

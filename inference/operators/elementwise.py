@@ -33,14 +33,17 @@ def _subtract(application: Application) -> tuple[Value, ...]:
 
 def _multiply(application: Application) -> tuple[Value, ...]:
     """Both hulls, because an engine may move a constant factor into the weights that made the other. Products
-    with a constant that do not fit may round once."""
+    that do not fit may round once."""
     operands, cells = _combined(application, lambda left, right: left.hull().times(right.hull()))
     if application.node.inputs[0] == application.node.inputs[1]:
         cells = [Cell(cell.step, 0, cell.high) for cell in cells]
     values = [value for value in application.inputs if value is not None]
-    settled = any(value.constant for value in values) and not any(map(rounded.is_open, values))
-    if settled and any(cell.magnitude >> MANTISSA_BITS[operands.dtype] for cell in cells):
-        return rounded.scaled(application)
+    if any(cell.magnitude >> MANTISSA_BITS[operands.dtype] for cell in cells):
+        computed = not any(value.constant for value in values)
+        if computed and not any(value.adjusted for value in values):
+            return rounded.product(application, operands.shape)
+        if not computed and not any(map(rounded.is_open, values)):
+            return rounded.scaled(application)
     bounds = application.fitting(along(operands.axis, cells), operands.dtype)
     return (Value(operands.dtype, operands.shape, bounds),)
 

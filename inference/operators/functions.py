@@ -31,14 +31,19 @@ def _whole(application: Application, change: Callable[[int, int], int]) -> tuple
 
 
 def _hard_sigmoid(application: Application) -> tuple[Value, ...]:
-    """max(0, min(1, alpha * x + beta)), whose product and sum are exact, fused or not."""
+    """max(0, min(1, alpha * x + beta)), whose product and sum are exact, fused or not.
+
+    An engine may take alpha out of the limits and merge it with what comes next: a power of two will do no
+    harm.
+    """
     x = application.computed(0, "float32")
     slope, shift = (_number(application, name) for name in ("alpha", "beta"))
     application.work.spend_cells(2 * len(x.bounds.cells))
     inner = x.bounds.mapped(lambda cell: subset_sum([cell.hull().times(slope.hull()), shift]))
     application.fitting(inner, "float32")
     bounds = inner.mapped(lambda cell: cell.clipped(Cell(0, 0, 0), Cell(0, 1, 1)))
-    return (Value("float32", x.shape, application.fitting(bounds, "float32")),)
+    adjusted = slope.magnitude.bit_count() > 1
+    return (Value("float32", x.shape, application.fitting(bounds, "float32"), adjusted=adjusted),)
 
 
 def _number(application: Application, name: str) -> Cell:

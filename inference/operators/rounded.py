@@ -9,7 +9,9 @@ engines know, and which of these rules keeps each of them away:
 - Div takes two computed inputs: an engine may multiply by the inverse of a constant divisor, and take
   (1/x)*y for y/x;
 - Sqrt is float64 only: engines have a fast root for float32 that is not correctly rounded;
-- one Mul by a constant and one Cast may follow, then Clip and Round: nothing is left to reorder or contract.
+- Mul of two computed tensors takes none that is `adjusted`, for the same reason; either may be `linear`;
+- one Mul by a constant and one Cast may follow a quotient or a root, then Clip and Round, and these alone a
+  product: nothing is left to reorder or contract.
 A product that rounded may also be followed number by number: see `certified`.
 """
 
@@ -104,6 +106,16 @@ def scaled(application: Application) -> tuple[Value, ...]:
     (value,) = _leaving(application, x.dtype, shape, ends, _BACK | certified.FUNCTIONS | certified.STARTING)
     assert value.loose is not None
     return (replace(value, loose=replace(value.loose, product=(root, known.pop()))),)
+
+
+def product(application: Application, shape: tuple[int, ...]) -> tuple[Value, ...]:
+    """A Mul of two computed tensors where the products do not fit.
+
+    Either may come from weights: no engine moves a computed factor into those, or over the sums they make.
+    """
+    left, right = (application.computed(at, "float32", "float64") for at in range(2))
+    corners = [a * b for a in _range(left) for b in _range(right)]
+    return _leaving(application, left.dtype, shape, corners, _BACK)
 
 
 def clipped(application: Application) -> tuple[Value, ...]:

@@ -1,4 +1,4 @@
-"""Operators that round once: ties, quotients, roots, very small numbers."""
+"""Operators that round once: ties, products, quotients, roots, very small numbers."""
 
 from collections.abc import Iterator, Sequence
 from fractions import Fraction
@@ -20,6 +20,7 @@ Cases = Sequence[tuple[Sequence[int], Sequence[int]]]
 def vectors() -> Iterator[Vector]:
     yield _ties()
     yield _small()
+    yield _products()
     yield _quotients()
     yield _roots()
 
@@ -66,6 +67,30 @@ def _small() -> Vector:
     constants |= {"down": floats((), [_SMALL]), "up": floats((), [1 / _SMALL])}
     x = [0, 1, -1, 2, 3, 1000, -(2**20), 2**20 - 1]
     return _one_input("small numbers", nodes, constants, [(x, x), (x[::-1], x[::-1])])
+
+
+def _products() -> Vector:
+    """Products of two inputs next to a tie, too close for float32: a wider type rounds them another way."""
+    factors = range(2049, 2305, 2)
+    nodes, constants = _limited(0, 2**24 - 1)
+    nodes += [
+        node("Clip", "d none most", "kept"),
+        node("Cast", "kept", "factor", to=TO_FLOAT),
+        node("HardSigmoid", "factor", "part", alpha=2.0**-12, beta=0.0),
+        node("Mul", "real part", "product"),
+        *_rounded("product"),
+    ]
+    constants |= {"none": from_integers("int32", (), [0]), "most": from_integers("int32", (), [4095])}
+    shape = (1, len(factors))
+    cases = []
+    for beside in (1, -1):
+        inverses = [(2048 + beside) * pow(factor, -1, 4096) % 4096 for factor in factors]
+        x = [2**23 + 4096 * at + inverse for at, inverse in enumerate(inverses)]
+        products = [nearest(Fraction(a * b, 4096), "float32") for a, b in zip(x, factors, strict=True)]
+        inputs = from_integers("int32", shape, x), from_integers("int32", shape, list(factors))
+        cases.append((inputs, (from_integers("int32", shape, [round(each) for each in products]),)))
+    ports = [Port("x", "int32", shape), Port("d", "int32", shape)], [Port("y", "int32", shape)]
+    return Vector("products", file(nodes, *ports, constants), tuple(cases))
 
 
 def _quotients() -> Vector:

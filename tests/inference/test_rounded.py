@@ -1,6 +1,6 @@
 """One correctly rounded operator off the lattice: what is admitted is computed alike, what is not differs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from random import Random
 
@@ -46,7 +46,7 @@ CONSTANTS = {
 }
 
 
-def chain(*steps: tuple[str, str, str], to: Sequence[tuple[str, int]] = ()) -> bytes:
+def chain(*steps: tuple[str, str, str], to: Sequence[tuple[str, int]] = (), alpha: float = 2.0**-12) -> bytes:
     """int16 x[1,64] -> Cast to real -> steps (operator, inputs, output) to `r` -> Cast -> y."""
     targets = dict(to)
     nodes = [node("Cast", "x", "real", to=TO_FLOAT)]
@@ -55,6 +55,7 @@ def chain(*steps: tuple[str, str, str], to: Sequence[tuple[str, int]] = ()) -> b
         if operator == "Cast":
             attributes["to"] = targets.get(output, TO_DOUBLE)
         attributes |= {"axes": (1,), "keepdims": 1} if operator == "ReduceSumSquare" else {}
+        attributes |= {"alpha": alpha, "beta": 0.5} if operator == "HardSigmoid" else {}
         nodes.append(node(operator, inputs, output, **attributes))
     nodes.append(node("Cast", "r", "y", to=TO_INT32))
     used = {name for each in nodes for name in each.inputs}
@@ -87,6 +88,20 @@ NORM = (
 ADMITTED = {
     "Mul": chain(*MUL),
     "Mul per channel": chain(("Mul", "gains real", "m"), ("Round", "m", "r")),
+    "Mul of two": chain(("Mul", "real real", "m"), ("Clip", "m low top", "l"), ("Round", "l", "r")),
+    "Mul of two sums, Clip": chain(
+        ("MatMul", "real weights", "s"),
+        ("Clip", "s low high", "c"),
+        ("Mul", "c s", "m"),
+        ("Clip", "m low high", "l"),
+        ("Round", "l", "r"),
+    ),
+    "Mul by a hard sigmoid of a sum": chain(
+        ("MatMul", "real weights", "s"),
+        ("HardSigmoid", "s", "h"),
+        ("Mul", "s h", "m"),
+        ("Round", "m", "r"),
+    ),
     "Mul, Clip": chain(("Mul", "real third", "m"), ("Clip", "m low high", "l"), ("Round", "l", "r")),
     "Div": chain(*SMALL, ("Div", "c d", "q"), ("Mul", "q high", "m"), ("Round", "m", "r")),
     "Div, Round": chain(*SMALL, ("Div", "d d", "q"), ("Round", "q", "r")),
@@ -174,6 +189,32 @@ def test_a_bound_of_a_rounded_result_is_reached() -> None:
                 ("Round", "m", "r"),
             ),
             r"Mul -> m\): needs",
+        ),
+        (
+            chain(("Add", "real three", "s"), ("Mul", "s real", "m"), ("Round", "m", "r")),
+            r"Mul -> m\): needs 31 bits",
+        ),
+        (
+            chain(("Mul", "real three", "s"), ("Mul", "real s", "m"), ("Round", "m", "r")),
+            r"Mul -> m\): needs 32 bits",
+        ),
+        (
+            chain(
+                ("HardSigmoid", "real", "s"), ("Mul", "real s", "m"), ("Round", "m", "r"), alpha=3 * 2.0**-14
+            ),
+            r"Mul -> m\): needs 30 bits",
+        ),
+        (
+            chain(("Mul", "real real", "m"), ("Add", "m one", "n"), ("Round", "n", "r")),
+            "rounded already: only Clip, Round may follow",
+        ),
+        (
+            chain(("Mul", "real real", "m"), ("Mul", "m third", "n"), ("Round", "n", "r")),
+            "rounded already: only Clip, Round may follow",
+        ),
+        (
+            chain(("Mul", "real real", "m"), ("Mul", "m real", "n"), ("Round", "n", "r")),
+            "rounded already: only Clip, Round may follow",
         ),
         (chain(("Div", "one real", "q"), ("Round", "q", "r")), "input 0 must be computed"),
         (chain(("Div", "real third", "q"), ("Round", "q", "r")), "input 1 must be computed"),
@@ -321,9 +362,68 @@ def test_a_factor_after_weights_does_change_bits() -> None:
     assert plain != folded
 
 
+POINT: Mapping[str, AttributeValue] = {
+    "dilations": (1, 1),
+    "group": 1,
+    "kernel_shape": (1, 1),
+    "pads": (0, 0, 0, 0),
+    "strides": (1, 1),
+}
+
+
+def test_products_of_sums_are_computed_alike_in_blocks() -> None:
+    """A hard swish of a convolution, and a gate on it: sums of 22 bits, which engines keep in blocks."""
+    random, channels = Random(5), 16
+    image = (1, channels, 6, 6)
+    port = Port("x", "int16", image), Port("y", "int32", image)
+    weights = [random.randint(-63, 63) * 2.0**-8 for _ in range(channels * channels)]
+    constants = {
+        "low": floats((), [-1000]),
+        "high": floats((), [1000]),
+        "none": floats((), [0]),
+        "one": floats((), [1]),
+        "w": floats((channels, channels, 1, 1), weights),
+        "b": floats((channels,), [random.randint(-99, 99) for _ in range(channels)]),
+        "v": floats((channels, channels, 1, 1), [each * 2.0**-5 for each in weights]),
+    }
+    nodes = [
+        node("Cast", "x", "wide", to=TO_FLOAT),
+        node("Clip", "wide low high", "real"),
+        node("Conv", "real w b", "sums", **POINT),
+        node("Clip", "sums low high", "limited"),
+        node("HardSigmoid", "limited", "part", alpha=2.0**-9, beta=0.5),
+        node("Mul", "limited part", "swish"),
+        node("Round", "swish", "whole"),
+        node("ReduceMax", "whole", "greatest", axes=(2, 3), keepdims=1),
+        node("Conv", "greatest v", "gates", **POINT),
+        node("Clip", "gates none one", "gate"),
+        node("Mul", "whole gate", "gated"),
+        node("Round", "gated", "r"),
+        node("Cast", "r", "y", to=TO_INT32),
+    ]
+    proof = prove(file(nodes, [port[0]], [port[1]], constants))
+    models = [engine.load(proof.canonical) for engine in ENGINES]
+    size = channels * 36
+    for _ in range(30):
+        largest = 2 ** random.randint(6, 10)
+        x = from_integers("int16", image, [random.randint(-largest, largest) for _ in range(size)])
+        first, *others = (model.run((x,)) for model in models)
+        assert all(other == first for other in others)
+        assert len({*integers(first[0])}) > 4
+
+
 reals = st.one_of(
     st.integers(-300, 300).map(float), st.floats(-50, 50, width=32).filter(lambda x: abs(x) > 1e-3)
 )
+
+
+ALONE: Mapping[str, Mapping[str, AttributeValue]] = {
+    "HardSigmoid": {"alpha": 2.0**-12, "beta": 0.5},
+    "Relu": {},
+    "Round": {},
+    "Sqrt": {},
+}
+"""Operators of one tensor, and their attributes."""
 
 
 @st.composite
@@ -333,6 +433,7 @@ def chains(draw: st.DrawFn) -> bytes:
     constants = {"low": floats((), [1]), "high": floats((), [1000]), "weights": CONSTANTS["weights"]}
     doubles: set[str] = set()
     kinds = ["Mul", "Mul", "Div", "Div", "Sqrt", "Clip", "Round", "Round", "MatMul", "Add", "Relu", "Widen"]
+    kinds.append("HardSigmoid")
     for at in range(draw(st.integers(2, 9))):
         operator, out = draw(st.sampled_from(kinds)), f"v{at + 1}"
         left = draw(st.sampled_from([f"v{at}", f"v{at}", f"v{draw(st.integers(0, at))}"]))
@@ -342,8 +443,8 @@ def chains(draw: st.DrawFn) -> bytes:
             nodes.append(node(operator, f"{left} weights", out))
         elif operator == "Clip":
             nodes.append(node(operator, f"{left} low high", out))
-        elif operator in ("Sqrt", "Relu", "Round"):
-            nodes.append(node(operator, left, out))
+        elif operator in ALONE:
+            nodes.append(node(operator, left, out, **ALONE[operator]))
         elif operator == "Div" or draw(st.booleans()):
             nodes.append(node(operator, f"{left} v{draw(st.integers(0, at))}", out))
         else:

@@ -87,6 +87,11 @@ def by_inverse() -> NumpyEngine:
     return NumpyEngine({**OPERATIONS, "Div": lambda inputs, _: inputs[0] * (np.float32(1) / inputs[1])})
 
 
+def wide_products() -> NumpyEngine:
+    """Products in double precision, until they are rounded."""
+    return NumpyEngine({**OPERATIONS, "Mul": lambda inputs, _: inputs[0].astype(np.float64) * inputs[1]})
+
+
 def in_single() -> NumpyEngine:
     """Roots of doubles in single precision."""
 
@@ -194,6 +199,7 @@ WRONG: Final[Mapping[str, tuple[InferenceEngine, str]]] = {
     "long sums of 23 bits": (with_results("ReduceSum", to_bits(23)), "a long sum"),
     "squares of 24 bits": (with_results("ReduceSumSquare", to_bits(24)), "a long sum of squares"),
     "Winograd": (winograd(), "3x3 convolution at the bound"),
+    "products in float64": (wide_products(), "products"),
     "division by inverses": (by_inverse(), "quotients"),
     "single roots": (in_single(), "roots"),
     "halves away from zero": (rounding_away(), "bytes to bytes, 2 terms"),
