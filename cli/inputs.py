@@ -62,14 +62,17 @@ def find_card(given: Path | None, model: Path | None) -> "Card":
 
 
 def read_samples(place: Path, inputs: "Sequence[Taken]", card: "Card") -> "SampleSet":
-    """A set of samples for a model that takes `inputs`. Raises UserError."""
+    """A set of samples for a model that takes `inputs`; tells of texts that are cut off. Raises UserError."""
     from inference.preparation.errors import PreparationError
     from inference.preparation.sets import read_set
 
     try:
-        return read_set(place.expanduser(), inputs, card)
+        found = read_set(place.expanduser(), inputs, card)
     except PreparationError as error:
         raise UserError(str(error), error.advice) from None
+    if found.shortened:
+        warn(f"{found.shortened} of {len(found.names)} texts are longer than the model takes: cut off")
+    return found
 
 
 def columns_kept(card: "Card", place: Path, inputs: "Sequence[Taken]") -> "Card":
@@ -146,7 +149,9 @@ def _prepared(
             sample = read_picture(image.expanduser(), inputs, card)
         else:
             assert words is not None
-            sample = read_text(words, inputs, card)
+            sample, left_out = read_text(words, inputs, card)
+            if left_out:
+                warn(f"the text is longer than the model takes: {left_out} tokens at its end are left out")
     except PreparationError as error:
         raise UserError(str(error), error.advice) from None
     # The shortest decimal that means the same float is what a table or a person wrote.

@@ -51,6 +51,8 @@ class SampleSet:
     """One for each sample, or none at all; an array of numbers as JSON."""
     names: tuple[str, ...]
     """How to tell a person which sample is meant."""
+    shortened: int = 0
+    """How many texts had more tokens than the model takes, so that the rest was left out."""
 
     def part(self, chosen: Callable[[int], bool]) -> "SampleSet":
         """The samples at the positions that `chosen` takes."""
@@ -127,15 +129,21 @@ def kept_apart(found: SampleSet) -> tuple[SampleSet, SampleSet]:
     return found.part(lambda index: index % 5 != 4), found.part(lambda index: index % 5 == 4)
 
 
-def read_text(text: str, inputs: Sequence[Taken], card: Card) -> dict[str, Array]:
-    """One sample of a model whose card has a text input. Raises PreparationError."""
+def read_text(text: str, inputs: Sequence[Taken], card: Card) -> tuple[dict[str, Array], int]:
+    """One sample of a model whose card has a text input, and how many tokens were left out of it.
+
+    Raises PreparationError.
+    """
     sample: dict[str, Array] = {}
+    left_out = 0
     masks: dict[str, Array] = {}
     for taken in inputs:
         how = card.inputs.get(taken.name)
         if isinstance(how, TextInput):
-            numbers, masks[taken.name] = encode_text(text, how, prod(taken.shape))
-            sample[taken.name] = numbers.astype(taken.dtype).reshape(taken.shape)
+            tokens = encode_text(text, how, prod(taken.shape))
+            sample[taken.name] = tokens.numbers.astype(taken.dtype).reshape(taken.shape)
+            masks[taken.name] = tokens.mask
+            left_out = max(left_out, tokens.left_out)
     for taken in inputs:
         how = card.inputs.get(taken.name)
         if isinstance(how, MaskInput) and how.of in masks:
@@ -147,7 +155,7 @@ def read_text(text: str, inputs: Sequence[Taken], card: Card) -> dict[str, Array
             'give a card with "inputs": {"NAME": {"kind": "text", ...}}, or a value that it always has '
             f"when the model is converted: --constant {missing[0][:80]}=0",
         )
-    return sample
+    return sample, left_out
 
 
 def read_picture(file: Path, inputs: Sequence[Taken], card: Card) -> dict[str, Array]:
@@ -194,7 +202,7 @@ def _archive(file: Path, inputs: Sequence[Taken]) -> SampleSet:
     count = len(arrays[inputs[0].name]) if arrays[inputs[0].name].ndim else 0
     rows = {taken.name: _rows(arrays[taken.name], taken, count, file) for taken in inputs}
     samples = tuple({name: each[index] for name, each in rows.items()} for index in range(count))
-    names = tuple(f"sample {index}" for index in range(count))
+    names = tuple(f"row {number}" for number in range(1, count + 1))
     return SampleSet(samples, _labels(labels, count, file), names)
 
 
@@ -248,7 +256,10 @@ def _table(file: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
         if "text" not in header:
             raise PreparationError(f"{file} has no column 'text'", "name the column with the text so")
         at = header.index("text")
-        return SampleSet(tuple(read_text(row[at], inputs, card) for row in rows), labels, names)
+        found = [
+            _text(row[at], inputs, card, f"{file}, {name}") for row, name in zip(rows, names, strict=True)
+        ]
+        return _of_texts(found, labels, names)
     numbers = {taken.name: _columns(taken, len(inputs), header, rows, card, file) for taken in inputs}
     samples = tuple({name: each[index] for name, each in numbers.items()} for index in range(len(rows)))
     return SampleSet(samples, labels, names)
@@ -378,23 +389,40 @@ def _files(place: Path) -> Iterator[Path]:
 
 
 def _joined(place: Path, files: Sequence[Path], inputs: Sequence[Taken], card: Card) -> SampleSet:
-    samples, size_bytes = [], 0
+    found, size_bytes = [], 0
     for file in files:
-        samples.append(_one(file, inputs, card))
-        size_bytes += sum(array.nbytes for array in samples[-1].values())
+        found.append(_one(file, inputs, card))
+        size_bytes += sum(array.nbytes for array in found[-1][0].values())
         if size_bytes > SET_BYTES_MAX:
             raise PreparationError(f"{place} takes more than {SET_BYTES_MAX} bytes", "take a part of it")
     classes = tuple(file.parent.name for file in files)
     in_folders = bool(files) and all(file.parent != place and file != place for file in files)
     names = tuple(str(file.relative_to(place)) if file != place else file.name for file in files)
-    return SampleSet(tuple(samples), classes if in_folders else (), names)
+    return _of_texts(found, classes if in_folders else (), names)
 
 
-def _one(file: Path, inputs: Sequence[Taken], card: Card) -> dict[str, Array]:
+def _one(file: Path, inputs: Sequence[Taken], card: Card) -> tuple[dict[str, Array], int]:
     if file.suffix.lower() != ".txt":
-        return read_picture(file, inputs, card)
+        return read_picture(file, inputs, card), 0
     try:
-        with file.open(encoding="utf-8") as opened:
-            return read_text(opened.read(TEXT_CHARACTERS_MAX + 1), inputs, card)
+        with file.open(encoding="utf-8-sig") as opened:
+            text = opened.read(TEXT_CHARACTERS_MAX + 1)
     except (OSError, UnicodeDecodeError) as error:
         raise PreparationError(f"cannot read {file}: {error}", "texts are UTF-8") from None
+    return _text(text, inputs, card, str(file))
+
+
+def _text(text: str, inputs: Sequence[Taken], card: Card, where: str) -> tuple[dict[str, Array], int]:
+    """As `read_text`; what is wrong is said with the place where it is."""
+    try:
+        return read_text(text, inputs, card)
+    except PreparationError as error:
+        raise PreparationError(f"{where}: {error}", error.advice) from None
+
+
+def _of_texts(
+    found: Sequence[tuple[dict[str, Array], int]], labels: tuple[str, ...], names: tuple[str, ...]
+) -> SampleSet:
+    """Samples, each with how many tokens were left out of it."""
+    shortened = sum(left_out > 0 for _, left_out in found)
+    return SampleSet(tuple(sample for sample, _ in found), labels, names, shortened)

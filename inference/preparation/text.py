@@ -3,6 +3,7 @@
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -17,27 +18,46 @@ _WORD_CHARACTERS_MAX: Final = 100
 """A longer word is unknown: cutting it into pieces takes time that grows with its square."""
 
 
-def encode_text(text: str, how: TextInput, length: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The numbers of the tokens, and 1 for each, 0 for padding; both of `length`: what is longer is cut.
+@dataclass(frozen=True, slots=True)
+class Tokens:
+    """A text as a model of a certain length takes it."""
+
+    numbers: NDArray[np.int64]
+    mask: NDArray[np.int64]
+    """1 for each token, 0 for padding."""
+    left_out: int
+    """How many tokens the text has too many; they are cut off its end."""
+
+
+def encode_text(text: str, how: TextInput, length: int) -> Tokens:
+    """The numbers of the tokens.
 
     Source of the word pieces, the longest first: Wu et al. (2016), "Google's Neural Machine Translation
     System", section 4.1. Raises PreparationError.
     """
     if len(text) > TEXT_CHARACTERS_MAX:
         raise PreparationError(f"the text has more than {TEXT_CHARACTERS_MAX} characters", "shorten it")
+    try:
+        data = text.encode()
+    except UnicodeEncodeError:
+        raise PreparationError("the text is not UTF-8", "save or type it again as UTF-8") from None
+    before: list[int] = []
+    after: list[int] = []
     if how.split is Split.BYTES:
-        numbers = list(text.encode())
+        numbers = list(data)
     else:
         known = {token: number for number, token in enumerate(how.vocabulary)}
         numbers = [_number(token, known, how) for token in _tokens(_normal(text, how), how, known)]
-        room = length - bool(how.start) - bool(how.end)
         before = [_number(how.start, known, how)] if how.start else []
         after = [_number(how.end, known, how)] if how.end else []
-        numbers = [*before, *numbers[: max(0, room)], *after]
-    numbers = numbers[:length]
+    if not numbers:
+        raise PreparationError("the text is empty", "give at least a word")
+    room = max(0, length - len(before) - len(after))
+    left_out = max(0, len(numbers) - room)
+    numbers = [*before, *numbers[:room], *after][:length]
     filled = numbers + [how.padding] * (length - len(numbers))
     mask = [1] * len(numbers) + [0] * (length - len(numbers))
-    return np.array(filled, dtype=np.int64), np.array(mask, dtype=np.int64)
+    return Tokens(np.array(filled, dtype=np.int64), np.array(mask, dtype=np.int64), left_out)
 
 
 def _normal(text: str, how: TextInput) -> str:

@@ -188,7 +188,7 @@ def test_labels_that_do_not_fit_are_told_by_their_sample(
     count = len(chain.blobs)
     told = refusal(*command(chain, rectifier, samples), "--metric", metric)
     assert said in told
-    assert "sample 0" in told
+    assert "row 1: " in told
     assert len(chain.blobs) == count
 
 

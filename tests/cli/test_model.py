@@ -369,6 +369,23 @@ def test_classes_are_called_as_the_card_says(document: Document, exact: Path, tm
     assert (shown["class"], shown["label"]) == (0, "malignant")
 
 
+def test_a_text_that_is_cut_off_is_told(
+    consil: Consil, refusal: Refusal, exact: Path, tmp_path: Path
+) -> None:
+    card = tmp_path / "text.card.json"
+    card.write_text('{"inputs": {"X": {"kind": "text", "split": "bytes"}}}')
+    (tmp_path / "s.csv").write_text(f"text\n{'b' * 31}\nc\n")
+    run = ("model", "run", exact, "--card", card)
+    told = consil(*run, "--text", "a" * 40)
+    assert told.exit_code == 0
+    assert "the text is longer than the model takes: 10 tokens at its end are left out" in told.stderr
+    told = consil(*run, "--samples", tmp_path / "s.csv")
+    assert "1 of 2 texts are longer than the model takes" in told.stderr
+    assert consil(*run, "--text", "👩\u200d👦 ok").exit_code == 0
+    assert "error: the text is empty; give at least a word" in refusal(*run, "--text", "")
+    assert "error: the text is not UTF-8" in refusal(*run, "--text", "\udcff")
+
+
 def test_pictures_and_text_need_a_card(refusal: Refusal, exact: Path, tmp_path: Path) -> None:
     assert '"kind": "text"' in refusal("model", "run", exact, "--text", "hello")
     (tmp_path / "a.png").write_bytes(b"")

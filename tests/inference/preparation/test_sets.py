@@ -167,7 +167,29 @@ def test_texts_from_files_and_from_a_column(tmp_path: Path) -> None:
     assert found.samples[0]["mask"].tolist() == [[1, 1, 0, 0]]
     (tmp_path / "s.csv").write_text("text,label\nhi,greeting\n")
     assert read_set(tmp_path / "s.csv", TOKENS, TEXT).labels == ("greeting",)
-    assert (read_text("hi", TOKENS, TEXT)["ids"] == found.samples[0]["ids"]).all()
+    assert (read_text("hi", TOKENS, TEXT)[0]["ids"] == found.samples[0]["ids"]).all()
+
+
+def test_a_text_that_cannot_be_used_is_named_and_those_cut_off_are_counted(tmp_path: Path) -> None:
+    (tmp_path / "s.csv").write_text('text\nhi\n"much longer"\nlonger\n')
+    assert read_set(tmp_path / "s.csv", TOKENS, TEXT).shortened == 2
+    (tmp_path / "s.csv").write_text('text\nhi\n""\n')
+    with pytest.raises(PreparationError, match=r"s\.csv, line 3: the text is empty"):
+        read_set(tmp_path / "s.csv", TOKENS, TEXT)
+    (tmp_path / "a.txt").write_text("hi", encoding="utf-8-sig")
+    (tmp_path / "b.txt").write_text("longer")
+    found = read_set(tmp_path, TOKENS, TEXT)
+    assert found.samples[0]["ids"].tolist() == [[104, 105, 0, 0]]
+    assert found.shortened == 1
+    (tmp_path / "c.txt").write_text("")
+    with pytest.raises(PreparationError, match=r"c\.txt: the text is empty"):
+        read_set(tmp_path, TOKENS, TEXT)
+
+
+def test_a_card_about_another_input_is_refused(tmp_path: Path) -> None:
+    np.savez(tmp_path / "s.npz", x=np.ones((3, 2)))
+    with pytest.raises(PreparationError, match="describes the input 'ids', and the model takes x"):
+        read_set(tmp_path / "s.npz", ROW, TEXT)
 
 
 def test_text_for_a_model_without_a_card_is_refused() -> None:
@@ -178,9 +200,9 @@ def test_text_for_a_model_without_a_card_is_refused() -> None:
 def test_every_fifth_sample_is_kept_apart(tmp_path: Path) -> None:
     np.savez(tmp_path / "s.npz", x=np.arange(20.0).reshape(10, 2))
     seen, unseen = kept_apart(read_set(tmp_path / "s.npz", ROW, NO_CARD))
-    assert seen.names == tuple(f"sample {number}" for number in (0, 1, 2, 3, 5, 6, 7, 8))
+    assert seen.names == tuple(f"row {number}" for number in (1, 2, 3, 4, 6, 7, 8, 9))
     assert [sample["x"].tolist() for sample in unseen.samples] == [[[8, 9]], [[18, 19]]]
-    assert unseen.names == ("sample 4", "sample 9")
+    assert unseen.names == ("row 5", "row 10")
 
 
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:

@@ -14,13 +14,14 @@ PIECES = TextInput(
 
 
 def tokens(text: str, how: TextInput, length: int) -> list[int]:
-    return [int(number) for number in encode_text(text, how, length)[0]]
+    return [int(number) for number in encode_text(text, how, length).numbers]
 
 
 def test_words_are_cut_into_the_longest_pieces() -> None:
-    numbers, mask = encode_text("Unaffordable Café!", PIECES, 10)
-    assert numbers.tolist() == [2, 4, 5, 6, 9, 8, 3, 0, 0, 0]
-    assert mask.tolist() == [1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
+    found = encode_text("Unaffordable Café!", PIECES, 10)
+    assert found.numbers.tolist() == [2, 4, 5, 6, 9, 8, 3, 0, 0, 0]
+    assert found.mask.tolist() == [1, 1, 1, 1, 1, 1, 1, 0, 0, 0]
+    assert found.left_out == 0
 
 
 def test_a_word_with_an_unknown_part_is_unknown_as_a_whole() -> None:
@@ -36,6 +37,8 @@ def test_a_word_of_more_than_a_hundred_characters_is_unknown() -> None:
 
 def test_what_is_too_long_is_cut_before_the_end_token() -> None:
     assert tokens("a a a a a", PIECES, 4) == [2, 7, 7, 3]
+    assert encode_text("a a a a a", PIECES, 4).left_out == 3
+    assert encode_text("a" * 10_000, TextInput(split=Split.BYTES), 4).left_out == 9_996
 
 
 def test_bytes_need_no_vocabulary() -> None:
@@ -50,6 +53,21 @@ def test_characters_and_words() -> None:
 def test_without_an_unknown_token_such_text_is_an_error() -> None:
     with pytest.raises(PreparationError, match="no token 'c'"):
         tokens("c", TextInput(split=Split.CHARACTERS, vocabulary=("a",)), 3)
+
+
+@pytest.mark.parametrize("how", [PIECES, TextInput(split=Split.BYTES)])
+def test_text_without_a_token_and_text_that_is_none_are_refused(how: TextInput) -> None:
+    with pytest.raises(PreparationError, match="the text is empty"):
+        tokens("", how, 5)
+    with pytest.raises(PreparationError, match="not UTF-8"):
+        tokens("\udcff", how, 5)
+    with pytest.raises(PreparationError, match="the text is empty"):
+        tokens(" \n", PIECES, 5)
+
+
+def test_emoji_are_letters_like_others() -> None:
+    assert tokens("👩\u200d👦", TextInput(split=Split.BYTES), 12)[:4] == [240, 159, 145, 169]
+    assert tokens("a 😀", PIECES, 5) == [2, 7, 1, 3, 0]
 
 
 def test_text_is_bounded() -> None:
