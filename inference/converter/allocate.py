@@ -34,14 +34,20 @@ from inference.converter.program import (
     Movement,
     Reals,
     Source,
-    Step,
     Trees,
 )
-from inference.converter.ranges import TINY, scale_for, short_scales, whole_ends
+from inference.converter.ranges import TINY, is_open, scale_for, short_scales, whole_ends
 from inference.converter.registry import given_by, rule_of
 from inference.converter.rule import BITS_MAX, BITS_MIN, Want
 from inference.converter.sharing import Sharing, Survey, share
-from inference.converter.sums import SUM_MAX, Moments, effective_terms, kernel_of, sum_noise
+from inference.converter.sums import (
+    SUM_MAX,
+    Moments,
+    channels_of_input,
+    effective_terms,
+    kernel_of,
+    sum_noise,
+)
 from inference.refusal import refuse
 
 MARGIN: Final = 1.0625
@@ -194,7 +200,10 @@ class _Allocation:
         concat = self.wiring.steps[names[0]]
         wants = [self._wants(name) for name in names]
         if isinstance(concat, Move) and concat.movement is Movement.CONCAT and own:
-            return self._joined(concat).reshape(-1)
+            scale = self._joined(concat).reshape(-1)
+            bits = max(self.grids[each].bits for each in concat.inputs)
+            self._undefer(names, one(scale.max() * (2**bits - 1)), bits)
+            return scale
         fixed = next((want.scale for each in wants for want in each if want.scale), 0.0)
         if fixed:
             return one(fixed)
@@ -304,18 +313,20 @@ class _Allocation:
         if any(each.read in names for each in self.deferred.values()):
             return min(DEFERRED_BITS, most)
         candidates = range(min(BITS_MIN, most), most + 1)
-        errors = [self._noises(names, width, bits) for bits in candidates]
-        best = int(np.argmin([sum(each) for each in errors]))
-        noisy = [
-            each.step.name for each, error in zip(readers, errors[best], strict=True) if error > NOISE_MAX
-        ]
-        if self.deferred.keys().isdisjoint(noisy):
-            return candidates[best]
-        self.deferred = {name: each for name, each in self.deferred.items() if name not in noisy}
-        return self._bits(names, width, most)
+        best = min(candidates, key=lambda bits: sum(self._noises(names, width, bits)))
+        return self._bits(names, width, most) if self._undefer(names, width, best) else best
+
+    def _undefer(self, names: Sequence[str], width: Reals, bits: int) -> bool:
+        """Have sums rounded that would be too noisy; says whether there were any."""
+        noises = {each.step.name: self._noise(each, width, bits) for each in self._sums(names)}
+        before = self.deferred
+        self.deferred = {name: each for name, each in before.items() if noises.get(name, 0) <= NOISE_MAX}
+        return len(self.deferred) < len(before)
 
     def _wider(self, names: Sequence[str], width: Reals, most: int) -> float:
-        """How much further than planned the integers of a group reach."""
+        """How much further than planned a group reaches; sums left unrounded would be coarser."""
+        if any(each.read in names for each in self.deferred.values()):
+            return 1.0
         if self._is_fixed() or self.options.method is not Method.MINMAX or not self._is_open_ended(names):
             return 1.0
         for wider in WIDER:
@@ -328,7 +339,7 @@ class _Allocation:
         """Whether only sums, and limits that no grid's end stands for, make and read a group."""
         members = [self.wiring.steps[name] for name in names if name in self.wiring.steps]
         readers = [reader for name in names for reader, _ in self.wiring.readings[name]]
-        return all(_is_open(step) for step in (*members, *readers))
+        return all(is_open(step) for step in (*members, *readers))
 
     def _is_fixed(self) -> bool:
         """Whether the bits of activations or weights were asked for."""
@@ -359,7 +370,7 @@ class _Allocation:
         step, width = reading.step, reading.width(width)
         spread, result = self.spreads.get(reading.name), self.spreads[step.name]
         square = spread.square if spread is not None else width**2 / 3
-        if square.size not in (1, step_channels(step)):
+        if square.size not in (1, channels_of_input(step)):
             square = np.array([square.mean()])
         power = np.maximum(result.square - result.mean**2, result.square * 2.0**-10)
         power = np.maximum(power, max(float(power.max()) * 2.0**-10, TINY**2))
@@ -445,7 +456,7 @@ class _Allocation:
         grid = self.grids[step.inputs[0]]
         scale = (
             grid.scale.reshape(-1)
-            if grid.scale.size in (1, step_channels(step))
+            if grid.scale.size in (1, channels_of_input(step))
             else np.array([grid.scale.max()])
         )
         terms = kernel.weights.shape[1] * kernel.weights.shape[2] + 1
@@ -456,13 +467,6 @@ class _Allocation:
         shares = np.abs(kernel.weights) * kernel.of_inputs(scale) * grid.magnitude
         reach = float((shares.sum(axis=(1, 2)) + np.abs(kernel.bias)).max())
         return one(float(short_scale(max(reach, TINY) / room)))
-
-
-def _is_open(step: Step) -> bool:
-    """A sum, or a limit that no grid's end stands for."""
-    if isinstance(step, Map) and step.form is Form.CLIP:
-        return step.parameters[0] in (0, -inf) and step.parameters[1] == inf
-    return isinstance(step, Convolution | Matrix)
 
 
 @dataclass(frozen=True, slots=True)
@@ -478,7 +482,7 @@ class _Reading:
         return self._fitting(width) * self._fitting(self.factor)
 
     def _fitting(self, values: Reals) -> Reals:
-        return values if values.size in (1, step_channels(self.step)) else np.array([values.max()])
+        return values if values.size in (1, channels_of_input(self.step)) else np.array([values.max()])
 
 
 @dataclass(frozen=True, slots=True)
@@ -486,13 +490,6 @@ class _Shaped:
     """Something with a shape."""
 
     shape: tuple[int, ...]
-
-
-def step_channels(step: Convolution | Matrix) -> int:
-    """Input channels of a linear step."""
-    if isinstance(step, Matrix) or step.transposed:
-        return int(step.weights.shape[0])
-    return int(step.weights.shape[1]) * step.groups
 
 
 def _hull(ends: Mapping[str, tuple[int, int]], names: Sequence[str]) -> tuple[int, int]:

@@ -1,6 +1,8 @@
 """Steps that only move elements: scales and ranges move with them."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -19,11 +21,32 @@ def _lower(lowering: Lowering, step: Move) -> Code:
         return _concat(lowering, step)
     x = lowering.integers(step.inputs[0])
     name = _NODES[step.movement](lowering, step, x)
-    parts = {each: move_values(step, getattr(x, each), x.shape) for each in ("scale", "step", "low", "high")}
+    known = _known_after(step, x)
+    parts = {each: move_values(step, getattr(known, each), x.shape) for each in _JOINED}
     if step.movement is Movement.PAD:
         fill = _fill(step, x)
         parts["low"], parts["high"] = np.minimum(parts["low"], fill), np.maximum(parts["high"], fill)
     return lowering.changed(x, name, shape=step.shape, **parts)
+
+
+def _known_after(step: Move, x: Code) -> Code:
+    """What the prover still knows once the shape is another: limits for each index of a dimension if it
+    keeps its size and its place among the elements, else for all.
+    """
+    ends = (x.step, x.low, x.high)
+    axes = {axis for each in ends for axis in _varying(each, len(x.shape))}
+    if step.movement is not Movement.RESHAPE or all(_survives(axis, x.shape, step.shape) for axis in axes):
+        return x
+    return replace(x, step=x.step.min(), low=x.low.min(), high=x.high.max())
+
+
+def _varying(values: Array, rank: int) -> list[int]:
+    return [axis + rank - values.ndim for axis, size in enumerate(values.shape) if size > 1]
+
+
+def _survives(axis: int, before: Shape, after: Shape) -> bool:
+    front = prod(before[:axis])
+    return any(size == before[axis] and prod(after[:at]) == front for at, size in enumerate(after))
 
 
 def _concat(lowering: Lowering, step: Move) -> Code:

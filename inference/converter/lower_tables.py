@@ -42,6 +42,7 @@ def curve(lowering: Lowering, step: Map) -> Code:
     x = lowering.integers(step.inputs[0])
     grid = lowering.grid(step.name)
     low, high = int(x.low.min()), int(x.high.max())
+    assert step.scale.size == step.offset.size == 1, "a table for each channel"
     reals: Reals = np.arange(low, high + 1, dtype=np.float64) * float(x.scale.reshape(-1)[0])
     values = step.evaluate(reals * float(step.scale.reshape(-1)[0]) + float(step.offset.reshape(-1)[0]))
     if not np.isfinite(values).all():

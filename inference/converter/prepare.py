@@ -78,7 +78,10 @@ def prepare(program: Program, int8: bool) -> Prepared:
 def _simpler(step: Step, shapes: Mapping[str, Shape], aliases: dict[str, View]) -> list[Step]:
     if isinstance(step, Pool) and step.reduction is Reduction.MEAN:
         return [_convolution(step, shapes[step.inputs[0]])]
-    if not isinstance(step, Map) or step.form in (Form.AFFINE, Form.CURVE):
+    if not isinstance(step, Map) or step.form is Form.AFFINE:
+        return [step]
+    if step.form is Form.CURVE and step.scale.size == step.offset.size == 1:
+        # One table for all channels holds the map as well.
         return [step]
     scale, offset, form, parameters = step.scale, step.offset, step.form, step.parameters
     if form is Form.HARD_SIGMOID:

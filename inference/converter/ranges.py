@@ -8,7 +8,7 @@ import numpy as np
 
 from inference.converter.groups import Reading
 from inference.converter.plan import Spread
-from inference.converter.program import Reals, Table
+from inference.converter.program import Convolution, Form, Map, Matrix, Reals, Step, Table
 
 _SMALLEST: Final = 2.0**-10
 """Least range of a channel, by the widest range of its tensor: less is noise, or a channel that is dead."""
@@ -52,3 +52,10 @@ def whole_ends(spread: Spread, readings: Sequence[Reading]) -> tuple[int, int]:
     """Of an input of whole numbers: what was seen of it, and every row that it may choose."""
     rows = max((len(step.rows) for step, _ in readings if isinstance(step, Table)), default=1)
     return min(int(spread.low.min()), 0), max(int(spread.high.max()), rows - 1)
+
+
+def is_open(step: Step) -> bool:
+    """A sum, or a limit that no grid's end stands for."""
+    if isinstance(step, Map) and step.form is Form.CLIP:
+        return step.parameters[0] in (0, -inf) and step.parameters[1] == inf
+    return isinstance(step, Convolution | Matrix)

@@ -59,6 +59,13 @@ def kernel_of(step: Convolution | Matrix) -> Kernel:
     return Kernel(weights, step.bias, first[:, None] + np.arange(inputs))
 
 
+def channels_of_input(step: Convolution | Matrix) -> int:
+    """Input channels of a linear step."""
+    if isinstance(step, Matrix) or step.transposed:
+        return int(step.weights.shape[0])
+    return int(step.weights.shape[1]) * step.groups
+
+
 def shaped(step: Convolution | Matrix, weights: Reals) -> Reals:
     """Weights [out, in, tap] in the layout of the step: the inverse of `kernel_of`."""
     if isinstance(step, Matrix):

@@ -25,8 +25,9 @@ class Pair:
 def pair(application: Application, *dtypes: str) -> Pair:
     """Two inputs of one type and of shapes that broadcast; one may be a constant. Raises Refused.
 
-    The cells run along a dimension along which a computed input has cells; if none has, along one along
-    which a constant varies. Whatever varies along others as well gets the cell of all those.
+    The cells run along a dimension along which a computed input has cells, that with the longer numbers if
+    both have; if none has, along one along which a constant varies. Whatever varies along others as well gets
+    the cell of all those.
     """
     left, right = (_side(application, index, dtypes) for index in range(2))
     if left.constant is not None and right.constant is not None:
@@ -35,7 +36,7 @@ def pair(application: Application, *dtypes: str) -> Pair:
         application.refuse(f"{left.dtype} meets {right.dtype}")
     shape = broadcast(application, left.shape, right.shape)
     axis = max(0, len(shape) - 1)
-    for value in sorted((left, right), key=lambda value: value.constant is None):
+    for value in sorted((left, right), key=_weight):
         offset = len(shape) - len(value.shape)
         if value.constant is not None:
             axis = max([offset + at for at, size in enumerate(value.shape) if size > 1], default=axis)
@@ -47,6 +48,11 @@ def pair(application: Application, *dtypes: str) -> Pair:
     return Pair(
         left.dtype, shape, axis, *(side if len(side) == count else [side[0]] * count for side in sides)
     )
+
+
+def _weight(value: Value) -> int:
+    """Of the inputs whose cells run along different dimensions, the heavier keeps its own."""
+    return -1 if value.constant is not None else value.bounds.whole().magnitude
 
 
 def broadcast(application: Application, left: Sequence[int], right: Sequence[int]) -> tuple[int, ...]:

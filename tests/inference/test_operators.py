@@ -232,6 +232,36 @@ def test_bounds(
     assert found == (expected if isinstance(expected, Bounds) else Bounds(tuple(expected)))
 
 
+@pytest.mark.parametrize("inputs", [("tall", "x"), ("x", "tall")])
+def test_of_two_inputs_with_cells_along_other_dimensions_the_heavier_keeps_its_own(
+    inputs: tuple[str, str],
+) -> None:
+    """Channels of very different size fit one by one, and not together."""
+    nodes = [
+        Node(0, "Cast", ("int8",), ("same",), {"to": ELEMENT_CODES["float32"]}),
+        Node(1, "Mul", ("same", "scales"), ("x",), {}),
+        Node(2, "Mul", ("same", "rows"), ("tall",), {}),
+        Node(3, "Add", inputs, ("sum",), {}),
+        Node(4, "Clip", ("sum", "low", "high"), ("small",), {}),
+        Node(5, "Round", ("small",), ("round",), {}),
+        Node(6, "Cast", ("round",), ("y",), {"to": ELEMENT_CODES["int32"]}),
+    ]
+    constants = {
+        "scales": floats((2, 1, 1), [2**-8, 2**12]),
+        "rows": floats((4, 1), [1, 2, 1, 1]),
+        "low": floats((), [-99]),
+        "high": floats((), [99]),
+    }
+    shape = (1, 2, 4, 4)
+    data = file(nodes, [Port("int8", "int8", shape)], [Port("y", "int32", shape)], constants)
+    tall = Cell(0, -256, 254)
+    assert known(data)["sum"] == along(
+        1,
+        Cell(-8, -128 - 256 * 256, 127 + 254 * 256),
+        Cell(0, tall.low - (128 << 12), tall.high + (127 << 12)),
+    )
+
+
 def test_a_split_gives_each_part_its_cells() -> None:
     data = applied("Split", [(1, 1, 4, 4), (1, 1, 4, 4)], "x", ints(1, 1), axis=1)
     proof = prove(data)

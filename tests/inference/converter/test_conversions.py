@@ -1,0 +1,82 @@
+"""Float graphs, as exporters write them, whose exact models once said something else or did not fit."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import NodeProto
+
+from inference.converter.exact import make_exact
+from inference.converter.options import Options, unwatched
+from inference.converter.report import OutputReport
+from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from tests.inference.converter.floats import model, node, program_of, weights
+
+
+def converted(
+    nodes: Sequence[NodeProto], constants: dict[str, Any], shape: tuple[int, ...], count: int = 60
+) -> OutputReport:
+    """What became of the output, over samples of normal numbers apart from those of the calibration."""
+    program = program_of(model(nodes, constants, x=shape))
+    random = np.random.default_rng(7)
+    samples = [{"x": random.normal(size=shape).astype(np.float32)} for _ in range(count)]
+    half = count // 2
+    conversion = make_exact(
+        program, samples[:half], samples[half:], Options(), OnnxRuntimeEngine(), unwatched
+    )
+    (output,) = conversion.report.outputs
+    return output
+
+
+def test_a_curve_behind_other_scales_for_each_channel() -> None:
+    """One table for all channels: the scales, that nothing else takes, are a step of their own."""
+    nodes = [
+        node("MaxPool", ["x"], ["p"], kernel_shape=[2, 2], strides=[2, 2]),
+        node("Mul", ["p", "gain"], ["g"]),
+        node("Add", ["g", "bias"], ["a"]),
+        node("Sigmoid", ["a"], ["s"]),
+        node("Mul", ["a", "s"], ["silu"]),
+        node("Conv", ["silu", "w"], ["y"]),
+    ]
+    constants = {
+        "gain": np.array([0.25, 1, 4]).reshape(3, 1, 1),
+        "bias": np.array([1.0, 0, -2]).reshape(3, 1, 1),
+        "w": weights(4, 3, 1, 1),
+    }
+    assert converted(nodes, constants, (1, 3, 8, 8)).relative_error < 0.05
+
+
+def shuffled() -> list[NodeProto]:
+    """Half of the channels go another way; then the halves are dealt out by turns."""
+    deep: dict[str, Any] = {"group": 4, "pads": [1, 1, 1, 1]}
+    return [
+        node("Conv", ["x", "first"], ["f"]),
+        node("Relu", ["f"], ["r"]),
+        node("Split", ["r", "halves"], ["a", "b"], axis=1),
+        node("Conv", ["b", "branch"], ["c"]),
+        node("Concat", ["a", "c"], ["all"], axis=1),
+        node("Reshape", ["all", "two"], ["dealt"]),
+        node("Transpose", ["dealt"], ["turned"], perm=[0, 2, 1, 3, 4]),
+        node("Reshape", ["turned", "flat"], ["mixed"]),
+        node("Split", ["mixed", "halves"], ["d", "e"], axis=1),
+        node("Conv", ["e", "point"], ["p"]),
+        node("Relu", ["p"], ["q"]),
+        node("Conv", ["q", "depth"], ["h"], **deep),
+        node("Concat", ["d", "h"], ["both"], axis=1),
+        node("Conv", ["both", "last"], ["y"]),
+    ]
+
+
+def test_channels_that_are_shuffled() -> None:
+    """The limits of each channel are no longer known of a tensor that was shaped anew."""
+    constants = {
+        "first": weights(8, 3, 1, 1, seed=10),
+        "branch": weights(4, 4, 1, 1, seed=20),
+        "point": weights(4, 4, 1, 1, seed=30),
+        "depth": weights(4, 1, 3, 3, seed=40),
+        "last": weights(5, 8, 1, 1, seed=50),
+        "halves": np.array([4, 4]),
+        "two": np.array([1, 2, 4, 6, 6]),
+        "flat": np.array([1, 8, 6, 6]),
+    }
+    assert converted(shuffled(), constants, (1, 3, 6, 6)).relative_error < 0.05
