@@ -72,7 +72,7 @@ def understand_file(
 
 def _seen_shapes(ports: Sequence[Port], samples: Path) -> dict[str, tuple[int, ...]]:
     """The sizes of inputs that are open beyond the batch, as an archive of samples has them."""
-    from inference.preparation.sets import archive_shapes
+    from inference.preparation.archives import archive_shapes
 
     found = archive_shapes(samples.expanduser(), [port.name for port in ports])
     return {

@@ -2,7 +2,6 @@
 
 import csv
 import json
-import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from math import prod
@@ -14,19 +13,14 @@ from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from inference.preparation import images
+from inference.preparation.archives import LABELS, SET_BYTES_MAX, absent, read_archive
 from inference.preparation.card import Card, ImageInput, MaskInput, TableInput, TextInput
 from inference.preparation.errors import PreparationError
 from inference.preparation.text import TEXT_CHARACTERS_MAX, encode_text
 
-SET_BYTES_MAX: Final = 2 << 30
-"""Most bytes that a set may take in memory."""
 CSV_BYTES_MAX: Final = 256 << 20
 FILES_MAX: Final = 100_000
-ARRAYS_MAX: Final = 256
 COLUMN_CHARACTERS_MAX: Final = 256
-LABELS: Final = ("labels", "label", "y")
-"""Names of the array or column, if there is one, that holds the classes."""
-
 _SUFFIXES: Final = (*images.SUFFIXES, ".txt")
 _SETS: Final = "give .npz, .csv, a picture, a .txt, or a folder of pictures or texts"
 
@@ -74,7 +68,7 @@ def read_set(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     elif place.suffix.lower() == ".csv":
         found = _table(place, inputs, card)
     elif not place.exists():
-        raise _absent(place)
+        raise absent(place)
     elif place.suffix.lower() in _SUFFIXES:
         found = _joined(place, [place], inputs, card)
     else:
@@ -93,35 +87,6 @@ def ensure_described(card: Card, inputs: Sequence[Taken]) -> None:
             f"the card describes the input {strange[0]!r}, and the model takes {', '.join(names)[:200]}",
             "correct the name in the card, or leave that input out of it",
         )
-
-
-def _absent(place: Path) -> PreparationError:
-    return PreparationError(f"cannot read {place}: there is no such file", "check the path")
-
-
-def archive_shapes(place: Path, names: Sequence[str]) -> dict[str, tuple[int, ...]]:
-    """The shapes of the arrays for those inputs in an .npz, without their values; none if it is no archive.
-
-    What is wrong with it, `read_set` says.
-    """
-    if place.suffix.lower() != ".npz":
-        return {}
-    shapes = {}
-    try:
-        with zipfile.ZipFile(place) as archive:
-            for entry in archive.namelist()[:ARRAYS_MAX]:
-                with archive.open(entry) as opened:
-                    first = np.lib.format.read_magic(opened) == (1, 0)
-                    header = (
-                        np.lib.format.read_array_header_1_0 if first else np.lib.format.read_array_header_2_0
-                    )
-                    shapes[entry.removesuffix(".npy")] = tuple(header(opened)[0])
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile):
-        return {}
-    arrays = [name for name in shapes if name not in LABELS]
-    if len(names) == 1 and len(arrays) == 1:
-        return {names[0]: shapes[arrays[0]]}
-    return {name: shapes[name] for name in names if name in shapes}
 
 
 def kept_apart(found: SampleSet) -> tuple[SampleSet, SampleSet]:
@@ -171,35 +136,9 @@ def read_picture(file: Path, inputs: Sequence[Taken], card: Card) -> dict[str, A
 
 
 def _archive(file: Path, inputs: Sequence[Taken]) -> SampleSet:
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if sum(entry.file_size for entry in archive.infolist()) > SET_BYTES_MAX:
-                raise PreparationError(
-                    f"{file} unpacks to more than {SET_BYTES_MAX} bytes", "make it smaller"
-                )
-        with np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise _absent(file) from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise PreparationError(
-            f"cannot read {file}: {error}", "write arrays of numbers with numpy.savez"
-        ) from None
-    for name, array in arrays.items():
-        if not isinstance(array, np.ndarray):  # numpy gives the bytes of what is no array
-            raise PreparationError(
-                f"{file}: {name[:80]!r} is no array", "write arrays of numbers with numpy.savez"
-            )
-    labels = next((arrays.pop(name) for name in LABELS if name in arrays), None)
-    if len(inputs) == 1 and len(arrays) == 1:
-        arrays = {inputs[0].name: next(iter(arrays.values()))}
-    missing = [taken.name for taken in inputs if taken.name not in arrays]
-    if missing:
-        raise PreparationError(
-            f"{file} has no array {missing[0]!r}, only {', '.join(arrays)[:200] or 'none or labels'}",
-            "name each array after an input of the model",
-        )
-    count = len(arrays[inputs[0].name]) if arrays[inputs[0].name].ndim else 0
+    arrays, labels = read_archive(file, [taken.name for taken in inputs])
+    first = arrays[inputs[0].name]
+    count = len(first) if first.ndim else 0
     rows = {taken.name: _rows(arrays[taken.name], taken, count, file) for taken in inputs}
     samples = tuple({name: each[index] for name, each in rows.items()} for index in range(count))
     names = tuple(f"row {number}" for number in range(1, count + 1))
@@ -219,9 +158,15 @@ def _rows(array: Array, taken: Taken, count: int, file: Path) -> Array:
             f"{file}: {taken.name} is {list(array.shape)}, and each sample {list(taken.shape)}",
             "stack the samples along the first dimension",
         )
-    if array.dtype.kind not in "fiub" or (array.dtype.kind == "f" and not np.isfinite(array).all()):
+    if array.dtype.kind not in "fiub":
         raise PreparationError(
-            f"{file}: {taken.name} has values that are no numbers",
+            f"{file}: {taken.name} is {array.dtype}, no real numbers",
+            "make numbers of it as for the training",
+        )
+    if array.dtype.kind == "f" and not np.isfinite(array).all():
+        row = int(np.isfinite(array.reshape(count, each)).all(axis=1).argmin()) + 1
+        raise PreparationError(
+            f"{file}: {taken.name} has values that are no numbers, the first in row {row}",
             "leave those samples out, or fill what is missing, also when the model is used",
         )
     if array.dtype.kind == "f" and np.dtype(taken.dtype).kind == "f":
@@ -278,7 +223,8 @@ def _columns(
     missing = [name for name in wanted if name not in header]
     if missing:
         raise PreparationError(
-            f"{file} has no column {missing[0]!r}", "name the columns as the card and the model do"
+            f"{file} has no column {missing[0]!r}, only {', '.join(header)[:160]}",
+            "name the columns as the card and the model do",
         )
     if len(wanted) != prod(taken.shape):
         raise PreparationError(
@@ -318,7 +264,7 @@ def _csv(file: Path) -> tuple[list[str], list[list[str]]]:
         with file.open(newline="", encoding="utf-8-sig") as opened:
             lines = list(csv.reader(opened))
     except FileNotFoundError:
-        raise _absent(file) from None
+        raise absent(file) from None
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         raise PreparationError(
             f"cannot read {file}: {error}", "save it as a table of commas, in UTF-8"
@@ -332,7 +278,7 @@ def _named(lines: list[list[str]], file: Path) -> tuple[list[str], list[list[str
         lines.pop()
     if len(lines) < 2:
         raise PreparationError(f"{file} holds no samples", "give a line with names, then a line for each")
-    header, *rows = lines
+    header, rows = [name.strip() for name in lines[0]], lines[1:]
     if not header or _are_measured(header):
         raise PreparationError(
             f"{file} begins with {','.join(header)[:80]!r}, which names nothing",
@@ -365,8 +311,9 @@ def _number(cell: str, column: str, file: Path, line: int) -> float:
     except ValueError:
         value = float("nan")
     if not np.isfinite(value):
+        shown = repr(cell[:40]) if cell.strip() else "nothing"
         raise PreparationError(
-            f"{file}, line {line}: {cell[:40]!r} in column {column[:80]!r} is no number",
+            f"{file}, line {line}: {shown} in column {column[:80]!r}, not a number",
             "leave that row out, or make numbers of the column as was done for the training",
         )
     return value
