@@ -122,6 +122,7 @@ class _Allocation:
             deferred=self.deferred,
             scores=self.sharing.scores,
             addends=self.sharing.addends,
+            bends=self.sharing.bends,
             source_scales=self.scales,
             source_zeros=self.zeros,
         )

@@ -47,6 +47,8 @@ class Code:
     low: Reals
     high: Reals
     dtype: str = "float32"
+    loose: bool = False
+    """Whether it was rounded to a float, so that nothing but a Clip and a Round may take it."""
 
     @property
     def whole(self) -> bool:

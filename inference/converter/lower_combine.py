@@ -117,7 +117,8 @@ def _combine_derives(step: Combine, grids: Mapping[str, Grid], shapes: Mapping[s
 def _max_pool(lowering: Lowering, step: Pool) -> Code:
     """Before rounding, if nobody else reads the input: the greatest rounded is the rounded greatest."""
     (name,) = step.inputs
-    x = lowering.raw(name) if name in lowering.plan.unrounded else lowering.integers(name)
+    unrounded = name in lowering.plan.unrounded and not lowering.raw(name).loose
+    x = lowering.raw(name) if unrounded else lowering.integers(name)
     window = step.window
     attributes: dict[str, AttributeValue] = {
         "dilations": window.dilations,

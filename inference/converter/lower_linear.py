@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from inference.converter.code import Code, Grid, channel_array
 from inference.converter.lower_moves import looked_up
 from inference.converter.lowering import Lowering, hull_of_sum
-from inference.converter.program import Convolution, Integers, Matrix, Reals, Step
+from inference.converter.program import Convolution, Integers, Map, Matrix, Reals, Step
 from inference.converter.rounding import rounding
 from inference.converter.rule import LINEAR_BITS_MAX, Rule, Want
 from inference.converter.splitting import LOST_MAX, Split, channels_of, part_of, split
@@ -145,9 +145,18 @@ def _most(lowering: Lowering, step: Convolution | Matrix) -> tuple[float, float,
     deferral = lowering.plan.deferred.get(step.name)
     if deferral is not None:
         fine_max = deferral.bits - lowering.grid(deferral.read).magnitude.bit_length()
+    if step.name in lowering.plan.bends:
+        fine_max = 23 - bent_bits(lowering.plan.bends[step.name], lowering.grid(step.name))
     addend = lowering.plan.addends.get(step.name)
     room = lowering.magnitude(addend, lowering.grid(step.name).scale) if addend else 0.0
     return room, cap, fine_max
+
+
+def bent_bits(bend: Map, grid: Grid) -> int:
+    """Bits before the point of what HardSigmoid adds up for a hard swish, in units of its input, and of its 1."""
+    slope, shift = bend.parameters
+    unit = 1 / (slope * float(grid.scale.reshape(-1)[0]))
+    return int(max(grid.magnitude + shift * unit, unit)).bit_length()
 
 
 def _in_parts(

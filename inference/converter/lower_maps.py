@@ -69,25 +69,34 @@ def _hard_swish(lowering: Lowering, step: Map) -> Code:
     """x * HardSigmoid(x), whose slope and shift are powers of two in units of x's scale; else a table.
 
     A grid that suits another hard swish does not suit this one; and the product is too long where the input
-    is small against the slope.
+    is small against the slope. Sums that nothing else reads are not rounded before: the product rounds once,
+    and the prover knows its range for all channels together.
     """
-    x = lowering.integers(step.inputs[0])
+    (name,) = step.inputs
+    grid = lowering.grid(name)
     slope, shift = step.parameters
-    alpha = slope * float(x.scale.reshape(-1)[0])
+    alpha = slope * float(grid.scale.reshape(-1)[0])
     fine = -int(np.rint(np.log2(alpha)))
-    magnitude = float(np.maximum(-x.low, x.high).max())
-    fits = np.isclose(alpha, 2.0**-fine, rtol=1e-9) and not shift * 2**fine % 1
-    if not fits or magnitude * 2**fine > SUM_MAX:
+    if not np.isclose(alpha, 2.0**-fine, rtol=1e-9) or shift * 2**fine % 1:
         return curve(lowering, step)
+    x = lowering.raw(name)
+    loose = name in lowering.plan.bends and lowering.by_weights(x)
+    if loose:
+        x = lowering.limited(x, grid.low, grid.high)
+    else:
+        x = lowering.integers(name)
+        if float(np.maximum(-x.low, x.high).max()) * 2**fine > SUM_MAX:
+            return curve(lowering, step)
     factor = lowering.add("HardSigmoid", x.name, alpha=2.0**-fine, beta=shift)
-    return lowering.made(
+    product = lowering.made(
         lowering.add("Mul", x.name, factor),
         step,
         scale=x.scale,
         fraction=-fine,
-        low=np.minimum(x.low, 0),
-        high=np.maximum(x.high, 0),
+        low=min(x.low.min(), 0),
+        high=max(x.high.max(), 0),
     )
+    return lowering.changed(product, product.name, loose=loose)
 
 
 def _clip_gives(step: Map) -> Want:

@@ -85,6 +85,10 @@ class Lowering:
         """Whether a Clip of this tensor becomes part of the operator that makes it."""
         return self._makers.get(code.name) == "Conv"
 
+    def by_weights(self, code: Code) -> bool:
+        """Whether nothing met the sums of weights that make this tensor."""
+        return self._makers.get(code.name) in ("Conv", "ConvTranspose", "Gemm")
+
     def _nearly_within(self, name: str, code: Code, grid: Grid) -> bool:
         """Whole numbers of the float model always are: what was not seen of them is no error."""
         step = self.plan.steps.get(name)
@@ -180,6 +184,7 @@ class Lowering:
             step=np.maximum(code.step, 0),
             low=np.rint(code.low),
             high=np.rint(code.high),
+            loose=False,
         )
 
     def onto(self, code: Code, grid: Grid, name: str) -> Code:

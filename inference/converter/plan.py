@@ -6,7 +6,7 @@ from fractions import Fraction
 
 from inference.converter.code import Grid
 from inference.converter.options import Options
-from inference.converter.program import Integers, Program, Reals, Step
+from inference.converter.program import Integers, Map, Program, Reals, Step
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +68,8 @@ class Plan:
     """Results of linear steps that leave the model as whole sums, without rounding."""
     addends: Mapping[str, str]
     """For an unrounded result that something is added to: what."""
+    bends: Mapping[str, Map]
+    """For an unrounded result of a linear step that a hard swish takes: that."""
     source_scales: Mapping[str, tuple[Fraction, ...]]
     """The exact scales of each real input: one, or one for each feature."""
     source_zeros: Mapping[str, Integers]

@@ -75,6 +75,8 @@ class Sharing:
     """First members of groups that leave the model as whole sums."""
     addends: Mapping[str, str] = field(default_factory=dict)
     """For those that are added to something: what."""
+    bends: Mapping[str, Map] = field(default_factory=dict)
+    """For unrounded results that a hard swish takes: that."""
     _own: dict[str, bool] = field(default_factory=dict)
 
     @property
@@ -89,6 +91,11 @@ class Sharing:
             name: other_input(reader, name)
             for name in sorted(self.unrounded)
             if isinstance(reader := self.wiring.sole_reader(name), Combine)
+        }
+        self.bends = {
+            name: reader
+            for name in sorted(self.unrounded)
+            if isinstance(reader := self.wiring.sole_reader(name), Map) and reader.form is Form.HARD_SWISH
         }
         members = self.survey.groups.members()
         self.scores = frozenset(first for first, names in members.items() if self._is_scores(names))
@@ -183,6 +190,8 @@ class Sharing:
 
     def _is_unrounded(self, name: str) -> bool:
         reader = self.wiring.sole_reader(name)
+        if isinstance(reader, Map) and reader.form is Form.HARD_SWISH and not self.int8:
+            return is_linear(self.wiring.steps[name])
         if isinstance(reader, Map) or self.int8:
             return isinstance(reader, Map) and reader.form is Form.CLIP
         if isinstance(reader, Pool):
