@@ -26,6 +26,8 @@ _FACTOR_BITS: Final = 10
 def _combine(lowering: Lowering, step: Combine) -> Code:
     if step.combination is Combination.MULTIPLY:
         return _multiply(lowering, step)
+    if step.combination is Combination.GATE:
+        return _gate(lowering, step)
     grid, sides = lowering.grid(step.name), []
     for name in step.inputs:
         code = lowering.raw(name) if name in lowering.plan.unrounded else lowering.integers(name)
@@ -84,6 +86,31 @@ def _multiply(lowering: Lowering, step: Combine) -> Code:
     )
 
 
+def _gate(lowering: Lowering, step: Combine) -> Code:
+    """Whole numbers times a part of one that was not rounded: the product rounds once, and keeps their units.
+
+    A part that constants met, as that of a sum in parts, is rounded to as many bits as the product leaves.
+    """
+    x = lowering.integers(step.inputs[0])
+    part = lowering.raw(step.inputs[1])
+    magnitude = float(np.maximum(-x.low, x.high).max())
+    name, fine = part.name, -part.step
+    if part.adjusted:
+        fine = np.array(int(SUM_MAX / max(magnitude, 1)).bit_length() - 1)
+        units = [lowering.constant(np.ldexp(1.0, each)) for each in (fine, -fine)]
+        name = lowering.add("Round", lowering.add("Mul", name, units[0]))
+        name = lowering.add("Mul", name, units[1])
+    product = lowering.made(
+        lowering.add("Mul", x.name, name),
+        step,
+        scale=x.scale,
+        fraction=np.minimum(-fine, -1),
+        low=min(x.low.min(), 0),
+        high=max(x.high.max(), 0),
+    )
+    return lowering.changed(product, product.name, loose=True)
+
+
 def _least(corners: list[Reals]) -> Reals:
     return np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
 
@@ -98,12 +125,16 @@ def _carries(code: Code, shape: tuple[int, ...]) -> bool:
 
 
 def _combine_ties(step: Combine) -> tuple[int, ...]:
+    if step.combination is Combination.GATE:
+        return (0,)
     return () if step.combination is Combination.MULTIPLY else (0, 1)
 
 
 def _combine_wants(step: Combine, index: int) -> Want:
     if step.combination is Combination.MULTIPLY:
         return Want(bits_max=_FACTOR_BITS, follows=True)
+    if step.combination is Combination.GATE and index == 1:
+        return Want(scale=1.0)
     return Want(follows=True)
 
 

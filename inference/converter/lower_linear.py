@@ -79,7 +79,8 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
         in_parts = _in_parts(lowering, step, kernel, terms, most, whole)
         name, fine, ends = _added(lowering, step, x, in_parts), in_parts.fine, (in_parts.low, in_parts.high)
     low, high = (channel_array(each, rank, axis) for each in ends)
-    return lowering.made(name, step, fraction=channel_array(-fine, rank, axis), low=low, high=high)
+    made = lowering.made(name, step, fraction=channel_array(-fine, rank, axis), low=low, high=high)
+    return lowering.changed(made, name, adjusted=not lowering.by_weights(made))
 
 
 def _readable(lowering: Lowering, step: Convolution | Matrix, axis: int) -> Code:
@@ -153,7 +154,7 @@ def _most(lowering: Lowering, step: Convolution | Matrix) -> tuple[float, float,
 
 
 def bent_bits(bend: Map, grid: Grid) -> int:
-    """Bits before the point of what HardSigmoid adds up for a hard swish, in units of its input, and of its 1."""
+    """Bits before the point of what a hard swish adds up, and of its 1, in units of its input."""
     slope, shift = bend.parameters
     unit = 1 / (slope * float(grid.scale.reshape(-1)[0]))
     return int(max(grid.magnitude + shift * unit, unit)).bit_length()

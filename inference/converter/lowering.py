@@ -86,7 +86,7 @@ class Lowering:
         return self._makers.get(code.name) == "Conv"
 
     def by_weights(self, code: Code) -> bool:
-        """Whether nothing met the sums of weights that make this tensor."""
+        """Whether an operator that has weights made this tensor, so that nothing met its sums."""
         return self._makers.get(code.name) in ("Conv", "ConvTranspose", "Gemm")
 
     def _nearly_within(self, name: str, code: Code, grid: Grid) -> bool:
@@ -184,6 +184,7 @@ class Lowering:
             step=np.maximum(code.step, 0),
             low=np.rint(code.low),
             high=np.rint(code.high),
+            adjusted=False,
             loose=False,
         )
 
@@ -217,6 +218,7 @@ class Lowering:
             step=-fraction,
             low=low,
             high=high,
+            adjusted=True,
         )
 
     def refuse(self, name: str, reason: str, advice: str) -> NoReturn:

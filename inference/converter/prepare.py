@@ -4,12 +4,14 @@
   a limit;
 - a mean over a window becomes a convolution with equal weights, and, for bytes, one over the whole image;
 - x + x * g becomes x * (g + 1), which needs one product fewer and rounds once;
+- a product with a limited sum becomes a gate, which needs no integers of its own;
 - affine maps melt into the linear step before them or, failing that, those after them;
 - channels that are repeated or put in another order (a grey picture as three colours, BGR for RGB) melt into
   the weights of a convolution that reads them;
 - one score through a sigmoid becomes two: 0 and itself.
 """
 
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from math import prod
@@ -72,6 +74,8 @@ def prepare(program: Program, int8: bool) -> Prepared:
         if changed is None:
             break
         steps = changed
+    if not int8:
+        steps = _parted(steps, program.sinks)
     return Prepared(_two_scores(replace(program, steps=tuple(steps))), aliases)
 
 
@@ -182,6 +186,29 @@ def _gated(steps: list[Step], sinks: tuple[Sink, ...], aliases: dict[str, View])
             found[step.name] = [more, replace(product, name=step.name, inputs=(x, more.name))]
             break
     return [each for step in steps for each in found.get(step.name, [step])]
+
+
+def _parted(steps: list[Step], sinks: tuple[Sink, ...]) -> list[Step]:
+    """Products with a limited sum from 0 to 1 as gates."""
+    makers = {step.name: step for step in steps}
+    kept = {sink.step for sink in sinks}
+    read = Counter(name for step in steps for name in step.inputs)
+
+    def is_part(name: str) -> bool:
+        limit = makers.get(name)
+        if not isinstance(limit, Map) or limit.form is not Form.CLIP or limit.parameters != (0.0, 1.0):
+            return False
+        alone = all(read[each] == 1 and each not in kept for each in (name, *limit.inputs))
+        return alone and isinstance(makers.get(limit.inputs[0]), Convolution | Matrix)
+
+    def parted(step: Step) -> Step:
+        if isinstance(step, Combine) and step.combination is Combination.MULTIPLY and step.name not in kept:
+            for x, gate in (step.inputs, step.inputs[::-1]):
+                if is_part(gate) and x in makers and makers[x].shape == step.shape:
+                    return replace(step, inputs=(x, gate), combination=Combination.GATE)
+        return step
+
+    return [parted(step) for step in steps]
 
 
 def _itself(values: Reals) -> Reals:

@@ -96,6 +96,7 @@ def _(step: Combine, x: Any, y: Any) -> Any:
         Combination.ADD: np.add,
         Combination.SUBTRACT: np.subtract,
         Combination.MULTIPLY: np.multiply,
+        Combination.GATE: np.multiply,
         Combination.MAXIMUM: np.maximum,
         Combination.MINIMUM: np.minimum,
     }
