@@ -9,7 +9,8 @@ that is measured apart, and added to what a byte costs. All times are processor 
 error, the table of jobs and proofs, and the graphs of `benchmarks.gas_hostile` by how far they are charged
 too little; and one JSON line: the constants, in picoseconds and in multiply-adds; the ratio of prediction to
 measurement (median, least, greatest), of runs by the fit and of jobs by the gas that the chain charges, at
-the rate that makes their median 1; the same for proofs; and the worst of the hostile graphs.
+the rate that makes their median 1; the same for proofs; the worst of the hostile graphs; and the same fit for
+what the data sets of `benchmarks.gas_evaluations` cost besides runs.
 """
 
 import json
@@ -23,6 +24,8 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.gas_evaluations import CASES as DATA_SETS
+from benchmarks.gas_evaluations import Evaluated
 from benchmarks.gas_hostile import CASES
 from benchmarks.gas_models import MODELS, Measured
 from inference.certificate import (
@@ -38,6 +41,7 @@ from inference.converter.measure import codes_of
 from inference.converter.options import Options
 from inference.engines.interface import LoadedModel, from_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.evaluation import evaluation_gas, looked_at
 from inference.prover import examine, prove, verdict
 from inference.tensor import Tensor
 from primitives.hashing import blake2b_256
@@ -53,6 +57,8 @@ SAMPLES_MAX: Final = 200
 """For a conversion; what the weights are hardly changes the time."""
 
 HOSTILE_ROUNDS: Final = 4
+
+LOOKS: Final = ("tensor", "number", "right_number", "byte")
 
 KINDS: Final = ("base", "node", "mac", "handling", "comparison", "byte")
 
@@ -83,7 +89,7 @@ def main() -> None:
     sizes = np.array([len(each.model) for each in models.values()])
     proofs = np.array([proof_gas(int(size)) for size in sizes]) * rate
     show(list(models), jobs, work @ constants, gas * rate, proving, proofs)
-    hostile = too_cheap(rate)
+    hostile, looking = too_cheap(rate), evaluations(rounds, rate)
     figures = {
         "models": len(models),
         "ps_per_unit": rounded(dict(zip(KINDS, constants, strict=True))),
@@ -94,6 +100,7 @@ def main() -> None:
         "proofs_charged_over_measured": spread(proofs / proving),
         "hostile": len(hostile),
         "hostile_worst": dict(list(hostile.items())[:3]),
+        "evaluations": looking,
     }
     print(json.dumps({"benchmark": "gas", **figures}))
 
@@ -148,6 +155,39 @@ def too_cheap(rate: float) -> dict[str, float]:
     print(f"\n{'hostile graph':40}{'measured over charged':>24}", file=sys.stderr)
     print(*(f"{name:40}{ratio:24.2f}" for name, ratio in ordered.items()), sep="\n", file=sys.stderr)
     return ordered
+
+
+def evaluations(rounds: int, rate: float) -> dict[str, object]:
+    """What measuring takes besides the runs: the fit, its error, and that of what is charged."""
+    cases = {name: make() for name, make in DATA_SETS.items()}
+    times: dict[str, list[float]] = {name: [] for name in cases}
+    for _ in range(rounds):
+        for name, case in cases.items():
+            times[name].append(fastest_ps(case.evaluate))
+    measured = np.array([min(each) for each in times.values()])
+    work = np.array([looks(case) for case in cases.values()], dtype=np.float64)
+    constants = fit(work, measured)
+    charged = np.array([looking_gas(case) for case in cases.values()]) * rate
+    print(f"\n{'data set':48}{'us':>10}{'fitted':>8}{'charged':>8}", file=sys.stderr)
+    for name, *values in zip(cases, measured, work @ constants / measured, charged / measured, strict=True):
+        print(f"{name:48}{values[0] / 1e6:10.0f}{values[1]:8.2f}{values[2]:8.2f}", file=sys.stderr)
+    return {
+        "data_sets": len(cases),
+        "ps_per_unit": rounded(dict(zip(LOOKS, constants, strict=True))),
+        "fitted_over_measured": spread(work @ constants / measured),
+        "charged_over_measured": spread(charged / measured),
+    }
+
+
+def looking_gas(case: Evaluated) -> int:
+    """What is charged for an evaluation without its runs."""
+    gas = evaluation_gas(case.certificate, case.metric, case.rows, len(case.data))
+    return gas - case.rows * case.certificate.gas
+
+
+def looks(case: Evaluated) -> tuple[int, ...]:
+    """How much an evaluation has of each of the LOOKS."""
+    return (*(case.rows * each for each in looked_at(case.certificate, case.metric)), len(case.data))
 
 
 def _run(session: LoadedModel, inputs: tuple[Tensor, ...]) -> None:

@@ -128,7 +128,7 @@ def _requested(
     note: Callable[[str], None],
 ) -> str:
     """The job of a new evaluation. Raises UserError."""
-    cost = chain.view("evaluation.quote", model=arguments["model"], dataset=arguments["dataset"])
+    cost = chain.view("evaluation.quote", **arguments)
     if cost is None:
         raise UserError(
             f"the model {arguments['model']} cannot be used", "`consil model show` tells its state"

@@ -37,11 +37,18 @@ SUM_BYTES_MAX: Final = 24
 IGNORED: Final = -1
 """What is right at a place that does not count, such as the border of a mask or the padding of a sequence."""
 
-GAS_PER_SCORED_ELEMENT: Final = 20_000
-"""Of every element of every output: what the engine gives is checked and counted one by one, in Python."""
+GAS_PER_TENSOR: Final = 350_000
+"""Of every tensor of every row: inputs, outputs and what is right are checked by themselves. All constants
+besides the runs are fitted by `benchmarks.gas`; docs/gas.md has the table."""
 
-GAS_PER_DATASET_BYTE: Final = 5_000
-"""Likewise of a data set, besides what it costs to send it."""
+GAS_PER_NUMBER: Final = 3_000
+"""Of every element of every input and output: each is looked at, in Python."""
+
+GAS_PER_RIGHT_NUMBER: Final = 25_000
+"""Of every class or number that is right: it is counted."""
+
+GAS_PER_DATASET_BYTE: Final = 1_500
+"""Of a data set, to read it, besides what it costs to send it."""
 
 
 class Metric(IntEnum):
@@ -179,11 +186,18 @@ def decode_evaluation(data: bytes) -> Evaluation:
     return _EVALUATION.decode(data)
 
 
-def evaluation_gas(certificate: ExactnessCertificate, rows: int, size_bytes: int) -> int:
+def evaluation_gas(certificate: ExactnessCertificate, metric: Metric, rows: int, size_bytes: int) -> int:
     """The work of measuring a model on a data set of so many rows and bytes."""
-    elements = sum(prod(port.shape) for port in certificate.outputs)
-    each = certificate.gas + GAS_PER_SCORED_ELEMENT * elements
-    return rows * each + GAS_PER_DATASET_BYTE * size_bytes
+    tensors, numbers, right = looked_at(certificate, metric)
+    looking = GAS_PER_TENSOR * tensors + GAS_PER_NUMBER * numbers + GAS_PER_RIGHT_NUMBER * right
+    return rows * (certificate.gas + looking) + GAS_PER_DATASET_BYTE * size_bytes
+
+
+def looked_at(certificate: ExactnessCertificate, metric: Metric) -> tuple[int, int, int]:
+    """For each row: its tensors; the numbers in its inputs and outputs; those that are right."""
+    ports = (*certificate.inputs, *certificate.outputs)
+    form = form_of(metric, measured(certificate))
+    return len(ports) + 1, sum(prod(port.shape) for port in ports), 0 if form is None else form.count
 
 
 def read_dataset(
@@ -363,10 +377,10 @@ class _Scoring:
             return positive(port, codes)
         classes = len(codes) // form.count
         if form.is_channels_first:
-            planes = [codes[at : at + form.count] for at in range(0, len(codes), form.count)]
-            return [place.index(max(place)) for place in zip(*planes, strict=True)]
-        steps = (codes[at : at + classes] for at in range(0, len(codes), classes))
-        return [step.index(max(step)) for step in steps]
+            places = (codes[at :: form.count] for at in range(form.count))
+        else:
+            places = (codes[at : at + classes] for at in range(0, len(codes), classes))
+        return [place.index(max(place)) for place in places]
 
 
 def _big_endian(value: int) -> bytes:

@@ -61,7 +61,7 @@ class Evaluate(Record, frozen=True, tag="evaluate"):
     @property
     def gas(self) -> int:
         """Of all of it."""
-        return evaluation_gas(self.certificate, self.rows, len(self.data))
+        return evaluation_gas(self.certificate, self.metric, self.rows, len(self.data))
 
 
 class Ready(Record, frozen=True, tag="ready"):

@@ -58,8 +58,9 @@ def ensure_sound(tensor: Tensor) -> None:
     """Raises TensorError unless type, shape and number of bytes agree."""
     if tensor.dtype not in ITEM_BYTES:
         raise TensorError(f"unknown element type {tensor.dtype[:16]!r}")
-    if len(tensor.shape) > RANK_MAX or any(not 1 <= size <= ELEMENTS_MAX for size in tensor.shape):
-        raise TensorError(f"impossible shape {tensor.shape[:RANK_MAX]}")
+    sizes = tensor.shape or (1,)
+    if len(sizes) > RANK_MAX or min(sizes) < 1 or max(sizes) > ELEMENTS_MAX:
+        raise TensorError(f"impossible shape {sizes[:RANK_MAX]}")
     expected = prod(tensor.shape) * ITEM_BYTES[tensor.dtype]
     if len(tensor.data) != expected:
         raise TensorError(

@@ -170,7 +170,7 @@ class Evaluations(Pallet):
             raise NoSuchDataset
         certificate = self._certificate(model)
         ensure(_output_bytes(certificate) <= OUTPUT_BYTES_MAX, OutputTooLong)
-        gas = _gas(certificate, data)
+        gas = _gas(certificate, metric, data)
         ensure(self._fee(gas, data) + offer.price <= max_fee, FeeAboveMaximum)
         self._needs.currency.hold(PRICE, requester, offer.price)
         order = Order(
@@ -209,16 +209,17 @@ class Evaluations(Pallet):
         return None if found is None else DatasetInfo(id_, found)
 
     @view
-    def quote(self, model: Hash, dataset: Hash) -> Balance | None:
+    def quote(self, model: Hash, dataset: Hash, metric: Metric) -> Balance | None:
         """What an evaluation costs, apart from the extrinsic; nothing if there can be none.
 
         `model`: its identity.
         `dataset`: its identity.
+        `metric`: what to measure.
         """
         offer, data = self._needs.models.offer(model), self.datasets.find(dataset)
         if offer is None or data is None:
             return None
-        fee = self._fee(_gas(self._certificate(model), data), data)
+        fee = self._fee(_gas(self._certificate(model), metric, data), data)
         return Balance(min(fee + offer.price, U63_MAX))  # beyond that, nobody has as much
 
     @view
@@ -319,9 +320,10 @@ def _output_bytes(certificate: ExactnessCertificate) -> int:
     return sum(prod(port.shape) * ITEM_BYTES[port.dtype] for port in certificate.outputs)
 
 
-def _gas(certificate: ExactnessCertificate, data: Dataset) -> int:
+def _gas(certificate: ExactnessCertificate, metric: Metric, data: Dataset) -> int:
     """Of one run for each row, of counting, and of sending and reading them."""
-    return evaluation_gas(certificate, data.rows, data.size_bytes) + GAS_PER_BYTE * data.size_bytes
+    gas = evaluation_gas(certificate, metric, data.rows, data.size_bytes)
+    return gas + GAS_PER_BYTE * data.size_bytes
 
 
 _DOMAIN: Final = domain("dataset/1")

@@ -13,7 +13,9 @@ from inference.evaluation import (
     CELLS_MAX,
     DATASET_BYTES_MAX,
     GAS_PER_DATASET_BYTE,
-    GAS_PER_SCORED_ELEMENT,
+    GAS_PER_NUMBER,
+    GAS_PER_RIGHT_NUMBER,
+    GAS_PER_TENSOR,
     IGNORED,
     LABEL_MAX,
     SUM_BYTES_MAX,
@@ -212,11 +214,19 @@ def test_overlaps_are_those_of_sets(cases: list[tuple[list[int], bytes]]) -> Non
     assert found.correct_places == sum(len(of & taken) for of, taken in places.values())
 
 
-def test_what_a_data_set_costs_grows_with_all_that_is_looked_at() -> None:
-    elements = 2 + 1
-    assert evaluation_gas(CERTIFICATE, 10, 100) == (
-        10 * (CERTIFICATE.gas + elements * GAS_PER_SCORED_ELEMENT) + 100 * GAS_PER_DATASET_BYTE
-    )
+@pytest.mark.parametrize(
+    ("metric", "right"), [(Metric.CLASSIFICATION, 1), (Metric.REGRESSION, 2), (Metric.SEQUENCES, 1)]
+)
+def test_what_a_data_set_costs_grows_with_all_that_is_looked_at(metric: Metric, right: int) -> None:
+    """Of an input of three numbers, outputs of two and of one, and what is right."""
+    row = CERTIFICATE.gas + 4 * GAS_PER_TENSOR + 6 * GAS_PER_NUMBER + right * GAS_PER_RIGHT_NUMBER
+    assert evaluation_gas(CERTIFICATE, metric, 10, 100) == 10 * row + 100 * GAS_PER_DATASET_BYTE
+
+
+def test_what_cannot_be_measured_costs_no_counting() -> None:
+    certificate = giving(1, 2, 1)
+    row = certificate.gas + 4 * GAS_PER_TENSOR + 6 * GAS_PER_NUMBER
+    assert evaluation_gas(certificate, Metric.SEQUENCES, 1, 0) == row
 
 
 def test_the_largest_sums_and_the_widest_table_fit_the_state() -> None:

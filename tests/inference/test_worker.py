@@ -82,7 +82,7 @@ def test_each_request_may_take_the_time_of_its_gas() -> None:
     assert allowed[3:] == [gas]
     request = replace(evaluating(ROWS), rows=7)
     service.answer(request)
-    assert allowed[4:] == [evaluation_gas(request.certificate, 7, len(request.data))]
+    assert allowed[4:] == [evaluation_gas(request.certificate, request.metric, 7, len(request.data))]
 
 
 def evaluating(rows: Sequence[Row]) -> messages.Evaluate:

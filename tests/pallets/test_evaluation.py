@@ -73,8 +73,8 @@ def test_a_data_set_is_registered_by_its_owner_and_hash(world: Attested) -> None
 
 
 def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) -> None:
-    gas = evaluation_gas(CERTIFICATE, 100, 5_000) + 5_000 * GAS_PER_BYTE
-    cost = world.pallets.evaluation.quote(MODEL, DATA)
+    gas = evaluation_gas(CERTIFICATE, Metric.CLASSIFICATION, 100, 5_000) + 5_000 * GAS_PER_BYTE
+    cost = world.pallets.evaluation.quote(MODEL, DATA, Metric.CLASSIFICATION)
     assert cost == PRICE + world.pallets.jobs.reward(gas) + slot_fee(5_000)
     before = world.free(CHARLIE)
     evaluate(world)
@@ -92,7 +92,7 @@ def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) 
 
 def test_the_most_to_pay_is_for_the_price_of_the_model_too(world: Attested) -> None:
     evaluation, metric = world.pallets.evaluation, Metric.CLASSIFICATION
-    cost = evaluation.quote(MODEL, DATA)
+    cost = evaluation.quote(MODEL, DATA, Metric.CLASSIFICATION)
     assert cost is not None
     less = Balance(cost - 1)
     refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, less))
@@ -103,7 +103,7 @@ def test_a_price_beyond_all_money_is_quoted_and_refused(world: Attested) -> None
     evaluation, models, metric = world.pallets.evaluation, world.pallets.models.models, Metric.CLASSIFICATION
     all_money = Balance(U63_MAX)
     models.put(MODEL, replace(models.get(MODEL), price=all_money))
-    assert evaluation.quote(MODEL, DATA) == all_money
+    assert evaluation.quote(MODEL, DATA, Metric.CLASSIFICATION) == all_money
     refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, all_money))
 
 
@@ -135,7 +135,7 @@ def test_without_a_quorum_the_price_is_refunded(world: Attested) -> None:
 
 
 def test_who_asks_for_a_measurement_on_data_that_nobody_gives_pays_for_it(world: Attested) -> None:
-    cost, had = world.pallets.evaluation.quote(MODEL, DATA), world.free(CHARLIE)
+    cost, had = world.pallets.evaluation.quote(MODEL, DATA, Metric.CLASSIFICATION), world.free(CHARLIE)
     assert cost is not None
     job = evaluate(world)
     world.cannot_open(job, 0, 1)
@@ -262,7 +262,7 @@ def test_what_cannot_be_measured_is_refused(world: Attested) -> None:
     refused(world, ModelNotUsable, lambda: evaluation.evaluate(Signed(BOB), nothing, DATA, metric, ENOUGH))
     refused(world, NoSuchDataset, lambda: evaluation.evaluate(Signed(BOB), MODEL, nothing, metric, ENOUGH))
     refused(world, FeeAboveMaximum, lambda: evaluation.evaluate(Signed(BOB), MODEL, DATA, metric, Balance(5)))
-    assert evaluation.quote(nothing, DATA) is None
+    assert evaluation.quote(nothing, DATA, Metric.CLASSIFICATION) is None
 
 
 @pytest.mark.parametrize(("elements", "is_taken"), [(2**18 - 2, True), (2**18 - 1, False)])
