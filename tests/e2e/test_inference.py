@@ -5,6 +5,7 @@ worker hangs at that moment, and a node that joins afterwards. The tests share o
 import json
 import signal
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -37,16 +38,37 @@ def consil(network: LocalNetwork, node: str, *arguments: str) -> Any:
     return json.loads(done.stdout)
 
 
-def deploy(network: LocalNetwork, file: Path) -> str:
-    """A model that can be run in blocks from the newest block on; its identity."""
+@dataclass(frozen=True)
+class Deployed:
+    """A model that can be run in blocks."""
+
+    id: str
+    file: Path
+    blob: str
+
+    def kept(self, network: LocalNetwork, node: str) -> Path:
+        """Where a node keeps its file."""
+        blobs = network.testnet.directory / node / "chains" / "testnet" / "blobs"
+        return blobs / "pinned" / self.blob
+
+
+def deploy(network: LocalNetwork, directory: Path) -> Deployed:
+    """A model of Alice that every validator has, and that can be run from the newest block on."""
+    file = directory / "model.onnx"
+    file.write_bytes(two_layers())
     options = ("--name", "two layers", "--from", "//Alice", "--wait")
     model = str(consil(network, VALIDATORS[0], "model", "register", str(file), *options)["id"])
     made = consil(network, VALIDATORS[0], "model", "deploy", model, "--from", "//Alice")
+    deployed = Deployed(model, file, made["blob"][2:])
     for node in VALIDATORS:
-        pinned = network.testnet.directory / node / "chains" / "testnet" / "blobs" / "pinned"
-        network.await_state(f"{node} keeps the model", (pinned / made["blob"][2:]).exists)
+        network.await_state(f"{node} keeps the model", deployed.kept(network, node).exists)
     network.await_height(made["since"], *VALIDATORS)
-    return model
+    return deployed
+
+
+@pytest.fixture(scope="module")
+def deployed(network: LocalNetwork, tmp_path_factory: pytest.TempPathFactory) -> Deployed:
+    return deploy(network, tmp_path_factory.mktemp("model"))
 
 
 def register(network: LocalNetwork, directory: Path, width: int) -> str:
@@ -91,24 +113,21 @@ def test_a_model_is_measured_on_a_data_set_that_travels(network: LocalNetwork, t
     assert (measured["rows"], measured["correct"], measured["attestations"]) == (3, 2, 4)
 
 
-def infer(network: LocalNetwork, model: str) -> Any:
-    return consil(network, VALIDATORS[0], "infer", "now", model, "--from", "//Alice", "--input", INPUT)
+def infer(network: LocalNetwork, model: Deployed) -> Any:
+    return consil(network, VALIDATORS[0], "infer", "now", model.id, "--from", "//Alice", "--input", INPUT)
 
 
 def test_who_cannot_run_the_model_neither_forks_nor_stays_behind(
-    network: LocalNetwork, tmp_path: Path
+    network: LocalNetwork, deployed: Deployed
 ) -> None:
-    file = tmp_path / "model.onnx"
-    file.write_bytes(two_layers())
-    model = deploy(network, file)
-    here = CliRunner().invoke(app, ["model", "run", str(file), "--input", INPUT, "--json"])
-    first = infer(network, model)
+    here = CliRunner().invoke(app, ["model", "run", str(deployed.file), "--input", INPUT, "--json"])
+    first = infer(network, deployed)
     assert first["values"] == json.loads(here.stdout)["values"]
 
     victim, *others = reversed(VALIDATORS)
     for worker in network.children(victim):
         worker.send_signal(signal.SIGSTOP)
-    second = infer(network, model)
+    second = infer(network, deployed)
     assert second["values"] == first["values"]
     network.await_height(second["height"] + 3, *others)
     network.await_height(second["height"] + 3, victim)
@@ -131,3 +150,50 @@ def test_who_cannot_run_the_model_neither_forks_nor_stays_behind(
     assert count_double_votes(votes, RealNetwork(network.testnet.directory).is_signed) == 0
     for node in (*VALIDATORS, FOLLOWER):
         assert "Traceback" not in network.log(node)
+
+
+def checked(network: LocalNetwork, node: str) -> tuple[int, list[dict[str, str]]]:
+    """What `consil node check` says of a stopped node."""
+    directory = network.testnet.directory
+    given = ("--chain", str(directory / "chain.json"), "--base-path", str(directory / node), "--json")
+    result = CliRunner().invoke(app, ["node", "check", *given])
+    return result.exit_code, json.loads(result.stdout)["findings"]
+
+
+def test_who_lost_the_file_of_a_model_gets_it_from_the_others(
+    network: LocalNetwork, deployed: Deployed
+) -> None:
+    victim = VALIDATORS[1]
+    kept = deployed.kept(network, victim)
+    network.kill(victim)
+    kept.unlink()
+    _, [found] = checked(network, victim)
+    assert found["problem"].endswith("which blocks run, is missing")
+    assert "start the node, which asks its peers for it" in found["advice"]
+    network.start(victim)
+    network.await_state("the file is back", kept.exists)
+    answer = infer(network, deployed)
+    network.await_height(answer["height"], *VALIDATORS)
+
+
+def test_who_gets_the_file_from_nobody_does_not_vote_and_catches_up(
+    network: LocalNetwork, deployed: Deployed
+) -> None:
+    victim, *others = VALIDATORS
+    network.kill(victim)
+    for node in (*VALIDATORS, FOLLOWER):
+        deployed.kept(network, node).unlink(missing_ok=True)
+    network.start(victim)
+    heard = len(network.log(victim))
+    network.await_state("nobody gives it", lambda: "cannot be had yet" in network.log(victim))
+    url = network.testnet.plan(others[0]).rpc_url
+    call = ["infer", "now", deployed.id, "--from", "//Alice", "--input", INPUT, "--rpc", url, "--json"]
+    answer = json.loads(CliRunner().invoke(app, call).stdout)
+    network.await_height(answer["height"] + 3, *others)
+    assert network.height(victim) < answer["height"]
+    assert "is not here yet" in network.log(victim)[heard:]
+    with network.testnet.rpc(victim) as client:
+        client.upload(deployed.file.read_bytes())
+    network.await_height(answer["height"] + 3, victim)
+    assert deployed.kept(network, victim).exists()
+    assert "Traceback" not in network.log(victim)

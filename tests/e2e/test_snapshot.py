@@ -10,16 +10,13 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from cli.main import app
 from cli.testnet_processes import CONSIL, Testnet
 from examples.demo.real import LightReader, RealNetwork
 from node.db.holds import HOLD_INTERVAL
 from node.rpc.client import ClientError, RpcClient
 from tests.e2e.local import VALIDATORS, LocalNetwork, running
-from tests.e2e.test_inference import consil, infer
-from tests.inference.build import two_layers
+from tests.e2e.test_inference import Deployed, checked, deploy, infer
 
 EPOCH_BLOCKS = 16
 FIRST, SECOND = "node-1", "node-2"
@@ -60,30 +57,11 @@ def reached(url: str, height: int) -> bool:
         return False
 
 
-def deploy(network: LocalNetwork, directory: Path) -> tuple[str, Path]:
-    """A model that blocks run from now on: its identity, and where in a node's directory its file is kept."""
-    file = directory / "model.onnx"
-    file.write_bytes(two_layers())
-    options = ("--name", "two layers", "--from", "//Alice", "--wait")
-    model = str(consil(network, VALIDATORS[0], "model", "register", str(file), *options)["id"])
-    made = consil(network, VALIDATORS[0], "model", "deploy", model, "--from", "//Alice")
-    network.await_height(made["since"], *VALIDATORS)
-    return model, Path("chains") / "testnet" / "blobs" / "pinned" / made["blob"][2:]
-
-
-def check(network: LocalNetwork, node: str) -> tuple[int, list[dict[str, str]]]:
-    """What `consil node check` says of a stopped node."""
-    directory = network.testnet.directory
-    given = ("--chain", str(directory / "chain.json"), "--base-path", str(directory / node), "--json")
-    result = CliRunner().invoke(app, ["node", "check", *given])
-    return result.exit_code, json.loads(result.stdout)["findings"]
-
-
 def test_a_node_joins_by_snapshot_and_the_next_from_it_alone(tmp_path: Path) -> None:
     made = Testnet.create(tmp_path, len(VALIDATORS), 2)
     hurry(tmp_path / "chain.json")
     with running(made, *VALIDATORS) as network:
-        model, file = deploy(network, tmp_path)
+        model = deploy(network, tmp_path)
         before = infer(network, model)
         held = (before["height"] // HOLD_INTERVAL + 1) * HOLD_INTERVAL
         network.await_height(held + 2, *VALIDATORS)
@@ -97,19 +75,19 @@ def test_a_node_joins_by_snapshot_and_the_next_from_it_alone(tmp_path: Path) -> 
             with joining(network, SECOND, FIRST) as second:
                 network.await_state("the second is where the first is", lambda: reached(second, goal))
                 ensure_joined(network, SECOND)
-                network.await_state("the second has the file", (tmp_path / SECOND / file).exists)
+                network.await_state("the second has the file", model.kept(network, SECOND).exists)
                 hashes = {network.ask(node, "chain_getBlockHash", goal) for node in (FIRST, SECOND)}
                 assert len(hashes) == 1
                 reader = LightReader(RealNetwork(network.testnet.directory))
                 assert reader.read(second)["proof_bytes"] > 0
-        assert check(network, FIRST) == (0, [])
-        (tmp_path / FIRST / file).unlink()
-        code, [finding] = check(network, FIRST)
+        assert checked(network, FIRST) == (0, [])
+        model.kept(network, FIRST).unlink()
+        code, [finding] = checked(network, FIRST)
         assert (code, finding["part"]) == (1, "models")
-        assert str(tmp_path / FIRST / file) in finding["advice"]
+        assert str(model.kept(network, FIRST)) in finding["advice"]
 
 
-def ensure_follows(network: LocalNetwork, model: str, url: str) -> None:
+def ensure_follows(network: LocalNetwork, model: Deployed, url: str) -> None:
     """It executes blocks that run the model, to the same answer."""
     answer = infer(network, model)
     network.await_state("it follows", lambda: reached(url, answer["height"] + 3))
