@@ -207,5 +207,6 @@ def test_a_light_client_believes_no_forged_measurement(
         key for key in node.state if bytes.fromhex(evaluation[2:]) in key and len(node.state[key]) > 300
     )
     node.state[key] = node.state[key][:-1] + bytes([node.state[key][-1] ^ 1])
+    common = ("--chain", spec, "--dir", tmp_path, "--rpc")
     with serving(node):
-        refusal("model", "verify", evaluation, "--chain", spec, "--dir", tmp_path, "--rpc", node.url)
+        assert "wrong proof" in refusal("model", "verify", evaluation, *common, node.url)

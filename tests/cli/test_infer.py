@@ -229,43 +229,53 @@ def liar(chain: FakeChain, proving: ProvingNode) -> FakeChain:
 TAPPER = public_key_of(type(SEALING_SEED)(b"\x66" * 32))
 
 
+@pytest.fixture
+def lied_about(
+    liar: FakeChain, register: Callable[[int], str], proving: ProvingNode, document: Document
+) -> str:
+    """A model whose panel has a sealing key, as the node proves."""
+    seal(liar, document)
+    model = register(3)
+    proving.show(dict(liar.chain.state.iterate(b"")))
+    return model
+
+
+@pytest.fixture
+def proved(tmp_path: Path) -> tuple[object, ...]:
+    """The options of who believes proofs alone."""
+    return ("--chain", tmp_path / "chain.json", "--dir", tmp_path)
+
+
 def test_by_proofs_nothing_is_sealed_to_a_key_that_the_node_made_up(
     liar: FakeChain,
-    register: Callable[[int], str],
-    proving: ProvingNode,
+    lied_about: str,
+    proved: tuple[object, ...],
     document: Document,
     refusal: Refusal,
     tmp_path: Path,
 ) -> None:
-    seal(liar, document)
-    model = register(3)
-    proving.show(dict(liar.chain.state.iterate(b"")))
-    proved = ("--chain", tmp_path / "chain.json", "--dir", tmp_path)
-    answer = document(*ask(liar, model, 3, tmp_path, "--private"), *proved)
+    answer = document(*ask(liar, lied_about, 3, tmp_path, "--private"), *proved)
     assert answer["values"] == rectified(3)
     assert not [data for data in liar.blobs.values() if bytes(TAPPER) in data]
-    assert "NotSealedForPanel" in refusal(*ask(liar, model, 3, tmp_path, "--private"))
+    assert "NotSealedForPanel" in refusal(*ask(liar, lied_about, 3, tmp_path, "--private"))
     assert [data for data in liar.blobs.values() if bytes(TAPPER) in data]
 
 
 def test_a_node_that_proves_nothing_gets_nothing_private(
     liar: FakeChain,
-    register: Callable[[int], str],
+    lied_about: str,
+    proved: tuple[object, ...],
     proving: ProvingNode,
-    document: Document,
     refusal: Refusal,
     tmp_path: Path,
 ) -> None:
-    seal(liar, document)
-    model = register(3)
-    proving.show(dict(liar.chain.state.iterate(b"")))
     [key] = [key for key in proving.state if key.startswith(Sealing.keys.prefix)]
     proving.state[key] = proving.state[key].replace(public_key_of(SEALING_SEED), TAPPER)
-    count, proved = len(liar.blobs), ("--chain", tmp_path / "chain.json", "--dir", tmp_path)
-    assert "wrong proof" in refusal(*ask(liar, model, 3, tmp_path, "--private"), *proved)
+    count = len(liar.blobs)
+    assert "wrong proof" in refusal(*ask(liar, lied_about, 3, tmp_path, "--private"), *proved)
     del proving.state[key]
     proving.show(proving.state)
-    assert "0 of 1 validators" in refusal(*ask(liar, model, 3, tmp_path, "--private"), *proved)
+    assert "0 of 1 validators" in refusal(*ask(liar, lied_about, 3, tmp_path, "--private"), *proved)
     assert len(liar.blobs) == count
 
 
