@@ -1,7 +1,7 @@
 """What one validator does about the open jobs of the finalized state.
 
-It computes one job at a time, the oldest first; but what nobody could give waits until all others were tried,
-for who withholds many files would else keep them waiting till their time is over. Its word on a job, a result
+It begins all of them at once, the oldest first: whoever gives a file slowly, or never, would else keep all
+others waiting till their time is over. What nobody could give is asked for again. Its word on a job, a result
 or an abstention, is made once and kept durably before it leaves. After that everything it says about the job
 follows from that word, also after a restart: the salt is a function of the key and the job. It reveals only
 when a final block has closed the commitments. Since messages may be lost, it repeats what the chain has not
@@ -111,9 +111,16 @@ Input = Finalized | Computed
 
 @dataclass(frozen=True, slots=True)
 class Compute:
-    """Start to work on a job; there is one computation at a time."""
+    """Fetch what a job needs and work on it."""
 
     job: OpenJob
+
+
+@dataclass(frozen=True, slots=True)
+class Drop:
+    """Fetch and begin nothing more for a job: nobody waits for its result. It still comes to an outcome."""
+
+    job: Hash
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +152,7 @@ class Forget:
     job: Hash
 
 
-Action = Compute | Persist | Publish | Tell | Forget
+Action = Compute | Drop | Persist | Publish | Tell | Forget
 
 
 class AttestationCore:
@@ -160,7 +167,9 @@ class AttestationCore:
         self._jobs: dict[Hash, OpenJob] = {}
         """Those in whose panel a key of this validator has a seat."""
 
-        self._working: Hash | None = None
+        self._working: set[Hash] = set()
+        """Those that have yet to come to an outcome."""
+
         self._retry_at: dict[Hash, int] = {}
         self._quiet_until: dict[tuple[Hash, JobPhase], int] = {}
 
@@ -183,39 +192,42 @@ class AttestationCore:
         self._retry_at = {job: due for job, due in self._retry_at.items() if job in self._jobs}
         self._quiet_until = {key: due for key, due in self._quiet_until.items() if key[0] in self._jobs}
         tells = [tell for job in self._jobs.values() for tell in self._tell(job)]
-        return [*(Forget(job) for job in closed), *tells, *self._compute()]
+        drops = [Drop(job) for job in sorted(self._working) if not self._is_wanted(job)]
+        return [*(Forget(job) for job in closed), *drops, *tells, *self._compute()]
 
     def _on_computed(self, id_: Hash, outcome: Result | Trouble) -> list[Action]:
-        assert id_ == self._working
-        self._working = None
+        self._working.remove(id_)
         job = self._jobs.get(id_)
         if job is None or job.phase is not JobPhase.COMMIT:
-            return self._compute()
+            return []
         if outcome in _PASSING and 2 * self._height < job.opened + job.closes:
             self._retry_at[id_] = self._height + RETRY_BLOCKS
-            return self._compute()
+            return []
         word = word_of(id_, outcome)
         self._words[id_] = word
         output = outcome.output if isinstance(outcome, Stored) else None
-        return [Persist(word, output), *self._tell(job), *self._compute()]
+        return [Persist(word, output), *self._tell(job)]
 
     def _compute(self) -> list[Action]:
-        """The next job to work on, if there is one and no other is worked on."""
-        if self._working is not None:
-            return []
-        wanted = [job for job in self._jobs.values() if self._is_wanted(job)]
-        if not wanted:
-            return []
-        chosen = min(wanted, key=lambda job: self._retry_at.get(job.id, 0))
-        self._working = chosen.id
-        return [Compute(chosen)]
+        """Every job to begin to work on."""
+        begun = [
+            job
+            for id_, job in self._jobs.items()
+            if id_ not in self._working
+            and self._is_wanted(id_)
+            and self._retry_at.get(id_, 0) <= self._height
+        ]
+        self._working.update(job.id for job in begun)
+        return [Compute(job) for job in begun]
 
-    def _is_wanted(self, job: OpenJob) -> bool:
+    def _is_wanted(self, id_: Hash) -> bool:
+        """Whether the chain waits for this validator's word on a job, and has none."""
+        job = self._jobs.get(id_)
+        if job is None or job.phase is not JobPhase.COMMIT:
+            return False
         seat = self._seat(job)
         assert seat is not None
-        is_due = self._retry_at.get(job.id, 0) <= self._height < job.closes
-        is_silent = job.id not in self._words and not seat.has_spoken
-        return job.phase is JobPhase.COMMIT and is_due and is_silent
+        return self._height < job.closes and id_ not in self._words and not seat.has_spoken
 
     def _tell(self, job: OpenJob) -> list[Action]:
         """What to say about a job now, unless it was said a short while ago."""

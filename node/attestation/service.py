@@ -27,6 +27,7 @@ from node.attestation.core import (
     AttestationCore,
     Compute,
     Computed,
+    Drop,
     Finalized,
     Forget,
     Input,
@@ -50,7 +51,7 @@ from primitives.codec import CodecError
 from primitives.extrinsic import Call
 from primitives.job_message import phase_of
 from primitives.types import BlockHash, BlockNumber, Hash, PublicKey, Seed
-from runtime.jobs import EvaluateTask, GivenInput, InferTask, OpenJob, ProveTask, Task
+from runtime.jobs import EvaluateTask, InferTask, OpenJob, ProveTask, Task
 
 T = TypeVar("T")
 
@@ -98,8 +99,12 @@ class Chain(Protocol):
 class Blobs(Protocol):
     """Who gives model files."""
 
+    async def ensure(self, blob: BlobId, /, *, bytes_max: int) -> None:
+        """Have a blob here, as long as there is room. Raises BlobTooLong, or another BlobError."""
+        ...
+
     async def get(self, blob: BlobId, /, *, bytes_max: int) -> bytes:
-        """Raises BlobTooLong, or another BlobError."""
+        """Likewise, and read it."""
         ...
 
     async def put(self, data: bytes, /) -> BlobId:
@@ -156,6 +161,11 @@ class AttestationService:
         self._early: dict[Slot, tuple[Received, BlockNumber]] = {}
         self._inputs, self._observed = trio.open_memory_channel[Input](INPUTS_MAX)
         self._working = trio.CapacityLimiter(1 if seating is None else seating.worker.calls_max)
+        self._lane = trio.Lock()
+        """One job is computed at a time: files of more would take too much memory."""
+
+        self._fetching: dict[Hash, trio.CancelScope] = {}
+        """For every job that has yet to come to an outcome, what ends its fetching."""
 
     def inherents(self, state: StateView) -> Sequence[Call]:
         """As in InherentSource; called in a worker thread."""
@@ -246,7 +256,11 @@ class AttestationService:
         assert self._seating is not None
         match action:
             case Compute(job):
+                self._fetching[job.id] = trio.CancelScope()
                 nursery.start_soon(self._compute, job, self._seating)
+            case Drop(job_id):
+                if job_id in self._fetching:
+                    self._fetching[job_id].cancel()
             case Persist(word, output):
                 await trio.to_thread.run_sync(self._seating.journal.write, word, output)
             case Publish(job_id):
@@ -262,45 +276,30 @@ class AttestationService:
         self._channel.broadcast(encode_told(told), where=lambda peer: True)
 
     async def _compute(self, job: OpenJob, seating: Seating) -> None:
-        await self._inputs.send(Computed(job.id, await self._outcome(job, seating)))
+        """Fetch side by side with other jobs, then work in turn."""
+        fetching, outcome = self._fetching[job.id], None
+        with fetching:
+            outcome = await _without_work(seating.blobs, job.task)
+        if outcome is None:
+            async with self._lane:
+                is_dropped = fetching.cancel_called
+                outcome = Trouble.UNABLE if is_dropped else await self._work(job.task, seating)
+        del self._fetching[job.id]
+        await self._inputs.send(Computed(job.id, outcome))
 
-    async def _outcome(self, job: OpenJob, seating: Seating) -> Result | Trouble:
-        task = job.task
+    async def _work(self, task: Task, seating: Seating) -> Result | Trouble:
+        """Of files that are here."""
         try:
-            model = await _file(seating.blobs, task)
-        except BlobTooLong as error:
-            assert isinstance(task, ProveTask)
-            return wrong_length(task, error.size_bytes)
+            files = [await seating.blobs.get(blob, bytes_max=most) for blob, most in _files(task)]
         except BlobError as error:
-            LOGGER.warning("cannot work on job %s yet: %s", job.id.hex()[:12], error)
-            return Trouble.WITHHELD if isinstance(task, ProveTask) else Trouble.UNAVAILABLE
-        material: Material | Trouble = Material(model)
+            LOGGER.warning("a file of a job is gone again: %s", error)
+            return Trouble.UNAVAILABLE
+        material: Material | Trouble = Material(*files)
         if isinstance(task, InferTask) and task.given is not None:
-            material = await self._given(task, task.given, seating)
-        if isinstance(task, EvaluateTask):
-            try:
-                dataset = BlobId(task.dataset)
-                data = await seating.blobs.get(dataset, bytes_max=task.size_bytes)
-            except BlobTooLong as error:
-                return wrong_dataset(error.size_bytes, task)
-            except BlobError as error:
-                LOGGER.warning("cannot get the data set of a job yet: %s", error)
-                return Trouble.WITHHELD
-            material = Material(b"", data)
+            material = await trio.to_thread.run_sync(opened, task, files[1], seating.secrets)
         if isinstance(material, Trouble):
             return material
-        return await self._in_worker(compute, seating.worker, task, replace(material, model=model))
-
-    async def _given(self, task: InferTask, given: GivenInput, seating: Seating) -> Material | Trouble:
-        """The input that the requester gives as a blob."""
-        try:
-            data = await seating.blobs.get(BlobId(given.blob), bytes_max=given.size_bytes)
-        except BlobTooLong:
-            return Trouble.UNREADABLE
-        except BlobError as error:
-            LOGGER.warning("cannot get the input of a job yet: %s", error)
-            return Trouble.WITHHELD
-        return await trio.to_thread.run_sync(opened, task, data, seating.secrets)
+        return await self._in_worker(compute, seating.worker, task, replace(material, model=files[0]))
 
     async def _publish(self, job: Hash, seating: Seating) -> None:
         """Give away the output that a word names; who cannot still reveals its name. Raises JournalError."""
@@ -317,11 +316,37 @@ class AttestationService:
         )
 
 
-async def _file(blobs: Blobs, task: Task) -> bytes:
-    """The model file of a task, never longer than was paid for.
+def _files(task: Task) -> list[tuple[BlobId, int]]:
+    """The model file of a task, and the blob that it is to work on; none longer than was paid for."""
+    if isinstance(task, ProveTask):
+        return [(BlobId(task.blob), task.size_bytes)]
+    model = BlobId(task.blob), BLOB_BYTES_MAX
+    if isinstance(task, EvaluateTask):
+        return [model, (BlobId(task.dataset), task.size_bytes)]
+    return [model] if task.given is None else [model, (BlobId(task.given.blob), task.given.size_bytes)]
 
-    It is kept as long as there is room, and not for ever: who has a few hundred models proved and run could
-    else fill the disks of all validators. Raises BlobTooLong, or another BlobError.
+
+async def _without_work(blobs: Blobs, task: Task) -> Result | Trouble | None:
+    """Have the files of a task here; what there is to say without them, or because of their length.
+
+    They are kept as long as there is room, and not for ever: who has a few hundred models proved and run
+    could else fill the disks of all validators.
     """
-    bytes_max = task.size_bytes if isinstance(task, ProveTask) else BLOB_BYTES_MAX
-    return await blobs.get(BlobId(task.blob), bytes_max=bytes_max)
+    for index, (blob, bytes_max) in enumerate(_files(task)):
+        is_given = index > 0 or isinstance(task, ProveTask)
+        try:
+            await blobs.ensure(blob, bytes_max=bytes_max)
+        except BlobTooLong as error:
+            assert is_given
+            return _too_long(task, error.size_bytes)
+        except BlobError as error:
+            LOGGER.warning("cannot get a file of a job yet: %s", error)
+            return Trouble.WITHHELD if is_given else Trouble.UNAVAILABLE
+    return None
+
+
+def _too_long(task: Task, size_bytes: int) -> Result | Trouble:
+    """What there is to say of a file that is longer than was paid for."""
+    if isinstance(task, ProveTask):
+        return wrong_length(task, size_bytes)
+    return wrong_dataset(size_bytes, task) if isinstance(task, EvaluateTask) else Trouble.UNREADABLE

@@ -44,8 +44,9 @@ WAIT_MAX_S: Final = 5.0
 TIMEOUT_S: Final = 20.0
 """For one chunk: the peer's longest wait, and 1 MiB at 70 kB/s."""
 
-FETCHES_MAX: Final = 2
-"""Blobs fetched at a time; the others wait for their turn."""
+FETCHES_MAX: Final = 64
+"""Blobs fetched at a time; the others wait for their turn. As many as jobs can be open: whoever gives one
+slowly is waited for by nobody else. Up to four chunks of each are held in memory."""
 
 LIE_COST: Final = 50
 SERVICE_LIMITS: Final = ServiceLimits(

@@ -13,6 +13,7 @@ from node.attestation.core import (
     Action,
     AttestationCore,
     Computed,
+    Drop,
     Forget,
     Persist,
     Publish,
@@ -23,7 +24,7 @@ from node.attestation.core import (
 )
 from node.attestation.messages import ToldAbstain, ToldCommit, ToldReveal
 from primitives.job_message import JobPhase, commitment_of, result_digest, verify_job_message
-from primitives.types import Hash
+from primitives.types import BlockNumber, Hash
 from runtime.jobs import OpenJob
 from tests.node.attestation.jobs import (
     GENESIS,
@@ -104,11 +105,26 @@ def test_a_commitment_that_the_chain_did_not_take_is_not_revealed(core: Attestat
     assert core.handle(finalized(60, missed)) == []
 
 
-def test_jobs_are_worked_on_one_at_a_time_the_first_named_first(core: AttestationCore) -> None:
-    jobs = [job_of(1), job_of(2)]
-    assert computes(core.handle(finalized(11, *jobs))) == [jobs[0].id]
-    assert computes(core.handle(finalized(12, *jobs))) == []
-    assert computes(core.handle(Computed(jobs[0].id, RESULT))) == [jobs[1].id]
+def test_every_job_is_begun_at_once_and_once(core: AttestationCore) -> None:
+    """Who gives a file slowly keeps nobody waiting."""
+    jobs = [job_of(1), job_of(2), job_of(3)]
+    assert computes(core.handle(finalized(11, *jobs[:2]))) == [jobs[0].id, jobs[1].id]
+    assert computes(core.handle(finalized(12, *jobs))) == [jobs[2].id]
+    assert computes(core.handle(Computed(jobs[1].id, RESULT))) == []
+    assert computes(core.handle(finalized(13, *jobs))) == []
+
+
+def test_a_job_that_waits_for_no_word_any_more_is_dropped(core: AttestationCore) -> None:
+    closed, spoken, late, gone = jobs = [job_of(number) for number in range(1, 5)]
+    assert len(computes(core.handle(finalized(11, *jobs)))) == 4
+    assert core.handle(finalized(12, *jobs)) == []
+    left = [
+        dataclasses.replace(closed, phase=JobPhase.REVEAL),
+        with_seat(spoken, 0, has_spoken=True),
+        dataclasses.replace(late, closes=BlockNumber(13)),
+    ]
+    assert core.handle(finalized(13, *left)) == [Drop(job.id) for job in (closed, spoken, late, gone)]
+    assert core.handle(Computed(gone.id, Trouble.UNABLE)) == []
 
 
 def test_an_output_that_is_a_blob_is_kept_with_its_name_and_given_before_its_name_is_told(
@@ -209,17 +225,6 @@ def test_salts_differ_between_jobs_and_between_validators() -> None:
             assert isinstance(told, ToldReveal)
             salts.add(told.message.salt)
     assert len(salts) == 2 * len(SEEDS)
-
-
-def test_what_is_withheld_keeps_no_other_job_waiting(core: AttestationCore) -> None:
-    jobs = [job_of(number) for number in range(1, 10)]
-    actions, tried = core.handle(finalized(11, *jobs)), []
-    for height in range(12, 12 + len(jobs)):
-        tried += computes(actions)
-        core.handle(finalized(height, *jobs))
-        actions = core.handle(Computed(tried[-1], Trouble.WITHHELD))
-    assert tried == [job.id for job in jobs]
-    assert computes(actions) == tried[:1], "who waits longest is tried again first"
 
 
 BLOCKS = st.tuples(st.just("block"), st.booleans(), st.booleans())

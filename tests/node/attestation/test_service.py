@@ -29,7 +29,7 @@ from primitives.block import Block
 from primitives.job_message import JobPhase
 from primitives.signing import verify
 from primitives.types import BlockNumber, Hash
-from runtime.jobs import EvaluateTask, InferTask, OpenJob, Task, job_call
+from runtime.jobs import EvaluateTask, InferTask, OpenJob, ProveTask, Task, job_call
 from tests.node.attestation.jobs import BLOB, GENESIS, SEEDS, job_of, seeds_of, tells, with_seat, worked
 from tests.node.attestation.worker import FakeWorker
 from tests.node.pool.samples import FakeHead, FakeNetwork, block_of
@@ -64,11 +64,24 @@ class FakeBlobs:
     missing: bytes = b""
     size_bytes: int = 3
     kept: list[bytes] = field(default_factory=list)
+    hanging: set[bytes] = field(default_factory=set)
+    """What a peer promises, and does not send."""
+
+    hung: list[bytes] = field(default_factory=list)
+    """What was waited for, until nobody wanted it any more."""
 
     async def put(self, data: bytes, /) -> BlobId:
         await trio.lowlevel.checkpoint()
         self.kept.append(data)
         return blob_id(manifest_of(data))
+
+    async def ensure(self, blob: BlobId, /, *, bytes_max: int) -> None:
+        if blob in self.hanging:
+            try:
+                await trio.sleep_forever()
+            finally:
+                self.hung.append(blob)
+        await self.get(blob, bytes_max=bytes_max)
 
     async def get(self, blob: BlobId, /, *, bytes_max: int) -> bytes:
         await trio.lowlevel.checkpoint()
@@ -222,6 +235,37 @@ async def test_a_file_that_nobody_gives_is_asked_for_again(tmp_path: Path) -> No
         setup.blobs.is_there = True
         await setup.finalize(14, job_of())
         assert (await setup.told())[1] == commit_of(0)
+
+
+async def test_a_file_that_is_never_sent_keeps_no_other_job_waiting(tmp_path: Path) -> None:
+    slow, setup = Hash(b"\x51" * 32), Setup(tmp_path)
+    setup.blobs.hanging.add(slow)
+    waiting = [
+        dataclasses.replace(job_of(number), task=ProveTask(blob=slow, size_bytes=3))
+        for number in range(2, 40)
+    ]
+    async with setup.running():
+        await setup.finalize(12, *waiting, job_of())
+        assert (await setup.told())[1] == commit_of(0)
+        assert setup.blobs.hung == []
+        await setup.finalize(13, waiting[0])
+        await wait_all_tasks_blocked(0.01)
+        assert len(setup.blobs.hung) == len(waiting) - 1
+
+
+async def test_jobs_are_computed_one_at_a_time(tmp_path: Path) -> None:
+    setup = Setup(tmp_path)
+    setup.worker.may_go_on.clear()
+    async with setup.running():
+        await setup.finalize(12, job_of(1), job_of(2), job_of(3))
+        await trio.to_thread.run_sync(setup.worker.started.wait)
+        await wait_all_tasks_blocked(0.01)
+        assert len(setup.worker.asked) == 1
+        await setup.finalize(13)
+        await wait_all_tasks_blocked(0.01)
+        setup.worker.may_go_on.set()
+        await wait_all_tasks_blocked(0.05)
+    assert len(setup.worker.asked) == 1, "what was dropped in the meantime is not begun"
 
 
 @pytest.mark.parametrize("task", [job_of().task, EVALUATE, INFER])
