@@ -1,5 +1,6 @@
 """A picture to the array that a model takes."""
 
+import warnings
 from pathlib import Path
 from typing import Final
 
@@ -27,17 +28,22 @@ def read_image(file: Path, how: ImageInput, shape: Shape) -> NDArray[np.float32]
     """
     first, height, width = _layout(how, shape)
     try:
-        with Image.open(file, formats=_FORMATS) as opened:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            opening = Image.open(file, formats=_FORMATS)
+        with opening as opened:
             if opened.width * opened.height > PIXELS_MAX:
-                raise PreparationError(f"{file} has more than {PIXELS_MAX} pixels", "make it smaller")
+                raise Image.DecompressionBombError
             turned = _of_bytes(ImageOps.exif_transpose(opened), file)
             picture = turned.convert("L" if how.colors is Colors.GRAY else "RGB")
     except (FileNotFoundError, IsADirectoryError, PermissionError) as error:
         raise PreparationError(f"cannot read {file}: {error.strerror}", "check the path") from None
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise PreparationError(
-            f"{file} is no picture: {error}", f"take one of {', '.join(_FORMATS)}"
-        ) from None
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning):
+        raise PreparationError(f"{file} has more than {PIXELS_MAX} pixels", "make it smaller") from None
+    except UnidentifiedImageError:
+        raise PreparationError(f"{file} is no picture", f"take one of {', '.join(_FORMATS)}") from None
+    except (OSError, SyntaxError, ValueError) as error:
+        raise PreparationError(f"{file} is no whole picture: {error}", "save it again") from None
     levels = _fitted(picture, how.fit, width, height)
     levels = levels[:, :, None] if levels.ndim == 2 else levels
     if how.colors is Colors.BGR:

@@ -324,15 +324,25 @@ def _folder(place: Path, inputs: Sequence[Taken], card: Card) -> SampleSet:
     files = [file for file in _files(place) if file.suffix.lower() in _SUFFIXES]
     if len(files) > FILES_MAX:
         raise PreparationError(f"{place} has more than {FILES_MAX} files", "take a part of them")
+    beside = [file for file in files if file.parent == place]
+    if beside and len(beside) < len(files):
+        raise PreparationError(
+            f"{beside[0]} lies beside folders of classes", "put it into one of them, or move it away"
+        )
     return _joined(place, files, inputs, card)
 
 
 def _files(place: Path) -> Iterator[Path]:
-    for entry in sorted(place.iterdir()):
+    """Without hidden ones, which systems and editors leave everywhere."""
+    for entry in sorted(_seen(place)):
         if entry.is_dir():
-            yield from sorted(file for file in entry.iterdir() if file.is_file())
+            yield from sorted(file for file in _seen(entry) if file.is_file())
         elif entry.is_file():
             yield entry
+
+
+def _seen(folder: Path) -> Iterator[Path]:
+    return (entry for entry in folder.iterdir() if not entry.name.startswith("."))
 
 
 def _joined(place: Path, files: Sequence[Path], inputs: Sequence[Taken], card: Card) -> SampleSet:

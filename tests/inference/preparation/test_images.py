@@ -1,5 +1,8 @@
 """Pictures become the arrays that the card describes."""
 
+import io
+import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -100,10 +103,35 @@ def test_what_is_no_picture_is_refused(tmp_path: Path) -> None:
         read_image(tmp_path / "a.png", ImageInput(), (1, 3, 2, 4))
 
 
-def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path) -> None:
-    Image.new("1", (9000, 9000)).save(tmp_path / "bomb.png")
-    with pytest.raises(PreparationError, match="pixels"):
+@pytest.mark.parametrize("side", [9_000, 11_000, 60_000])
+def test_a_picture_of_too_many_pixels_is_not_decoded(tmp_path: Path, side: int) -> None:
+    """Pillow has limits of its own: it warns of the second, and refuses the third."""
+    small = io.BytesIO()
+    Image.new("L", (1, 1)).save(small, "PNG")
+    header = b"IHDR" + struct.pack(">II", side, side) + small.getvalue()[24:29]
+    (tmp_path / "bomb.png").write_bytes(
+        small.getvalue()[:12] + header + struct.pack(">I", zlib.crc32(header)) + small.getvalue()[33:]
+    )
+    with pytest.raises(PreparationError, match=r"bomb\.png has more than 67108864 pixels"):
         read_image(tmp_path / "bomb.png", ImageInput(), (1, 3, 2, 4))
+
+
+@pytest.mark.parametrize("mode", ["1", "CMYK", "L", "LA", "P", "RGBA"])
+def test_pictures_of_every_kind_become_the_same(tmp_path: Path, mode: str) -> None:
+    picture = Image.new("L", (3, 5), 255)
+    picture.convert(mode).save(tmp_path / "p.tif")
+    read = read_image(tmp_path / "p.tif", ImageInput(), (1, 3, 2, 2))
+    assert (read == 1).all()
+
+
+def test_a_picture_of_one_pixel_is_enlarged_and_one_that_is_cut_short_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (1, 1), "white").save(tmp_path / "p.jpg")
+    assert (read_image(tmp_path / "p.jpg", ImageInput(), (1, 3, 4, 4)) == 1).all()
+    Image.effect_noise((64, 64), 50).save(tmp_path / "p.jpg")
+    whole = (tmp_path / "p.jpg").read_bytes()
+    (tmp_path / "p.jpg").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(PreparationError, match="is no whole picture: image file is truncated"):
+        read_image(tmp_path / "p.jpg", ImageInput(), (1, 3, 4, 4))
 
 
 def test_which_inputs_look_like_pictures() -> None:

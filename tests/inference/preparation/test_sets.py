@@ -194,6 +194,19 @@ def test_every_fifth_sample_is_kept_apart(tmp_path: Path) -> None:
     assert unseen.names == ("row 5", "row 10")
 
 
+def test_hidden_files_are_no_samples_and_a_picture_beside_classes_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "cat").mkdir()
+    (tmp_path / ".cache").mkdir()
+    for name in ("cat/1.png", "cat/2.png", ".cache/3.png"):
+        Image.new("L", (2, 2)).save(tmp_path / name)
+    for name in ("._1.png", "cat/._1.png", "cat/notes.md", "README"):
+        (tmp_path / name).write_text("no picture")
+    assert read_set(tmp_path, PICTURE, GRAY).labels == ("cat", "cat")
+    Image.new("L", (2, 2)).save(tmp_path / "stray.png")
+    with pytest.raises(PreparationError, match=r"stray\.png lies beside folders of classes"):
+        read_set(tmp_path, PICTURE, GRAY)
+
+
 def test_an_empty_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(PreparationError, match="no samples"):
         read_set(tmp_path, PICTURE, GRAY)
