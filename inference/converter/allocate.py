@@ -1,27 +1,24 @@
-"""Which integers stand for each tensor: grids that readers can share, and bits that make the least error.
+"""Which integers stand for each tensor: grids that readers can share.
 
-Per linear step the bits of the activations, those of the weights and the logarithm of the number of terms
-add up to 24. So for each group of tensors that share a grid, the number of bits is the one at which the
-predicted errors of all linear steps that read it, from rounding their inputs and from rounding their weights,
-are least.
+How many bits each gets says `bits`; here they become scales, and the ends of what has an integer.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
-from math import ceil, floor, inf, log2
+from math import ceil, floor, inf
 from typing import Final
 
 import numpy as np
 
 from inference.converter.arithmetic import short_scale
+from inference.converter.bits import BYTE_BITS, Bits, choice_of_bits
 from inference.converter.code import Grid, channel_array, one
-from inference.converter.deferral import DEFERRED_BITS, NOISE_MAX, deferrals
 from inference.converter.groups import Wiring, moved
 from inference.converter.lower_linear import is_padded
 from inference.converter.lower_moves import joined, moved_scale
 from inference.converter.options import Method, Options
-from inference.converter.plan import Correlation, Deferral, Plan, Spread
+from inference.converter.plan import Correlation, Plan, Spread
 from inference.converter.program import (
     Combination,
     Combine,
@@ -36,30 +33,20 @@ from inference.converter.program import (
     Source,
     Trees,
 )
-from inference.converter.ranges import TINY, is_open, scale_for, short_scales, whole_ends
+from inference.converter.ranges import TINY, scale_for, short_scales, whole_ends
 from inference.converter.registry import given_by, rule_of
-from inference.converter.rule import BITS_MAX, BITS_MIN, Want
+from inference.converter.rule import BITS_MAX, Want
 from inference.converter.sharing import Sharing, Survey, share
 from inference.converter.sums import (
     SUM_MAX,
-    Moments,
     channels_of_input,
-    effective_terms,
     kernel_of,
-    sum_noise,
 )
 from inference.refusal import refuse
 
 MARGIN: Final = 1.0625
 """How far beyond what was seen, by its size, a tensor's integers reach."""
 
-WIDER: Final = (4.0, 2.0, 1.5)
-"""How much further, where that costs next to nothing: samples are few, and what comes may be larger."""
-
-NEXT_TO_NOTHING: Final = 2.0**-16
-"""Predicted variance of the error of a sum, by that of the sum: 0.4 %."""
-
-BYTE_BITS: Final = 8
 BYTE_MAX: Final = 2**BYTE_BITS - 1
 """What activations have if all are to be bytes."""
 
@@ -81,7 +68,8 @@ def allocate(
     options: Options,
 ) -> Plan:
     """A grid for every tensor. `pixels`: inputs that only take multiples of a number, and that number."""
-    return _Allocation(survey, share(survey, options.int8), spreads, correlations, pixels, options).plan()
+    sharing, bits = share(survey, options.int8), choice_of_bits(survey, spreads, options)
+    return _Allocation(survey, sharing, spreads, correlations, pixels, options, bits).plan()
 
 
 @dataclass(slots=True)
@@ -94,13 +82,12 @@ class _Allocation:
     correlations: Mapping[str, Correlation]
     pixels: Mapping[str, Fraction]
     options: Options
+    bits: Bits
     grids: dict[str, Grid] = field(default_factory=dict)
     scales: dict[str, tuple[Fraction, ...]] = field(default_factory=dict)
     zeros: dict[str, Integers] = field(default_factory=dict)
     wider: dict[str, float] = field(default_factory=dict)
     """How much further than planned a tensor reaches."""
-    deferred: dict[str, Deferral] = field(default_factory=dict)
-    """Those that were found good enough, once what makes them has been allotted."""
 
     @property
     def wiring(self) -> Wiring:
@@ -108,7 +95,6 @@ class _Allocation:
 
     def plan(self) -> Plan:
         program = self.wiring.program
-        self.deferred = {} if self._is_fixed() else deferrals(self.wiring)
         for names in self.survey.groups.members().values():
             self._allot(names)
         return Plan(
@@ -119,7 +105,7 @@ class _Allocation:
             grids=self.grids,
             steps=self.wiring.steps,
             unrounded=self.sharing.unrounded,
-            deferred=self.deferred,
+            deferred=self.bits.deferred,
             scores=self.sharing.scores,
             addends=self.sharing.addends,
             bends=self.sharing.bends,
@@ -203,16 +189,16 @@ class _Allocation:
         if isinstance(concat, Move) and concat.movement is Movement.CONCAT and own:
             scale = self._joined(concat).reshape(-1)
             bits = max(self.grids[each].bits for each in concat.inputs)
-            self._undefer(names, one(scale.max() * (2**bits - 1)), bits)
+            self.bits.undefer(names, one(scale.max() * (2**bits - 1)), bits)
             return scale
         fixed = next((want.scale for each in wants for want in each if want.scale), 0.0)
         if fixed:
             return one(fixed)
         most = min(want.bits_max for each in wants for want in each)
         width = scale_for(low, high, BITS_MAX) * (2**BITS_MAX - 1)
-        wider = self._wider(names, width, most)
+        wider = self.bits.wider(names, width, most)
         self.wider.update(dict.fromkeys(names, wider))
-        bits = self._bits(names, width * wider, most)
+        bits = self.bits.least_noisy(names, width * wider, most)
         scale = scale_for(low * wider, high * wider, bits)
         unit = next((want.unit for each in wants for want in each if want.unit), 0.0)
         if unit:
@@ -300,89 +286,6 @@ class _Allocation:
             return (low, low + BYTE_MAX) if high > -low else (high - BYTE_MAX, high)
         return (low, high) if limited or low > 0 else (low, low + BYTE_MAX)
 
-    # Bits.
-
-    def _bits(self, names: Sequence[str], width: Reals, most: int) -> int:
-        """At which the predicted errors of the linear steps that read the group are least."""
-        readers = self._sums(names)
-        if self.options.int8:
-            return min(most, BYTE_BITS)
-        if not readers:
-            return most
-        if self.options.weight_bits is not None:
-            return min(self._rest(each, width) for each in readers)
-        if any(each.read in names for each in self.deferred.values()):
-            return min(DEFERRED_BITS, most)
-        candidates = range(min(BITS_MIN, most), most + 1)
-        best = min(candidates, key=lambda bits: sum(self._noises(names, width, bits)))
-        return self._bits(names, width, most) if self._undefer(names, width, best) else best
-
-    def _undefer(self, names: Sequence[str], width: Reals, bits: int) -> bool:
-        """Have sums rounded that would be too noisy; says whether there were any."""
-        noises = {each.step.name: self._noise(each, width, bits) for each in self._sums(names)}
-        before = self.deferred
-        self.deferred = {name: each for name, each in before.items() if noises.get(name, 0) <= NOISE_MAX}
-        return len(self.deferred) < len(before)
-
-    def _wider(self, names: Sequence[str], width: Reals, most: int) -> float:
-        """How much further than planned a group reaches; sums left unrounded would be coarser."""
-        if any(each.read in names for each in self.deferred.values()):
-            return 1.0
-        if self._is_fixed() or self.options.method is not Method.MINMAX or not self._is_open_ended(names):
-            return 1.0
-        for wider in WIDER:
-            noises = [self._noises(names, width * wider, bits) for bits in range(BITS_MIN, most + 1)]
-            if min(max(each, default=inf) for each in noises) <= NEXT_TO_NOTHING:
-                return wider
-        return 1.0
-
-    def _is_open_ended(self, names: Sequence[str]) -> bool:
-        """Whether only sums, and limits that no grid's end stands for, make and read a group."""
-        members = [self.wiring.steps[name] for name in names if name in self.wiring.steps]
-        readers = [reader for name in names for reader, _ in self.wiring.readings[name]]
-        return all(is_open(step) for step in (*members, *readers))
-
-    def _is_fixed(self) -> bool:
-        """Whether the bits of activations or weights were asked for."""
-        return self.options.int8 or self.options.weight_bits is not None
-
-    def _rest(self, reading: "_Reading", width: Reals) -> int:
-        """What the weights and the number of terms leave of 24."""
-        assert self.options.weight_bits is not None
-        terms = effective_terms(kernel_of(reading.step), reading.width(width))
-        return min(max(24 - (self.options.weight_bits - 1) - ceil(log2(terms)), 2), BITS_MAX)
-
-    def _sums(self, names: Sequence[str]) -> "list[_Reading]":
-        """The linear steps that read a group, perhaps through an affine map, which has the same integers."""
-        found = []
-        for name in names:
-            for step, _ in self.wiring.readings[name]:
-                if isinstance(step, Convolution | Matrix):
-                    found.append(_Reading(step, name, one(1.0)))
-                elif isinstance(step, Map) and step.form is Form.AFFINE:
-                    factor = np.abs(step.scale).reshape(-1)
-                    found += [_Reading(each.step, each.name, factor) for each in self._sums([step.name])]
-        return found
-
-    def _noises(self, names: Sequence[str], width: Reals, bits: int) -> list[float]:
-        return [self._noise(each, width, bits) for each in self._sums(names)]
-
-    def _noise(self, reading: "_Reading", width: Reals, bits: int) -> float:
-        step, width = reading.step, reading.width(width)
-        spread, result = self.spreads.get(reading.name), self.spreads[step.name]
-        square = spread.square if spread is not None else width**2 / 3
-        if square.size not in (1, channels_of_input(step)):
-            square = np.array([square.mean()])
-        power = np.maximum(result.square - result.mean**2, result.square * 2.0**-10)
-        power = np.maximum(power, max(float(power.max()) * 2.0**-10, TINY**2))
-        if power.size != len(step.bias):
-            power = np.array([power.mean()])
-        deferral, steps = self.deferred.get(step.name), np.zeros(1)
-        if deferral is not None:
-            reach = self.spreads[deferral.read]
-            steps = deferral.finest_steps(np.maximum(-reach.low, reach.high))
-        return sum_noise(kernel_of(step), width, Moments(square, power), bits, steps)
-
     # Inputs and outputs.
 
     def _source(
@@ -436,8 +339,8 @@ class _Allocation:
         reach = np.where(reach > 0, reach, np.maximum(np.abs(middle), 1.0))
         signed = bool(centred or low.min() < 0)
         most = min(want.bits_max for want in self._wants(source.name))
-        reach *= self._wider(names, 2 * reach if signed else reach, most)
-        bits = self._bits(names, 2 * reach if signed else reach, most)
+        reach *= self.bits.wider(names, 2 * reach if signed else reach, most)
+        bits = self.bits.least_noisy(names, 2 * reach if signed else reach, most)
         top = 2 ** (bits - signed) - 1
         scales = tuple(short_scale(float(each) / top) for each in reach)
         zeros = [-round(Fraction(float(each)) / scale) for each, scale in zip(middle, scales, strict=True)]
@@ -468,22 +371,6 @@ class _Allocation:
         shares = np.abs(kernel.weights) * kernel.of_inputs(scale) * grid.magnitude
         reach = float((shares.sum(axis=(1, 2)) + np.abs(kernel.bias)).max())
         return one(float(short_scale(max(reach, TINY) / room)))
-
-
-@dataclass(frozen=True, slots=True)
-class _Reading:
-    """A linear step, and the tensor of its input: one that is allotted, or that times a factor."""
-
-    step: Convolution | Matrix
-    name: str
-    factor: Reals
-
-    def width(self, width: Reals) -> Reals:
-        """What each channel of the input covers, given what the tensor that is allotted covers."""
-        return self._fitting(width) * self._fitting(self.factor)
-
-    def _fitting(self, values: Reals) -> Reals:
-        return values if values.size in (1, channels_of_input(self.step)) else np.array([values.max()])
 
 
 @dataclass(frozen=True, slots=True)
