@@ -345,11 +345,9 @@ def _after_convolution(step: Convolution, affine: Map) -> Step | None:
 
 
 def _after_norm(step: Norm, affine: Map) -> Step | None:
-    if max(affine.scale.ndim, affine.offset.ndim) > step.axes or affine.shape != step.shape:
+    if affine.shape != step.shape:
         return None
-    bias = np.broadcast_to(step.bias * affine.scale + affine.offset, step.bias.shape).copy()
-    gain = np.broadcast_to(step.gain * affine.scale, step.gain.shape).copy()
-    return replace(step, gain=gain, bias=bias)
+    return replace(step, gain=step.gain * affine.scale, bias=step.bias * affine.scale + affine.offset)
 
 
 def _after_product(step: Product, affine: Map) -> Step | None:
@@ -446,7 +444,8 @@ def _before_product(step: Product, affine: Map) -> Step | None:
 def _before_norm(step: Norm, affine: Map) -> Step | None:
     """A norm of s * x + o is that of x, its epsilon by s^2."""
     scale = _scalar(affine.scale)
-    if not scale or _scalar(affine.offset) is None:
+    offset = _scalar(affine.offset)
+    if not scale or offset is None or (offset and not step.centred):
         return None
     gain = step.gain if scale > 0 else -step.gain
     return replace(step, inputs=_source(affine, step), epsilon=step.epsilon / scale**2, gain=gain)

@@ -64,7 +64,8 @@ _LINEAR: Final = frozenset({"Conv", "ConvTranspose", "Gemm", "InstanceNormalizat
 _REDUCTIONS: Final = frozenset(
     {
         *("ArgMax", "AveragePool", "GlobalAveragePool", "GlobalMaxPool", "LayerNormalization", "LogSoftmax"),
-        *("MaxPool", "ReduceMax", "ReduceMean", "ReduceMin", "ReduceProd", "ReduceSum", "Softmax"),
+        *("LpNormalization", "MaxPool", "RMSNormalization", "ReduceL2", "ReduceMax", "ReduceMean"),
+        *("ReduceMin", "ReduceProd", "ReduceSum", "ReduceSumSquare", "Softmax"),
     }
 )
 

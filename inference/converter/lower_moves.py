@@ -77,7 +77,7 @@ def joined(values: list[Array], codes: list[Any], axis: int) -> Array:
         full.append(np.broadcast_to(padded, shape))
     sizes = np.broadcast_shapes(*(_without(each.shape, axis) for each in full))
     parts = [np.broadcast_to(each, (*sizes[:axis], each.shape[axis], *sizes[axis:])) for each in full]
-    return _compressed(np.concatenate(parts, axis=axis))
+    return compressed(np.concatenate(parts, axis=axis))
 
 
 def _without(shape: Shape, axis: int) -> Shape:
@@ -109,10 +109,10 @@ def move_values(step: Move, values: Array, shape: Shape) -> Array:
             moved = np.take(full, arguments["indices"], axis=arguments["axis"][0]).reshape(step.shape)
         case _:
             moved = full
-    return _compressed(moved)
+    return compressed(moved)
 
 
-def _compressed(values: Array) -> Array:
+def compressed(values: Array) -> Array:
     """Without the dimensions along which nothing varies."""
     for axis in range(values.ndim):
         first = np.take(values, [0], axis=axis)

@@ -162,9 +162,14 @@ class Reduce(Step):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Norm(Step):
-    """(x - mean) / sqrt(variance + epsilon) over the trailing `axes` dimensions, times gain, plus bias."""
+    """(x - mean) / sqrt(variance + epsilon) over the trailing `axes` dimensions, times gain, plus bias.
+
+    Unless `centred`, x / sqrt(mean of squares + epsilon) instead. Gain and bias broadcast against x, as numpy
+    does.
+    """
 
     axes: int
+    centred: bool = True
     epsilon: float
     gain: Reals
     bias: Reals

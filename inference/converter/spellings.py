@@ -107,16 +107,31 @@ def _exponentials(scale: Fraction, span: int, largest: int) -> Reals:
     return np.array(values, np.float64)
 
 
-def layer_norm_limit(count: int) -> int:
-    """Greatest magnitude of integers that a layer norm over `count` of them takes.
+class Centring(StrEnum):
+    """What a norm takes away from its input before it squares it."""
 
-    Its deviations, count * x - sum, fit float32, and the sum of their squares fits float64 with room for
-    epsilon.
+    NOTHING = "nothing"
+    MEAN = "the mean"
+    ROUNDED_MEAN = "the mean to a part of a step"
+
+
+def norm_limit(count: int, centring: Centring, fraction: int = 0) -> int:
+    """Greatest magnitude of integers that a norm over `count` of them takes; see `norm`.
+
+    The sum of squares fits float64 with room for epsilon; deviations from the mean itself, which are
+    count * x - sum, fit float32.
     """
-    return min(_SUM_MAX, isqrt(_WIDE_MAX // count * 15 // 16)) // (2 * count)
+    root = isqrt(_WIDE_MAX // count * 15 // 16)
+    match centring:
+        case Centring.NOTHING:
+            return min(_SUM_MAX, root)
+        case Centring.MEAN:
+            return min(_SUM_MAX, root) // (2 * count)
+        case Centring.ROUNDED_MEAN:
+            return min(_SUM_MAX, root // (2 << fraction))
 
 
-def layer_norm(
+def norm(
     nodes: Nodes,
     x: str,
     *,
@@ -125,33 +140,50 @@ def layer_norm(
     epsilon: float,
     gain: Reals,
     limits: Limits | None,
+    centring: Centring = Centring.MEAN,
+    fraction: int = 0,
 ) -> str:
     """round(gain * (x - mean) / sqrt(variance + epsilon)), limited, over the `count` elements along `axes`.
 
     `epsilon`: for the integers x, so divided by the square of their scale. `gain`: in steps of the result;
     broadcasts against x. `limits`: least and greatest integer of the result, if it is to have any; by itself
-    it reaches `layer_norm_reach`. A bias may follow.
+    it reaches `norm_reach`. `fraction`: a rounded mean is a multiple of 2^-fraction. A bias may follow.
     """
-    deviation = nodes.add(
-        "Sub",
-        nodes.add("Mul", x, _number(nodes, count)),
-        nodes.add("ReduceSum", x, nodes.constant(np.array(axes)), keepdims=1),
-    )
-    wide = nodes.add("Cast", deviation, to=ELEMENT_CODES["float64"])
+    wide, unit = _deviations(nodes, x, axes, count, centring, fraction)
     # sum((count * (x - mean))^2) + count^3 * epsilon is count^3 * (variance + epsilon).
-    least = max(1, round(Fraction(epsilon) * count**3))
+    step = Fraction(1, 4**fraction)
+    least = max(1, round(Fraction(epsilon) * unit**2 * count / step)) * step
     if least > _WIDE_MAX // 16:
         refuse("the epsilon of a layer norm is too large for the scale of its input")
     squares = nodes.add("ReduceSumSquare", wide, axes=axes, keepdims=1)
-    variance = nodes.add("Add", squares, _number(nodes, least, wide=True))
+    variance = nodes.add("Add", squares, _number(nodes, float(least), wide=True))
     normed = nodes.add("Div", wide, nodes.add("Sqrt", variance))
     narrow = nodes.add("Cast", normed, to=ELEMENT_CODES["float32"])
     scaled = nodes.add("Mul", narrow, nodes.constant(_factor(gain, count)))
     return nodes.add("Round", _limited(nodes, scaled, *limits) if limits else scaled)
 
 
-def layer_norm_reach(gain: Reals, count: int) -> int:
-    """Greatest magnitude of a layer norm's result: none is above the root of the sum of squares."""
+def _deviations(
+    nodes: Nodes, x: str, axes: tuple[int, ...], count: int, centring: Centring, fraction: int
+) -> tuple[str, int]:
+    """What is squared, in float64, and in how many parts of a step."""
+    along = nodes.constant(np.array(axes))
+    if centring is Centring.MEAN:
+        total = nodes.add("ReduceSum", x, along, keepdims=1)
+        deviation = nodes.add("Sub", nodes.add("Mul", x, _number(nodes, count)), total)
+        return nodes.add("Cast", deviation, to=ELEMENT_CODES["float64"]), count
+    wide = nodes.add("Cast", x, to=ELEMENT_CODES["float64"])
+    if centring is Centring.NOTHING:
+        return wide, 1
+    total = nodes.add("ReduceSum", wide, along, keepdims=1)
+    # With the bits of float32 the product stays on the lattice, and is as good once it is rounded.
+    part = _number(nodes, float(np.float32(2.0**fraction / count)), wide=True)
+    mean = nodes.add("Round", nodes.add("Mul", total, part))
+    return nodes.add("Sub", wide, nodes.add("Mul", mean, _number(nodes, 2.0**-fraction, wide=True))), 1
+
+
+def norm_reach(gain: Reals, count: int) -> int:
+    """Greatest magnitude of a norm's result: none is above the root of the sum of squares."""
     return int(np.rint(np.abs(_factor(gain, count)).max()))
 
 

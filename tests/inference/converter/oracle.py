@@ -85,7 +85,7 @@ def _(step: Softmax, x: Any, *keep: Any) -> Any:
 @meaning.register
 def _(step: Norm, x: Any) -> Any:
     axes = tuple(range(-step.axes, 0))
-    centred = x - x.mean(axis=axes, keepdims=True)
+    centred = x - x.mean(axis=axes, keepdims=True) if step.centred else x
     variance = (centred**2).mean(axis=axes, keepdims=True)
     return centred / np.sqrt(variance + step.epsilon) * step.gain + step.bias
 

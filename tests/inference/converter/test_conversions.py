@@ -80,3 +80,35 @@ def test_channels_that_are_shuffled() -> None:
         "flat": np.array([1, 8, 6, 6]),
     }
     assert converted(shuffled(), constants, (1, 3, 6, 6)).relative_error < 0.05
+
+
+def test_an_instance_norm_over_more_than_float32_can_sum() -> None:
+    nodes = [
+        node("InstanceNormalization", ["x", "gain", "bias"], ["n"]),
+        node("Relu", ["n"], ["r"]),
+        node("Conv", ["r", "w"], ["y"]),
+    ]
+    constants = {"gain": np.array([0.5, 2.0, 4.0]), "bias": np.array([0.0, 1, -2]), "w": weights(4, 3, 1, 1)}
+    assert converted(nodes, constants, (1, 3, 64, 64), count=8).relative_error < 0.01
+
+
+def test_a_group_norm() -> None:
+    nodes = [
+        node("Reshape", ["x", "groups"], ["g"]),
+        node("InstanceNormalization", ["g", "ones", "zeros"], ["n"]),
+        node("Reshape", ["n", "image"], ["m"]),
+        node("Mul", ["m", "gain"], ["s"]),
+        node("Add", ["s", "bias"], ["b"]),
+        node("Relu", ["b"], ["r"]),
+        node("Conv", ["r", "w"], ["y"], pads=[1, 1, 1, 1]),
+    ]
+    constants = {
+        "groups": np.array([0, 2, -1]),
+        "image": np.array([1, 4, 6, 6]),
+        "ones": np.ones(2),
+        "zeros": np.zeros(2),
+        "gain": weights(4, 1, 1, seed=2),
+        "bias": weights(4, 1, 1, seed=3),
+        "w": weights(4, 4, 3, 3),
+    }
+    assert converted(nodes, constants, (1, 4, 6, 6)).relative_error < 0.02

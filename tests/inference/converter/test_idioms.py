@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from onnx import NodeProto
 
-from inference.converter.program import Softmax
+from inference.converter.program import Norm, Softmax
 from tests.inference.converter.checks import IMAGE, WORDS, ensure, ensure_meaning, kind, sample
 from tests.inference.converter.floats import model, node, program_of, weights
 
@@ -71,7 +71,64 @@ def test_layer_norm_as_an_operator_with_an_affine_behind() -> None:
 def test_instance_norm() -> None:
     nodes = [node("InstanceNormalization", ["x", "gain", "bias"], ["y"])]
     constants = {"gain": weights(4), "bias": weights(4, seed=2)}
-    ensure(model(nodes, constants, x=IMAGE), ["Norm", "affine"], shapes={"x": (1, 4, 6, 8)})
+    ensure(model(nodes, constants, x=IMAGE), ["Norm"], shapes={"x": (1, 4, 6, 8)})
+
+
+SQUARED = {"two": 2.0, "half": 0.5, "minus_half": -0.5, "epsilon": 1e-3, "one": 1.0, "tiny": 1e-6}
+SQUARE = node("Pow", ["x", "two"], ["q"])
+MEAN = node("ReduceMean", ["q"], ["m"], axes=[-1])
+ROOTS: dict[str, list[NodeProto]] = {
+    "mean": [SQUARE, MEAN, node("Add", ["m", "epsilon"], ["e"]), node("Sqrt", ["e"], ["r"])],
+    "largest": [SQUARE, MEAN, node("Max", ["m", "tiny"], ["e"]), node("Pow", ["e", "half"], ["r"])],
+    "sum": [SQUARE, node("ReduceSum", ["q", "last"], ["m"]), node("Sqrt", ["m"], ["r"])],
+    "squares": [node("ReduceSumSquare", ["x"], ["m"], axes=[-1]), node("Sqrt", ["m"], ["r"])],
+    "length": [node("ReduceL2", ["x"], ["r"], axes=[-1])],
+    "limited length": [
+        node("ReduceL2", ["x"], ["l"], axes=[-1]),
+        node("Clip", ["l", "tiny"], ["c"]),
+        node("Expand", ["c", "shape"], ["r"]),
+    ],
+}
+
+
+@pytest.mark.parametrize("root", ROOTS)
+def test_what_is_divided_by_a_root_of_squares(root: str) -> None:
+    nodes = [
+        *ROOTS[root],
+        node("Div", ["x", "r"], ["n"]),
+        node("Mul", ["n", "gain"], ["g"]),
+        node("Add", ["g", "bias"], ["y"]),
+    ]
+    more = {"gain": weights(8), "bias": weights(8, seed=2), "last": np.array([-1]), "shape": np.array(WORDS)}
+    program = ensure(model(nodes, SQUARED | more, x=WORDS), ["Norm"])
+    assert isinstance(program.steps[0], Norm)
+    assert not program.steps[0].centred
+
+
+@pytest.mark.parametrize(
+    "inverse", [node("Reciprocal", ["r"], ["i"]), node("Div", ["one", "r"], ["i"])], ids=["reciprocal", "div"]
+)
+def test_what_is_multiplied_by_an_inverse_root(inverse: NodeProto) -> None:
+    nodes = [*ROOTS["mean"], inverse, node("Mul", ["x", "i"], ["y"])]
+    ensure(model(nodes, SQUARED, x=WORDS), ["Norm"])
+
+
+def test_a_length_over_channels_in_the_middle() -> None:
+    nodes = [node("LpNormalization", ["x"], ["y"], axis=1)]
+    ensure(model(nodes, {}, x=(1, 4, 6, 8)), ["Transpose", "Norm", "Transpose"])
+
+
+def test_root_mean_square_norm_as_an_operator() -> None:
+    nodes = [node("RMSNormalization", ["x", "gain"], ["y"], epsilon=1e-3)]
+    program = ensure(model(nodes, {"gain": weights(8)}, version=23, x=WORDS), ["Norm"])
+    assert isinstance(program.steps[0], Norm)
+    assert not program.steps[0].centred
+
+
+def test_an_offset_stays_before_a_norm_that_is_not_centred() -> None:
+    offset = node("Add", ["z", "one"], ["x"])
+    nodes = [offset, *ROOTS["mean"], node("Div", ["x", "r"], ["y"])]
+    ensure(model(nodes, SQUARED, z=WORDS), ["affine", "Norm"])
 
 
 @pytest.mark.parametrize("version", [11, 17])

@@ -3,6 +3,7 @@
 from math import erf
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +13,7 @@ import pytest
 from inference.certificate import Assumption
 from inference.converter import spellings
 from inference.converter.program import Reals
-from inference.converter.spellings import Activation, Shape
+from inference.converter.spellings import Activation, Centring, Shape
 from inference.engines.interface import Array, InferenceEngine, from_array, to_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine, Optimization
 from inference.engines.reference import NumpyEngine
@@ -46,11 +47,18 @@ def softmax(low: int, high: int, scale: float, top: int) -> bytes:
 
 
 def layer_norm(
-    limit: int, width: int, epsilon: float, gain: Reals, limits: tuple[int, int] | None = (-2000, 2000)
+    limit: int,
+    width: int,
+    epsilon: float,
+    gain: Reals,
+    limits: tuple[int, int] | None = (-2000, 2000),
+    **options: Any,
 ) -> bytes:
     grown, x = started(-limit, limit)
     shape = (1, TOKENS, width)
-    normed = spellings.layer_norm(grown, x, axes=(2,), count=width, epsilon=epsilon, gain=gain, limits=limits)
+    normed = spellings.norm(
+        grown, x, axes=(2,), count=width, epsilon=epsilon, gain=gain, limits=limits, **options
+    )
     return grown.file(normed, Port("x", "int32", shape), shape)
 
 
@@ -97,12 +105,34 @@ def test_layer_norm_is_exact_and_close(limit: int, width: int) -> None:
         assert np.abs(agreed(proof, x) - np.clip(wanted, -2000, 2000)).max() <= 0.5 + 1e-3
 
 
+@pytest.mark.parametrize(("limit", "width"), [(2047, WIDTH), (32767, 768)])
+def test_norm_about_zero_is_exact_and_close(limit: int, width: int) -> None:
+    gain = np.linspace(-40, 90, width)
+    proof = prove(layer_norm(limit, width, 2.0, gain, centring=Centring.NOTHING))
+    for x in random_integers(-limit, limit, 1, TOKENS, width):
+        wanted = gain * x / np.sqrt((np.asarray(x, np.float64) ** 2).mean(axis=2, keepdims=True) + 2.0)
+        assert np.abs(agreed(proof, x) - np.clip(wanted, -2000, 2000)).max() <= 0.5 + 1e-3
+
+
+@pytest.mark.parametrize(("limit", "width", "fraction"), [(2047, 3000, 7), (1023, 4096, 2)])
+def test_norm_about_a_rounded_mean_is_exact_and_close(limit: int, width: int, fraction: int) -> None:
+    gain = np.linspace(-40, 90, width)
+    data = layer_norm(limit, width, 0.3, gain, centring=Centring.ROUNDED_MEAN, fraction=fraction)
+    proof = prove(data)
+    for x in random_integers(-limit, limit, 1, TOKENS, width):
+        centred = x - x.mean(axis=2, keepdims=True)
+        deviation = np.sqrt((centred**2).mean(axis=2, keepdims=True) + 0.3)
+        wanted = np.clip(gain * centred / deviation, -2000, 2000)
+        allowed = 0.5 + 1e-3 + 90 * 2.0 ** -(fraction + 1) / deviation * (deviation > 1)
+        assert (np.abs(agreed(proof, x) - wanted) <= allowed).all()
+
+
 def test_layer_norm_without_limits_reaches_what_it_may() -> None:
     """With one number in the row, no other: its deviation is nearly the root of the sum of all squares."""
     gain = np.linspace(-9, 30, WIDTH)
     proof = prove(layer_norm(2047, WIDTH, 0.3, gain, None))
     (port,) = proof.certificate.outputs
-    reach = spellings.layer_norm_reach(gain, WIDTH)
+    reach = spellings.norm_reach(gain, WIDTH)
     assert (port.low, port.high) == (-reach, reach)
     x = np.zeros((1, TOKENS, WIDTH))
     x[..., -1] = 2047
@@ -110,12 +140,15 @@ def test_layer_norm_without_limits_reaches_what_it_may() -> None:
 
 
 @pytest.mark.parametrize("width", [1, 48, 64, 384, 768, 1024, 4096])
-def test_layer_norm_takes_integers_up_to_its_limit_and_no_greater(width: int) -> None:
-    limit = spellings.layer_norm_limit(width)
+@pytest.mark.parametrize("centring", Centring)
+def test_layer_norm_takes_integers_up_to_its_limit_and_no_greater(width: int, centring: Centring) -> None:
+    fraction = 3 if centring is Centring.ROUNDED_MEAN else 0
+    limit = spellings.norm_limit(width, centring, fraction)
     gain = np.ones(1)
-    prove(layer_norm(limit, width, 1e-5, gain))
+    prove(layer_norm(limit, width, 1e-5, gain, centring=centring, fraction=fraction))
+    beyond = limit + limit // 16 + 1
     with pytest.raises(Refused, match="needs"):
-        prove(layer_norm(limit + limit // 16 + 1, width, 1e-5, gain))
+        prove(layer_norm(beyond, width, 1e-5, gain, centring=centring, fraction=fraction))
 
 
 def test_an_epsilon_beyond_float64_is_refused() -> None:
@@ -162,7 +195,7 @@ def test_an_activation_with_too_many_bits_does_not_settle() -> None:
 def everything() -> Proof:
     """Layer norm, attention scores, softmax and Gelu in one graph, as a transformer has them."""
     grown, x = started(-127, 127)
-    normed = spellings.layer_norm(
+    normed = spellings.norm(
         grown, x, axes=(2,), count=WIDTH, epsilon=0.3, gain=np.full(WIDTH, 20.0), limits=(-63, 63)
     )
     biased = grown.add("Add", normed, grown.constant(np.arange(WIDTH) % 9.0))
