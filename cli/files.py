@@ -15,6 +15,10 @@ _MODEL: Final = {number: replace(field, refused="") for number, field in schema.
 _GRAPH: Final = {number: replace(field, refused="") for number, field in schema.GRAPH.items()}
 
 
+_BLOCK_BYTES: Final = 4096
+"""What is written to see whether there is any room; the content itself is known only after the work."""
+
+
 def read_bytes(file: Path, bytes_max: int) -> bytes:
     """The content of a file of at most `bytes_max`. Raises UserError."""
     try:
@@ -47,7 +51,7 @@ def _no_model(file: Path, reason: str) -> UserError:
 
 def ensure_writable(file: Path) -> None:
     """Raises UserError if `write_whole` of `file` would: asked before the work that makes its content."""
-    _attempt(file, b"", keep=False)
+    _attempt(file, bytes(_BLOCK_BYTES), keep=False)
     place = file.expanduser()
     if place.exists() and not place.is_file():
         raise UserError(f"cannot write {file}: it is no regular file", "choose another name")

@@ -37,6 +37,8 @@ def test_what_does_not_fit_is_not_left_in_part(tmp_path: Path, write: Callable[[
     try:
         with pytest.raises(UserError, match=f"cannot write .*: {os.strerror(errno.EFBIG)}; make room"):
             write(tmp_path / "new", b"x" * 100)
+        with pytest.raises(UserError, match=os.strerror(errno.EFBIG)):
+            ensure_writable(tmp_path / "new")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert list(tmp_path.iterdir()) == []
