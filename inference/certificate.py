@@ -40,6 +40,9 @@ PROOF_GAS_PER_ITEM: Final = 60_000
 """Reading what is no tensor, number by number, takes a microsecond for each byte more; a file has at most
 ITEMS_MAX such numbers."""
 
+READY_BASE_BYTES: Final = 128 * 1024
+"""What an engine keeps for a model of any size; 105 KiB measured."""
+
 Name = Annotated[str, msgspec.Meta(min_length=1, max_length=NAME_BYTES_MAX)]
 I63 = Annotated[int, msgspec.Meta(ge=-U63_MAX, le=U63_MAX)]
 Positive = Annotated[int, msgspec.Meta(ge=1, le=U63_MAX)]
@@ -127,6 +130,12 @@ def run_gas(*, macs: int, handling: int, comparisons: int, nodes: int, size_byte
     """Gas of one run of a model."""
     work = GAS_PER_MAC * macs + handling + GAS_PER_COMPARISON * comparisons
     return GAS_BASE + work + GAS_PER_NODE * nodes + GAS_PER_BYTE * size_bytes
+
+
+def ready_bytes(certificate: ExactnessCertificate) -> int:
+    """Memory of a model that is ready to run: the weights, once as they came and once as the engine arranges
+    them, and the tensors of a run."""
+    return READY_BASE_BYTES + certificate.peak_bytes + certificate.size_bytes
 
 
 def proof_gas(size_bytes: int) -> int:

@@ -86,16 +86,6 @@ def examine(data: bytes, assumption: Assumption | None = None) -> tuple[Proof, t
     return prover.prove(), tuple(prover.findings)
 
 
-def rewrite(data: bytes) -> bytes:
-    """The canonical file of one that was proved before: what a proof gives, for the cost of reading it.
-
-    Raises Refused.
-    """
-    graph = read(data, EXACT)
-    attributes = {node.position: complete(node, RULES[node.operator]) for node in graph.nodes}
-    return canonical.rebuild(graph, attributes)
-
-
 def verdict(data: bytes, assumption: Assumption | None = None) -> Verdict:
     """What a validator says of the file: its certificate, or why there is none."""
     try:

@@ -2,14 +2,10 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
-from typing import Final
 
-from inference.certificate import ExactnessCertificate, ensure_tensors
+from inference.certificate import ExactnessCertificate, ensure_tensors, ready_bytes
 from inference.engines.interface import EngineError, LoadedModel, to_array
 from inference.tensor import Tensor, TensorError
-
-SESSION_BASE_BYTES: Final = 128 * 1024
-"""What an engine keeps for a model of any size; 105 KiB measured."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +14,6 @@ class Session:
 
     certificate: ExactnessCertificate
     model: LoadedModel
-
-    @property
-    def bytes(self) -> int:
-        """Memory that it takes: the weights, once as they came and once as the engine arranges them, and the
-        tensors of a run."""
-        return SESSION_BASE_BYTES + self.certificate.peak_bytes + self.certificate.size_bytes
 
     def run(self, inputs: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
         """Raises TensorError for inputs that do not fit, EngineError for impossible outputs."""
@@ -57,7 +47,7 @@ class Sessions:
     def put(self, file_hash: bytes, session: Session) -> None:
         self._drop(file_hash)
         self._kept[file_hash] = session
-        self._bytes += session.bytes
+        self._bytes += ready_bytes(session.certificate)
         while self._bytes > self._bytes_max and len(self._kept) > 1:
             self._drop(next(iter(self._kept)))
 
@@ -68,4 +58,4 @@ class Sessions:
     def _drop(self, file_hash: bytes) -> None:
         session = self._kept.pop(file_hash, None)
         if session is not None:
-            self._bytes -= session.bytes
+            self._bytes -= ready_bytes(session.certificate)

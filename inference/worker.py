@@ -12,22 +12,23 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from inference import messages, sandbox, serving
-from inference.certificate import ExactnessCertificate, proof_gas
+from inference.certificate import VERDICT_BYTES_MAX, proof_gas
 from inference.engines.choice import Chosen, choose
 from inference.engines.interface import EngineError, InferenceEngine
 from inference.engines.kinds import EngineKind
 from inference.evaluation import Unusable, evaluate, read_dataset
 from inference.gas import allowance_s
 from inference.messages import REPLY_BYTES_MAX, REQUEST_BYTES_MAX, Failed, Reply, Request
-from inference.prover import Proof, prove, rewrite, verdict
+from inference.prover import Proof, prove, verdict
 from inference.refusal import Refusal, Refused
 from inference.selftest import trial
 from inference.sessions import Session, Sessions
 from inference.tensor import Tensor, TensorError, from_integers
 from primitives.hashing import blake2b_256
 
-PROVED_MAX: Final = 1024
-"""Certificates that are remembered, of at most 4 KiB each."""
+PROVED_BYTES_MAX: Final = 256 * 1024 * 1024
+"""Of the proved files that are remembered, and their certificates: reading a file can take as long as proving
+it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +40,8 @@ class Service:
     allow: Callable[[int], None]
     """Called with the gas of what comes next, so that it gets the time that it may take."""
 
-    proved: OrderedDict[bytes, ExactnessCertificate] = field(default_factory=OrderedDict)
-    """What was loaded before, by the hash of the file."""
+    proved: OrderedDict[bytes, Proof] = field(default_factory=OrderedDict)
+    """What was loaded before, by the hash of the file; what was not for longest first."""
 
     def reply(self, request: bytes) -> bytes:
         """The answer as it is sent. Raises CodecError for what is no request."""
@@ -84,14 +85,9 @@ class Service:
     def _proof(self, file_hash: bytes, file: bytes) -> Proof:
         """The proof of a file, which takes long only the first time: whoever has many models run in turn pays
         for the runs alone. Raises Refused."""
-        certificate = self.proved.get(file_hash)
-        if certificate is not None:
-            canonical = rewrite(file)
-            assert blake2b_256(canonical) == certificate.model_hash, "the same file, the same canonical file"
-            return Proof(certificate, canonical)
-        proof = prove(file)
-        self.proved[file_hash] = proof.certificate
-        if len(self.proved) > PROVED_MAX:
+        proof = self.proved.pop(file_hash, None) or prove(file)
+        self.proved[file_hash] = proof
+        while sum(map(_remembered_bytes, self.proved.values())) > PROVED_BYTES_MAX:
             self.proved.popitem(last=False)
         return proof
 
@@ -116,6 +112,10 @@ class Service:
         if isinstance(rows, Unusable):
             return rows
         return evaluate(request.certificate, request.metric, rows, session.run)
+
+
+def _remembered_bytes(proof: Proof) -> int:
+    return len(proof.canonical) + VERDICT_BYTES_MAX
 
 
 def _zeros(dtype: str, shape: tuple[int, ...]) -> Tensor:

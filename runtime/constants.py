@@ -116,6 +116,7 @@ INSTANT: Final = instant.Config(
     treasury=TREASURY,
     models_max=64,
     bytes_max=32 * 1024 * 1024,
+    ready_bytes_max=256 * 1024 * 1024,
     lead_blocks=20,
     records_max=100_000,
 )

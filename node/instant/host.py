@@ -17,6 +17,7 @@ from inference.certificate import (
     encode_outputs,
     in_range,
 )
+from inference.engines.kinds import EngineKind
 from inference.process import WorkerSettings
 from inference.refusal import Refused
 from inference.tensor import ITEM_BYTES, Shape, Tensor, TensorError, TypeName
@@ -24,9 +25,17 @@ from inference.unable import Unable as WorkerUnable
 from primitives.codec import CodecError
 from primitives.hashing import blake2b_256
 from primitives.types import Hash
+from runtime.constants import INSTANT
 
-SETTINGS: Final = WorkerSettings(start_s=20.0, base_s=4.0, memory_bytes=2 << 30, sessions_bytes=256 << 20)
-"""The engine is pinned: it is not the operator's choice, as it is for jobs. A block waits for it."""
+SETTINGS: Final = WorkerSettings(
+    start_s=20.0,
+    base_s=4.0,
+    memory_bytes=2 << 30,
+    sessions_bytes=INSTANT.ready_bytes_max,
+    engine=EngineKind.ONNXRUNTIME,
+)
+"""The engine is pinned: it is not the operator's choice, as it is for jobs. A block waits for it, so that all
+models that blocks run stay ready at the same time."""
 
 _log = logging.getLogger(__name__)
 

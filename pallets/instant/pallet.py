@@ -31,6 +31,7 @@ from inference.certificate import (
     decode_inputs,
     decode_outputs,
     in_range,
+    ready_bytes,
 )
 from inference.encoding import greatest
 from inference.tensor import ITEM_BYTES, TensorError
@@ -38,6 +39,7 @@ from pallets.instant import weights
 from pallets.instant.types import (
     CALL_GAS_MAX,
     MODEL_BYTES_MAX,
+    MODEL_READY_BYTES_MAX,
     AlreadyDeployed,
     Answered,
     BadInput,
@@ -74,6 +76,10 @@ class Config:
     models_max: U32
     bytes_max: U32
     """Of all deployed models together: a node holds them in memory."""
+
+    ready_bytes_max: U32
+    """Memory of all deployed models together, in which every node keeps them ready: a run is paid for, and
+    loading is not."""
 
     lead_blocks: U32
     """Blocks between deploying a model and its first run, in which nodes fetch it."""
@@ -143,14 +149,18 @@ class Instant(Pallet):
         ensure(offer.owner == who, NotOwner)
         ensure(self.models.find(model) is None, AlreadyDeployed)
         proved = self._needs.models.certificate(model)
-        ensure(_is_for_blocks(offer, decode_certificate(proved)), NotForBlocks)
+        certificate = decode_certificate(proved)
+        ensure(_is_for_blocks(offer, certificate), NotForBlocks)
         deployed = [one for _, one in self.models.items()]
         ensure(len(deployed) < self.config.models_max, TooManyDeployed)
         total = sum(one.size_bytes for one in deployed) + offer.size_bytes
         ensure(total <= self.config.bytes_max, TooManyDeployed)
+        ready = sum(one.ready_bytes for one in deployed) + ready_bytes(certificate)
+        ensure(ready <= self.config.ready_bytes_max, TooManyDeployed)
         self._needs.currency.move(who, self.config.treasury, self.config.price)
         since = BlockNumber(self.context.block.height + self.config.lead_blocks)
-        self.models.put(model, Deployed(offer.blob, offer.size_bytes, since, proved))
+        one = Deployed(offer.blob, offer.size_bytes, ready_bytes(certificate), since, proved)
+        self.models.put(model, one)
         self.deposit(ModelDeployed(model, offer.blob, since))
 
     @call(index=1, weight=_infer_weight)
@@ -214,6 +224,7 @@ class Instant(Pallet):
         deployed = dict(self.models.items())
         assert len(deployed) <= self.config.models_max
         assert sum(one.size_bytes for one in deployed.values()) <= self.config.bytes_max
+        assert sum(one.ready_bytes for one in deployed.values()) <= self.config.ready_bytes_max
         assert all(decode_certificate(one.certificate).gap is None for one in deployed.values())
         self._newest.check_state()
 
@@ -239,8 +250,9 @@ def _is_for_blocks(offer: Offer, certificate: ExactnessCertificate) -> bool:
     """Nobody can be outvoted in a block: a proof that assumes something of an engine does not do."""
     ports = certificate.outputs  # also those that are not attested: every integer is looked at, in Python
     output_bytes = sum(prod(port.shape) * ITEM_BYTES[port.dtype] + TENSOR_FRAME_BYTES for port in ports)
-    is_small = certificate.gas <= CALL_GAS_MAX and offer.size_bytes <= MODEL_BYTES_MAX
-    return certificate.gap is None and is_small and output_bytes <= RESULT_BYTES_MAX
+    is_short = certificate.gas <= CALL_GAS_MAX and output_bytes <= RESULT_BYTES_MAX
+    is_small = offer.size_bytes <= MODEL_BYTES_MAX and ready_bytes(certificate) <= MODEL_READY_BYTES_MAX
+    return certificate.gap is None and is_short and is_small
 
 
 def _ensure_input(certificate: ExactnessCertificate, data: bytes) -> None:

@@ -17,6 +17,9 @@ CALL_GAS_MAX: Final = 1_000_000_000
 MODEL_BYTES_MAX: Final = 2 * 1024 * 1024
 """Longest file of a model that is run in blocks: every node keeps it for ever, and loads it at its start."""
 
+MODEL_READY_BYTES_MAX: Final = 16 * 1024 * 1024
+"""Most memory of such a model, `inference.certificate.ready_bytes`."""
+
 INPUT_BYTES_MAX: Final = 4096
 
 CallGas = Annotated[int, msgspec.Meta(ge=1, le=CALL_GAS_MAX)]
@@ -31,6 +34,9 @@ class Deployed(Record, frozen=True):
     """Content hash of its file, which every node keeps as long as the chain lives."""
 
     size_bytes: Size
+    ready_bytes: Annotated[int, msgspec.Meta(ge=1, le=MODEL_READY_BYTES_MAX)]
+    """Memory of the model, in which every node keeps it ready to run."""
+
     since: BlockNumber
     """The first block that may run it: by then nodes have fetched it."""
 
@@ -89,7 +95,8 @@ class NotOwner(DispatchError):
 
 
 class NotForBlocks(DispatchError):
-    """The model costs too much gas, its file or outputs are too long, or its proof rests on an assumption."""
+    """The model costs too much gas or memory, its file or outputs are too long, or its proof rests on an
+    assumption."""
 
 
 class AlreadyDeployed(DispatchError):

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import pytest
 
+from inference.certificate import ready_bytes
 from inference.engines.interface import EngineError
 from inference.engines.reference import NumpyEngine
 from inference.prover import prove
@@ -13,6 +14,9 @@ from tests.inference.build import two_layers
 
 PROOF = prove(two_layers())
 SESSION = Session(PROOF.certificate, NumpyEngine().load(PROOF.canonical))
+
+
+READY = ready_bytes(PROOF.certificate)
 
 
 def hashes(count: int) -> list[bytes]:
@@ -25,11 +29,11 @@ def kept(sessions: Sessions, among: list[bytes]) -> list[bool]:
 
 
 def test_a_session_takes_what_its_certificate_says() -> None:
-    assert SESSION.bytes > PROOF.certificate.peak_bytes + PROOF.certificate.size_bytes
+    assert PROOF.certificate.peak_bytes + PROOF.certificate.size_bytes < READY
 
 
 def test_the_model_unused_for_longest_goes_first() -> None:
-    sessions = Sessions(3 * SESSION.bytes)
+    sessions = Sessions(3 * READY)
     first, second, third, fourth = hashes(4)
     for each in (first, second, third):
         sessions.put(each, SESSION)
@@ -38,7 +42,7 @@ def test_the_model_unused_for_longest_goes_first() -> None:
     assert kept(sessions, [first, second, third, fourth]) == [True, False, True, True]
 
 
-@pytest.mark.parametrize("bytes_max", [0, SESSION.bytes - 1])
+@pytest.mark.parametrize("bytes_max", [0, READY - 1])
 def test_a_model_larger_than_the_bound_is_kept_alone(bytes_max: int) -> None:
     sessions = Sessions(bytes_max)
     first, second = hashes(2)
@@ -48,7 +52,7 @@ def test_a_model_larger_than_the_bound_is_kept_alone(bytes_max: int) -> None:
 
 
 def test_a_model_that_is_put_again_counts_once() -> None:
-    sessions = Sessions(2 * SESSION.bytes)
+    sessions = Sessions(2 * READY)
     first, second = hashes(2)
     for each in (first, first, first, second):
         sessions.put(each, SESSION)
@@ -56,7 +60,7 @@ def test_a_model_that_is_put_again_counts_once() -> None:
 
 
 def test_nothing_is_left_after_clearing() -> None:
-    sessions = Sessions(SESSION.bytes)
+    sessions = Sessions(READY)
     sessions.put(hashes(1)[0], SESSION)
     sessions.clear()
     assert kept(sessions, hashes(1)) == [False]

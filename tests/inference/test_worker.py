@@ -6,7 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from inference import messages, worker
-from inference.certificate import proof_gas
+from inference.certificate import VERDICT_BYTES_MAX, proof_gas
 from inference.encoding import greatest
 from inference.engines.interface import InferenceEngine
 from inference.engines.reference import NumpyEngine
@@ -126,7 +126,7 @@ def test_a_model_that_was_proved_otherwise_is_not_evaluated() -> None:
     assert reply == messages.Failed(reason="this machine contradicts the proof of the model")
 
 
-def test_a_model_that_was_put_away_is_not_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_model_that_was_put_away_is_neither_read_nor_proved_again(monkeypatch: pytest.MonkeyPatch) -> None:
     service, model = Service(NumpyEngine(), Sessions(0), lambda gas: None), two_layers()
     other = two_layers(metadata={"exact.scale.x": "2/1"})
     for each in (model, other):
@@ -138,13 +138,17 @@ def test_a_model_that_was_put_away_is_not_proved_again(monkeypatch: pytest.Monke
     assert service.answer(request) == messages.Outputs(outputs=(SCORES, CLASS))
 
 
-def test_only_so_many_proofs_are_remembered(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(worker, "PROVED_MAX", 2)
-    service = Service(NumpyEngine(), Sessions(0), lambda gas: None)
+def test_proved_files_are_remembered_as_far_as_there_is_room(monkeypatch: pytest.MonkeyPatch) -> None:
     models = [two_layers(metadata={"exact.scale.x": f"{scale}/1"}) for scale in range(1, 5)]
-    for model in models:
-        service.answer(messages.Load(model=model))
-    assert list(service.proved) == [blake2b_256(model) for model in models[2:]]
+    each = len(prove(models[0]).canonical) + VERDICT_BYTES_MAX
+    monkeypatch.setattr(worker, "PROVED_BYTES_MAX", 2 * each)
+    service = Service(NumpyEngine(), Sessions(0), lambda gas: None)
+    for at in (0, 1, 0, 2):
+        service.answer(messages.Load(model=models[at]))
+    assert list(service.proved) == [blake2b_256(models[at]) for at in (0, 2)]
+    monkeypatch.setattr(worker, "PROVED_BYTES_MAX", 2 * each - 1)
+    service.answer(messages.Load(model=models[3]))
+    assert list(service.proved) == [blake2b_256(models[3])]
 
 
 class Hungry:

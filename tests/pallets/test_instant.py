@@ -16,13 +16,15 @@ from inference.certificate import (
     encode_inputs,
     encode_outputs,
     encode_verdict,
+    ready_bytes,
 )
 from inference.tensor import from_integers, integers
 from pallets.balances.pallet import InsufficientBalance
-from pallets.instant.pallet import Config
+from pallets.instant.pallet import TENSOR_FRAME_BYTES, Config
 from pallets.instant.types import (
     CALL_GAS_MAX,
     MODEL_BYTES_MAX,
+    MODEL_READY_BYTES_MAX,
     AlreadyDeployed,
     BadInput,
     Deployed,
@@ -36,6 +38,7 @@ from pallets.instant.types import (
     TooMuchGas,
 )
 from primitives.hashing import blake2b_256
+from primitives.job_message import RESULT_BYTES_MAX
 from primitives.types import Balance, BlockNumber, Hash
 from runtime.constants import INSTANT, TOKEN, TREASURY
 from runtime.pinned import PinnedModel, pinned_models
@@ -55,6 +58,7 @@ from tests.pallets.world import ALICE, BOB, DAVE
 
 EVERYBODY = range(4)
 GAS = CERTIFICATE.gas
+READY = ready_bytes(CERTIFICATE)
 
 
 def answer_to(inputs: bytes) -> bytes:
@@ -119,7 +123,7 @@ def test_deploying_costs_a_price_and_pins_the_file() -> None:
     had, collected = world.free(ALICE), world.free(TREASURY)
     world.pallets.instant.deploy(Signed(ALICE), MODEL)
     since = BlockNumber(world.height + INSTANT.lead_blocks)
-    assert world.pallets.instant.deployed(MODEL) == Deployed(BLOB, SIZE, since, VERDICT)
+    assert world.pallets.instant.deployed(MODEL) == Deployed(BLOB, SIZE, READY, since, VERDICT)
     assert (world.free(ALICE), world.free(TREASURY)) == (had - INSTANT.price, collected + INSTANT.price)
     assert world.events() == ["Transferred", "ModelDeployed"]
     assert pinned_models(world.pallets) == (PinnedModel(BLOB, SIZE, VERDICT),)
@@ -204,8 +208,16 @@ def test_a_model_of_which_something_else_is_proved_now_is_not_run(world: Atteste
     assert pinned_models(world.pallets) == (PinnedModel(BLOB, SIZE, VERDICT),)
 
 
+def taking(memory_bytes: int) -> ExactnessCertificate:
+    """Of a model that takes so much memory."""
+    return replace(CERTIFICATE, peak_bytes=CERTIFICATE.peak_bytes + memory_bytes - READY)
+
+
 GAPPED = replace(CERTIFICATE, gap=Gap(Assumption(4), 7))
 LONG = replace(CERTIFICATE, outputs=(replace(CERTIFICATE.outputs[0], shape=(1, 1024)),))
+FULL = replace(CERTIFICATE.outputs[0], shape=(1, (RESULT_BYTES_MAX - 2 * TENSOR_FRAME_BYTES - 8) // 4))
+"""As long as both outputs may be, with one class of eight bytes."""
+
 BESIDE = replace(
     CERTIFICATE, outputs=(CERTIFICATE.outputs[0], replace(CERTIFICATE.outputs[1], shape=(1, 1024)))
 )
@@ -220,8 +232,9 @@ BESIDE = replace(
         (LONG, SIZE),
         (BESIDE, SIZE),
         (CERTIFICATE, MODEL_BYTES_MAX + 1),
+        (taking(MODEL_READY_BYTES_MAX + 1), SIZE),
     ],
-    ids=["assumption", "gas", "outputs", "outputs beside", "file"],
+    ids=["assumption", "gas", "outputs", "outputs beside", "file", "memory"],
 )
 def test_what_is_not_for_blocks_is_not_deployed(certificate: ExactnessCertificate, size_bytes: int) -> None:
     world = proven(certificate, size_bytes)
@@ -239,23 +252,36 @@ def test_only_its_owner_deploys_a_proven_model() -> None:
     refused(world, ModelNotUsable, lambda: world.pallets.instant.deploy(Signed(ALICE), MODEL))
 
 
-@pytest.mark.parametrize("limits", [{"models_max": 0}, {"bytes_max": SIZE - 1}])
+@pytest.mark.parametrize(
+    "limits", [{"models_max": 0}, {"bytes_max": SIZE - 1}, {"ready_bytes_max": READY - 1}]
+)
 def test_what_every_node_keeps_is_bounded(limits: dict[str, int]) -> None:
     world = proven()
-    given = {"models_max": 9, "bytes_max": 10**6, **limits}
+    given = {"models_max": 9, "bytes_max": 10**6, "ready_bytes_max": 10**9, **limits}
     world.pallets.instant.config = Config(
         price=Balance(1), treasury=TREASURY, lead_blocks=1, records_max=1, **given
     )
     refused(world, TooManyDeployed, lambda: world.pallets.instant.deploy(Signed(ALICE), MODEL))
 
 
-@pytest.mark.parametrize(("bytes_max", "is_kept"), [(2 * SIZE, True), (2 * SIZE - 1, False)])
-def test_two_models_may_fill_what_every_node_keeps(bytes_max: int, is_kept: bool) -> None:
+@pytest.mark.parametrize(
+    ("bytes_max", "ready_bytes_max", "is_kept"),
+    [(2 * SIZE, 2 * READY, True), (2 * SIZE - 1, 2 * READY, False), (2 * SIZE, 2 * READY - 1, False)],
+)
+def test_two_models_may_fill_what_every_node_keeps(
+    bytes_max: int, ready_bytes_max: int, is_kept: bool
+) -> None:
     world = proven()
     second = world.prove(BOB)
     instant = world.pallets.instant
     instant.config = Config(
-        price=Balance(1), treasury=TREASURY, models_max=2, bytes_max=bytes_max, lead_blocks=1, records_max=1
+        price=Balance(1),
+        treasury=TREASURY,
+        models_max=2,
+        bytes_max=bytes_max,
+        ready_bytes_max=ready_bytes_max,
+        lead_blocks=1,
+        records_max=1,
     )
     instant.deploy(Signed(ALICE), MODEL)
     world.events()
@@ -268,7 +294,12 @@ def test_two_models_may_fill_what_every_node_keeps(bytes_max: int, is_kept: bool
 
 @pytest.mark.parametrize(
     ("certificate", "size_bytes"),
-    [(replace(CERTIFICATE, gas=CALL_GAS_MAX), SIZE), (CERTIFICATE, MODEL_BYTES_MAX)],
+    [
+        (replace(CERTIFICATE, gas=CALL_GAS_MAX), SIZE),
+        (CERTIFICATE, MODEL_BYTES_MAX),
+        (taking(MODEL_READY_BYTES_MAX), SIZE),
+        (replace(CERTIFICATE, outputs=(FULL, CERTIFICATE.outputs[1])), SIZE),
+    ],
 )
 def test_the_largest_model_is_deployed(certificate: ExactnessCertificate, size_bytes: int) -> None:
     world = proven(certificate, size_bytes)
@@ -280,7 +311,13 @@ def test_the_oldest_record_makes_room(world: Attested) -> None:
     ids = []
     for _ in range(3):
         world.pallets.instant.config = Config(
-            price=Balance(1), treasury=TREASURY, models_max=9, bytes_max=10**6, lead_blocks=1, records_max=2
+            price=Balance(1),
+            treasury=TREASURY,
+            models_max=9,
+            bytes_max=10**6,
+            ready_bytes_max=10**9,
+            lead_blocks=1,
+            records_max=2,
         )
         infer(world)
         ids.append(world.pallets.instant.sequence.get(world.pallets.instant.count.get() - 1))

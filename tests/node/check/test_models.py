@@ -20,7 +20,7 @@ from tests.node.test_chain import open_chain
 FILE = bytes(range(256)) * 8
 BLOB = Hash(blob_id(manifest_of(FILE)))
 MODEL = Hash(b"\x4d" * 32)
-VALUE = Codec[Deployed](Deployed).encode(Deployed(BLOB, len(FILE), BlockNumber(7), b"a certificate"))
+VALUE = Codec[Deployed](Deployed).encode(Deployed(BLOB, len(FILE), 1, BlockNumber(7), b"a certificate"))
 
 
 @pytest.fixture

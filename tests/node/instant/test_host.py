@@ -6,6 +6,7 @@ import pytest
 
 from frame.error import NotHere, Unable
 from inference.certificate import encode_inputs, encode_outputs, encode_verdict
+from inference.engines.kinds import EngineKind
 from inference.prover import prove
 from inference.refusal import Refused
 from inference.supervisor import Supervisor
@@ -13,6 +14,7 @@ from inference.tensor import Tensor, from_integers
 from inference.unable import Crashed
 from node.instant.host import SETTINGS, BlockHost
 from primitives.types import Hash
+from runtime.constants import INSTANT
 from tests.inference.build import two_layers
 from tests.pallets.attested import CERTIFICATE, INPUT, VERDICT
 
@@ -89,6 +91,12 @@ def test_an_engine_that_contradicts_the_proof_is_no_answer(
     worker.outputs = wrong
     with pytest.raises(Unable):
         host.run_model(BLOB, VERDICT, INPUT)
+
+
+def test_the_engine_is_the_same_everywhere_and_keeps_all_models_ready() -> None:
+    """Whoever calls a model pays for the run alone."""
+    assert SETTINGS.engine is EngineKind.ONNXRUNTIME
+    assert SETTINGS.sessions_bytes >= INSTANT.ready_bytes_max
 
 
 def test_a_real_model_is_warmed_and_run() -> None:
