@@ -23,7 +23,7 @@ import numpy as np
 from inference.converter.calibrate import with_outputs
 from inference.converter.exact import make_exact
 from inference.converter.measure import codes_of
-from inference.converter.options import Method, Options, unwatched
+from inference.converter.options import Options, unwatched
 from inference.converter.program import Convolution
 from inference.converter.understanding import understand
 from inference.engines.int8 import TwinEngine
@@ -69,7 +69,7 @@ def measured(model: TestModel) -> dict[str, Any]:
         "score_exact": scored(model, exact_scores(model, proof, engine)),
     }
     if any(isinstance(step, Convolution) for step in program.steps):
-        options = Options(int8=True, method=Method.ERROR)
+        options = Options(int8=True)
         bytewise = make_exact(program, model.samples, held_out, options, engine, unwatched)
         int8 = prove(bytewise.model)
         ways["int8"] = (TwinEngine(threads=1).load(int8.canonical), encoded(int8, model.held_out[0]))

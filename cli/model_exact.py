@@ -52,7 +52,7 @@ Calibration = Annotated[
     Method | None,
     typer.Option(
         "--calibration",
-        help="How samples decide which range of numbers is covered; minmax, or error with --int8.",
+        help="How samples decide which range of numbers is covered; minmax, or with --int8 the best of all.",
         show_default=False,
     ),
 ]
@@ -128,7 +128,6 @@ def convert(
                 _ensure_some(unseen, samples)
             else:
                 unseen = read_samples(held_out, inputs, known)
-            method = method or (Method.ERROR if int8 else Method.MINMAX)
             options = Options(method=method, weight_bits=weight_bits, int8=int8, target_agreement=target)
             engine = OnnxRuntimeEngine()
             done = make_exact(program, seen.samples, unseen.samples, options, engine, report.step)
@@ -310,6 +309,8 @@ def _conversion_document(done: "Conversion", out: Path, names: Sequence[str]) ->
     return {
         "file": str(out),
         **certificate_document(done.certificate),
+        "calibration": report.method,
+        "tried": [asdict(each) for each in report.tried],
         "agreement": {"matched": report.matched, "total": report.total},
         "differing": [names[index] for index in report.differing],
         "limitedSamples": report.limited_samples,
@@ -328,6 +329,9 @@ def _print_conversion(done: "Conversion", document: Mapping[str, Any]) -> None:
         "gas": document["gas"],
         "agreement": agreement,
     }
+    if report.tried:
+        each = (f"{trial.method} {trial.matched}/{trial.total}" for trial in report.tried)
+        shown["calibration"] = f"{report.method}, by answers on samples kept apart: {', '.join(each)}"
     if report.limited_samples:
         shown["limited"] = (
             f"{report.limited_samples} held-out samples have values that calibration did not see"

@@ -18,6 +18,10 @@ Array = NDArray[Any]
 TERMS_MAX: Final = 1024
 """Most terms of a sum whose weights are rounded together: the work grows with their square."""
 
+ENTRIES_MAX: Final = 1 << 21
+"""Most entries of one step's covariance: a mean over an image would have many, and is rounded as well without
+(`sums.carried`)."""
+
 SAMPLES_MAX: Final = 64
 """Samples that are enough for this."""
 
@@ -44,7 +48,8 @@ def _is_considered(step: object) -> bool:
         return len(step.weights) <= TERMS_MAX
     if not isinstance(step, Convolution) or step.transposed:
         return False
-    return prod(step.weights.shape[1:]) <= TERMS_MAX
+    terms = prod(step.weights.shape[1:])
+    return terms <= TERMS_MAX and step.groups * terms**2 <= ENTRIES_MAX
 
 
 @dataclass(slots=True)

@@ -22,7 +22,7 @@ from inference.converter.options import WEIGHT_BITS, Method, Options, Sample, Sa
 from inference.converter.plan import Correlation, Spread
 from inference.converter.prepare import prepare
 from inference.converter.program import Program, Source
-from inference.converter.report import Conversion
+from inference.converter.report import Conversion, Trial
 from inference.converter.sharing import Survey, survey
 from inference.engines.interface import InferenceEngine
 from inference.graph import Graph
@@ -31,6 +31,15 @@ from inference.refusal import Refused, refuse
 
 PIXELS: Final = (Fraction(1), Fraction(1, 255))
 """Units of pictures: an input that takes only multiples of one, up to 255 of it, gets it as its scale."""
+
+TRIAL_SAMPLES_MIN: Final = 10
+"""With fewer samples none can be spared to choose the method of calibration."""
+
+TRIAL_SAMPLES_MAX: Final = 120
+"""Most samples by which the method is chosen: the time of a trial is a conversion's."""
+
+_APART: Final = 5
+"""One sample of so many is kept apart."""
 
 _OTHER_WEIGHT_BITS: Final = (8, 9, 10, 7)
 """What is tried, in this order, where the bits chosen for each layer do not reach the target."""
@@ -52,9 +61,15 @@ def make_exact(
     if options.int8 and options.weight_bits is not None:
         refuse("int8 fixes the bits of weights: leave one of the two out", "options")
     work = _Work.begin(program, samples, held_out, options, engine, watch)
+    tried: tuple[Trial, ...] = ()
+    if options.method is None:
+        tried = work.tried(options) if options.int8 else ()
+        options = replace(options, method=best(tried))
     if options.target_agreement is None:
-        return work.convert(options)
-    return work.reach(options, options.target_agreement)
+        done = work.convert(options)
+    else:
+        done = work.reach(options, options.target_agreement)
+    return replace(done, report=replace(done.report, tried=tried))
 
 
 @dataclass(slots=True)
@@ -94,7 +109,8 @@ class _Work:
         return cls(found, views, floats, pixels, seen, unseen, engine, watch, {})
 
     def convert(self, options: Options) -> Conversion:
-        """With the given settings."""
+        """With the given settings, the method among them."""
+        assert options.method is not None
         if options.method not in self.spreads:
             self.spreads[options.method] = calibrate(
                 self.floats, self.views, self.samples, options.method, self.watch
@@ -109,6 +125,20 @@ class _Work:
         proof = _proved(built.graph)
         measurement = Measurement(plan, built, proof, self.views, self.engine, self.watch)
         return Conversion(proof.canonical, proof.certificate, measurement.report(self.floats, self.held_out))
+
+    def tried(self, options: Options) -> tuple[Trial, ...]:
+        """Every method, calibrated on four of five samples and measured on the fifth. Raises Refused."""
+        samples = self.samples[:TRIAL_SAMPLES_MAX]
+        if len(samples) < TRIAL_SAMPLES_MIN:
+            return ()
+        seen = [sample for index, sample in enumerate(samples) if (index + 1) % _APART]
+        work = replace(self, samples=seen, held_out=samples[_APART - 1 :: _APART], spreads={})
+        trials = []
+        for method in Method:
+            outputs = work.convert(replace(options, method=method)).report.outputs
+            matched, total = sum(each.matched for each in outputs), sum(each.total for each in outputs)
+            trials.append(Trial(method, matched, total, max(each.relative_error for each in outputs)))
+        return tuple(trials)
 
     def reach(self, options: Options, target: Fraction) -> Conversion:
         """With the first settings, in a fixed order, whose agreement meets the target."""
@@ -126,6 +156,12 @@ class _Work:
         reached = f"the best of the settings agrees on {float(best):.2%} of the held-out samples"
         wanted = f"not {float(target):.2%}: give more samples for calibration, or a lower target"
         return refuse(f"{reached}, {wanted}" if best >= 0 else f"no setting gives an exact model: {why}")
+
+
+def best(tried: Sequence[Trial]) -> Method:
+    """The method with the most answers that are the float model's, then the one with the least error."""
+    ranked = sorted(tried, key=lambda trial: (-trial.matched, trial.relative_error))
+    return ranked[0].method if ranked else Method.MINMAX
 
 
 def _proved(graph: Graph) -> Proof:

@@ -20,6 +20,7 @@ from inference.converter.sums import (
     Rounded,
     Terms,
     Whole,
+    carried,
     finest,
     kernel_of,
     nearest,
@@ -130,10 +131,11 @@ def _limits(values: Reals, rank: int, axis: int, extreme: Callable[[Reals], floa
 
 
 def _rounded(lowering: Lowering, step: Convolution | Matrix, kernel: Kernel, x: Code) -> Rounded:
-    """How the weights are rounded: together, if it is known how their inputs go together."""
+    """How the weights are rounded: together, if it is known how their inputs go together, or if these are
+    neighbours in one channel."""
     known = lowering.plan.correlations.get(step.name)
     if known is None:
-        return nearest
+        return carried if kernel.weights.shape[1] == 1 else nearest
     return rounding(known, kernel, _along(x.scale) * 2.0 ** _along(x.step)).whole
 
 

@@ -141,7 +141,9 @@ class Measurement:
             if not all(same):
                 differing.append(index)
         self._compare_layers(floats, samples[:LAYER_SAMPLES_MAX])
+        assert self.plan.options.method is not None
         return Report(
+            method=self.plan.options.method,
             layers=tuple(self._layer(name) for name in self.plan.steps if name in self._layers),
             outputs=tuple(tally.report() for tally in tallies),
             matched=len(samples) - len(differing),

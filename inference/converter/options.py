@@ -36,7 +36,8 @@ class Method(StrEnum):
 class Options:
     """The knobs of a conversion."""
 
-    method: Method = Method.MINMAX
+    method: Method | None = None
+    """None: `MINMAX`; for bytes, whichever agrees best with the float model on samples kept apart."""
     weight_bits: int | None = None
     """Bits of the weights in every layer; each tensor takes what that leaves of 24. None: for each layer,
     what makes the least error."""

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from inference.certificate import ExactnessCertificate
+from inference.converter.options import Method
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +39,23 @@ class OutputReport:
 
 
 @dataclass(frozen=True, slots=True)
+class Trial:
+    """A method of calibration, tried on a part of the samples and measured on the others."""
+
+    method: Method
+    matched: int
+    """Positions, of all outputs, with the same greatest score as the float model's."""
+    total: int
+    relative_error: float
+    """Of the output that is worst off."""
+
+
+@dataclass(frozen=True, slots=True)
 class Report:
     """What a conversion cost."""
+
+    method: Method
+    """How the samples decided which ranges integers cover."""
 
     layers: tuple[LayerReport, ...]
     outputs: tuple[OutputReport, ...]
@@ -52,6 +68,8 @@ class Report:
     """Held-out samples with an input outside the range that was seen in calibration."""
     unprotected: tuple[str, ...]
     """Protections that this platform lacks and the process that read the float model did without."""
+    tried: tuple[Trial, ...] = ()
+    """From what the method was chosen, if it was."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -121,6 +121,13 @@ def nearest(exact: Reals, rows: Integers, cap: float) -> Reals:
     return whole
 
 
+def carried(exact: Reals, rows: Integers, cap: float) -> Reals:
+    """Each weight makes up for the error of those before it, for inputs that are much alike."""
+    totals = np.rint(np.cumsum(exact.reshape(len(rows), -1), axis=1))
+    whole: Reals = np.clip(np.diff(totals, axis=1, prepend=0.0), -cap, cap)
+    return whole.reshape(exact.shape)
+
+
 def finest(
     kernel: Kernel,
     terms: Terms,

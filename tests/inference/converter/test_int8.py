@@ -5,8 +5,10 @@ from math import inf
 import numpy as np
 import pytest
 
+from inference.converter.exact import best
 from inference.converter.options import Method, Options
 from inference.converter.program import Combination, Form, Movement, Program, Reduction
+from inference.converter.report import Trial
 from inference.engines.interface import InferenceEngine, from_array
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
 from inference.engines.reference import NumpyEngine
@@ -128,3 +130,25 @@ def test_channels_of_many_sizes_keep_their_means_when_they_are_moved() -> None:
     x = draft.move(Movement.TRANSPOSE, draft.relu(x), perm=(0, 2, 3, 1))
     (scores,) = exact(draft.program(draft.matrix(x, random(8, 4, seed=2))), INT8).report.outputs
     assert scores.relative_error < 0.03
+
+
+def test_the_method_for_bytes_is_the_best_on_samples_kept_apart() -> None:
+    done = exact(network(), Options(int8=True), count=60)
+    assert [each.method for each in done.report.tried] == list(Method)
+    assert {each.total for each in done.report.tried} == {12}
+    assert done.report.method is best(done.report.tried)
+    assert done.model == exact(network(), Options(int8=True, method=done.report.method), count=60).model
+
+
+def test_the_best_method_has_the_most_answers_then_the_least_error() -> None:
+    few, many = Trial(Method.MINMAX, 7, 9, 0.1), Trial(Method.PERCENTILE, 8, 9, 0.3)
+    finer = Trial(Method.ERROR, 8, 9, 0.2)
+    assert best([few, many]) is Method.PERCENTILE
+    assert best([few, many, finer]) is Method.ERROR
+    assert best([]) is Method.MINMAX
+
+
+def test_few_samples_and_full_numbers_are_calibrated_by_all_that_was_seen() -> None:
+    for options, count in ((Options(int8=True), 9), (Options(), 10)):
+        report = exact(network(), options, count=count).report
+        assert (report.method, report.tried) == (Method.MINMAX, ())

@@ -2,9 +2,12 @@
 
 import numpy as np
 
+from inference.converter.options import Method, Options
 from inference.converter.plan import Correlation
+from inference.converter.program import Reduction
 from inference.converter.rounding import rounding
-from inference.converter.sums import Kernel, nearest
+from inference.converter.sums import Kernel, carried, nearest
+from tests.inference.converter.programs import Draft, exact, square
 
 
 def kernel(outputs: int, inputs: int, taps: int, groups: int = 1) -> Kernel:
@@ -73,3 +76,24 @@ def test_no_weight_is_above_the_cap() -> None:
     parts, rows = kernel(16, 12, 1), np.arange(16)
     weights = np.clip(parts.weights, -4.2, 4.2)
     assert np.abs(rounding(smooth(1, 12), parts, np.ones(1)).whole(weights, rows, 4.0)).max() == 4
+
+
+def test_many_equal_weights_keep_their_sum() -> None:
+    """As of a mean over an image: each alone would be rounded the same way."""
+    exact = np.full((2, 1, 1000), 54.4)
+    whole = carried(exact, np.arange(2), 64.0)
+    assert np.array_equal(whole, np.rint(whole))
+    assert abs(float((whole - exact)[0].sum())) <= 0.5
+    assert np.abs(whole - exact).max() < 1
+    assert carried(np.full((1, 1, 9), 64.4), np.arange(1), 64.0).max() == 64
+    assert np.abs((nearest(exact, np.arange(2), 64.0) - exact).sum(axis=2)).min() > 399
+
+
+def test_the_mean_of_a_large_image_is_one_window_of_bytes() -> None:
+    """Its weights are rounded without knowing how a thousand places go together."""
+    draft = Draft((1, 2, 40, 40))
+    mean = draft.reduce(draft.relu("x"), Reduction.MEAN, (2, 3))
+    program = draft.program(draft.convolution(mean, np.eye(2).reshape(2, 2, 1, 1), square(1)))
+    layers = exact(program, Options(int8=True, method=Method.MINMAX), count=10).report.layers
+    (error,) = (each.relative_error for each in layers if each.name == mean)
+    assert error < 0.003
