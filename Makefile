@@ -28,7 +28,7 @@ UV_LOCK := uv pip compile --quiet --python-version 3.11 --universal --fork-strat
   --no-header --no-annotate --allow-unsafe
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(READY) ## make .venv with everything pinned in lock/
 
@@ -83,7 +83,7 @@ check-long: setup ## what takes hours: the long simulation, every scenario, muta
 	$(MAKE) sim SEEDS=50000
 	$(MAKE) mutants chaos-long fuzz fuzz-models floods
 
-conformance: setup ## run every engine's tests, and the same through an MLServer and a KServe in environments of their own
+conformance: setup ## run every engine's tests, also through an MLServer and a KServe: 4 minutes, 0.9 GB of packages in build/
 	$(BIN)/pytest tests/conformance/test_engines.py
 	for server in mlserver==1.7.1 kserve==0.21.0; do \
 	  home=build/servers/$$server; test -e $$home/ready || { $(BIN)/python -m venv $$home && \
