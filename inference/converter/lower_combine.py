@@ -6,7 +6,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.converter.code import Code, Grid
+from inference.converter.code import Code, Grid, one
 from inference.converter.lowering import SUM_MAX, Lowering, hull_of_sum
 from inference.converter.program import Combination, Combine, Pool, Reals, Reduce, Reduction, Shape
 from inference.converter.rule import Rule, Want
@@ -28,6 +28,8 @@ def _combine(lowering: Lowering, step: Combine) -> Code:
         return _multiply(lowering, step)
     if step.combination is Combination.GATE:
         return _gate(lowering, step)
+    if step.combination is Combination.DIVIDE:
+        return _divide(lowering, step)
     grid, sides = lowering.grid(step.name), []
     for name in step.inputs:
         code = lowering.raw(name) if name in lowering.plan.unrounded else lowering.integers(name)
@@ -111,6 +113,23 @@ def _gate(lowering: Lowering, step: Combine) -> Code:
     return lowering.changed(product, product.name, loose=True)
 
 
+def _divide(lowering: Lowering, step: Combine) -> Code:
+    """The quotient of integers, rounded once, in units of the grid. Only what is above zero may divide."""
+    top, bottom = (lowering.integers(name) for name in step.inputs)
+    seen, grid = lowering.plan.spreads[step.inputs[1]], lowering.grid(step.name)
+    if seen.low.min() < 0:
+        lowering.refuse(
+            step.name, "what it is divided by may be zero or below", "divide by what is above zero"
+        )
+    bottom = lowering.limited(bottom, 1.0, max(1.0, float(bottom.high.max())))
+    factor = (top.scale / bottom.scale / grid.scale).astype(np.float32).astype(np.float64)
+    quotient = lowering.add("Div", lowering.add("Round", top.name), lowering.add("Round", bottom.name))
+    scaled = lowering.add("Mul", quotient, lowering.constant(factor))
+    ends = (lowering.constant(one(float(each))) for each in (grid.low, grid.high))
+    name = lowering.add("Round", lowering.add("Clip", scaled, *ends))
+    return lowering.made(name, step, low=float(grid.low), high=float(grid.high))
+
+
 def _least(corners: list[Reals]) -> Reals:
     return np.minimum(np.minimum(corners[0], corners[1]), np.minimum(corners[2], corners[3]))
 
@@ -127,7 +146,7 @@ def _carries(code: Code, shape: tuple[int, ...]) -> bool:
 def _combine_ties(step: Combine) -> tuple[int, ...]:
     if step.combination is Combination.GATE:
         return (0,)
-    return () if step.combination is Combination.MULTIPLY else (0, 1)
+    return () if step.combination in (Combination.DIVIDE, Combination.MULTIPLY) else (0, 1)
 
 
 def _combine_wants(step: Combine, index: int) -> Want:

@@ -27,28 +27,33 @@ class _Square:
 
 def _lengths(draft: Draft, node: Node) -> None:
     """ReduceL2, ReduceSumSquare and LpNormalization, in products, sums and roots."""
-    if node.operator not in ("LpNormalization", "ReduceL2", "ReduceSumSquare"):
-        return
-    source, shape = node.inputs[0], draft.shape(node.inputs[0])
-    square = draft.extend("Mul", [source, source], shape)
-    if node.operator != "LpNormalization":
-        total = replace(node, operator="ReduceSum", inputs=(square.outputs[0], *node.inputs[1:]))
-        if node.operator == "ReduceSumSquare":
-            draft.replace(node, [square, total])
-            return
-        between = draft.extend("Identity", [node.outputs[0]], draft.shape(node.outputs[0]))
-        root = replace(node, operator="Sqrt", inputs=between.outputs, attributes={})
-        draft.replace(node, [square, replace(total, outputs=between.outputs), root])
-        return
-    if whole(node, "p", 2) != 2:
-        return
-    axis = whole(node, "axis", -1) % len(shape)
-    reduced = tuple(1 if at == axis else size for at, size in enumerate(shape))
-    axes = draft.constant("axes", np.array([axis]))
-    total = draft.extend("ReduceSum", [square.outputs[0], axes], reduced, {"keepdims": 1})
-    root = draft.extend("Sqrt", total.outputs, reduced)
-    quotient = replace(node, operator="Div", inputs=(source, root.outputs[0]), attributes={})
-    draft.replace(node, [square, total, root, quotient])
+    source, shape = node.inputs[0] if node.inputs else "", draft.shape(node.outputs[0])
+    match node.operator:
+        case "ReduceL2" | "ReduceSumSquare":
+            axes = draft.integers(node, 1, "axes") or tuple(range(len(draft.shape(source))))
+            square, total = _squares(draft, source, axes, whole(node, "keepdims", 1), shape)
+            if node.operator == "ReduceSumSquare":
+                draft.replace(node, [square, replace(total, outputs=node.outputs)])
+            else:
+                root = replace(node, operator="Sqrt", inputs=total.outputs, attributes={})
+                draft.replace(node, [square, total, root])
+        case "LpNormalization" if whole(node, "p", 2) == 2:
+            axis = whole(node, "axis", -1) % len(shape)
+            reduced = tuple(1 if at == axis else size for at, size in enumerate(shape))
+            square, total = _squares(draft, source, (axis,), 1, reduced)
+            root = draft.extend("Sqrt", total.outputs, reduced)
+            quotient = replace(node, operator="Div", inputs=(source, root.outputs[0]), attributes={})
+            draft.replace(node, [square, total, root, quotient])
+
+
+def _squares(draft: Draft, source: str, axes: Shape, keep: int, shape: Shape) -> tuple[Node, Node]:
+    """The squares of a tensor, and their sum over some axes."""
+    square = draft.extend("Mul", [source, source], draft.shape(source))
+    inputs, attributes = list(square.outputs), {"keepdims": keep}
+    if draft.version >= 13:
+        inputs.append(draft.constant("axes", np.array(axes)))
+        return square, draft.extend("ReduceSum", inputs, shape, attributes)
+    return square, draft.extend("ReduceSum", inputs, shape, {"axes": axes, **attributes})
 
 
 def _addend(draft: Draft, name: str, *operators: str) -> tuple[str, float]:

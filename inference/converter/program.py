@@ -110,6 +110,7 @@ class Combination(StrEnum):
     ADD = "add"
     SUBTRACT = "subtract"
     MULTIPLY = "multiply"
+    DIVIDE = "divide"
     GATE = "gate"
     """The same, where the second is a limited sum from 0 to 1, and nothing else reads it or the sum."""
     MAXIMUM = "maximum"

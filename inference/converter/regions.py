@@ -16,6 +16,7 @@ from inference.refusal import refuse
 _COMBINATIONS: Final[Mapping[str, Combination]] = {
     "Add": Combination.ADD,
     "And": Combination.MULTIPLY,
+    "Div": Combination.DIVIDE,
     "Max": Combination.MAXIMUM,
     "Min": Combination.MINIMUM,
     "Mul": Combination.MULTIPLY,
@@ -89,10 +90,9 @@ class Regions:
         if node.operator == "And" and len(computed) == 1 and len(constants) == 1:
             # A product of zeros and ones.
             return Role.COMBINE
-        if len(node.inputs) == 2 and node.operator in _COMBINATIONS:
+        divided = node.operator == "Div" and node.inputs[1] in draft.constants
+        if len(node.inputs) == 2 and node.operator in _COMBINATIONS and not divided:
             return Role.COMBINE
-        if node.operator == "Div" and len(computed) == 2:
-            refuse("one computed tensor is divided by another; only softmax and layer norms may", node.place)
         return refuse("this operator has constants that differ from element to element", node.place)
 
     def _ensure_reals(self, node: Node, computed: list[str]) -> None:

@@ -95,6 +95,7 @@ def _(step: Combine, x: Any, y: Any) -> Any:
     operators = {
         Combination.ADD: np.add,
         Combination.SUBTRACT: np.subtract,
+        Combination.DIVIDE: np.divide,
         Combination.MULTIPLY: np.multiply,
         Combination.GATE: np.multiply,
         Combination.MAXIMUM: np.maximum,

@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from onnx import NodeProto
 
 from inference.converter.exact import make_exact
 from inference.converter.options import Options, unwatched
 from inference.converter.report import OutputReport
 from inference.engines.onnx_runtime import OnnxRuntimeEngine
+from inference.refusal import Refused
 from tests.inference.converter.floats import model, node, program_of, weights
 
 
@@ -112,3 +114,58 @@ def test_a_group_norm() -> None:
         "w": weights(4, 4, 3, 3),
     }
     assert converted(nodes, constants, (1, 4, 6, 6)).relative_error < 0.02
+
+
+POOLED = [
+    node("MatMul", ["x", "w"], ["words"]),
+    node("ReduceMax", ["x"], ["loud"], axes=[2], keepdims=1),
+    node("Clip", ["loud", "none", "all"], ["counts"]),
+    node("Mul", ["words", "counts"], ["kept"]),
+    node("ReduceSum", ["kept", "along"], ["total"], keepdims=0),
+    node("ReduceSum", ["counts", "along"], ["number"], keepdims=0),
+    node("Clip", ["number", "tiny"], ["some"]),
+    node("Div", ["total", "some"], ["mean"]),
+    node("ReduceL2", ["mean"], ["length"], axes=[-1]),
+    node("Div", ["mean", "length"], ["unit"]),
+    node("MatMul", ["unit", "last"], ["y"]),
+]
+"""Words that count more or less, their mean, made as long as all others."""
+
+POOLING = {
+    "w": weights(5, 8),
+    "none": 0.0,
+    "all": 1.0,
+    "along": np.array([1]),
+    "tiny": 1e-9,
+    "last": weights(8, 3, seed=2),
+}
+
+
+def test_a_mean_of_what_counts() -> None:
+    assert converted(POOLED, POOLING, (1, 7, 5), count=300).relative_error < 0.02
+
+
+def test_a_division_by_what_may_be_below_zero_is_refused() -> None:
+    nodes = [
+        node("MatMul", ["x", "w"], ["a"]),
+        node("MatMul", ["x", "v"], ["b"]),
+        node("Div", ["a", "b"], ["y"]),
+    ]
+    reason = "Combine -> y: what it is divided by may be zero or below: divide by what is above zero"
+    with pytest.raises(Refused, match=reason):
+        converted(nodes, {"w": weights(6, 3), "v": weights(6, 1)}, (1, 6))
+
+
+@pytest.mark.parametrize(("operator", "axes"), [("ReduceL2", [2, 3]), ("ReduceSumSquare", [1])])
+def test_channels_by_their_mean(operator: str, axes: list[int]) -> None:
+    """As of a global response norm."""
+    nodes = [
+        node(operator, ["x"], ["g"], axes=axes),
+        node("ReduceMean", ["g"], ["m"], axes=[1, 2, 3]),
+        node("Add", ["m", "small"], ["s"]),
+        node("Div", ["g", "s"], ["n"]),
+        node("Mul", ["x", "n"], ["r"]),
+        node("Conv", ["r", "w"], ["y"]),
+    ]
+    constants = {"small": 1e-6, "w": weights(4, 3, 1, 1)}
+    assert converted(nodes, constants, (1, 3, 6, 6), count=200).relative_error < 0.03

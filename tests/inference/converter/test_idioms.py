@@ -8,6 +8,7 @@ import pytest
 from onnx import NodeProto
 
 from inference.converter.program import Norm, Softmax
+from inference.refusal import Refused
 from tests.inference.converter.checks import IMAGE, WORDS, ensure, ensure_meaning, kind, sample
 from tests.inference.converter.floats import model, node, program_of, weights
 
@@ -116,6 +117,22 @@ def test_what_is_multiplied_by_an_inverse_root(inverse: NodeProto) -> None:
 def test_a_length_over_channels_in_the_middle() -> None:
     nodes = [node("LpNormalization", ["x"], ["y"], axis=1)]
     ensure(model(nodes, {}, x=(1, 4, 6, 8)), ["Transpose", "Norm", "Transpose"])
+
+
+@pytest.mark.parametrize("version", [11, 17])
+@pytest.mark.parametrize(("operator", "kinds"), [("ReduceL2", ["curve"]), ("ReduceSumSquare", [])])
+def test_sums_of_squares_by_themselves(operator: str, kinds: list[str], version: int) -> None:
+    nodes = [node(operator, ["x"], ["t"], axes=[1, 2], keepdims=0), node("MatMul", ["t", "w"], ["y"])]
+    ensure(
+        model(nodes, {"w": weights(4, 3)}, version=version, x=(1, 5, 6, 4)),
+        ["Square", "Reduce", *kinds, "Matrix"],
+    )
+
+
+def test_lengths_of_another_kind_are_refused() -> None:
+    data = model([node("LpNormalization", ["x"], ["y"], p=1)], {}, x=WORDS)
+    with pytest.raises(Refused, match=r"LpNormalization -> y\): this operator has no exact form here"):
+        program_of(data)
 
 
 def test_root_mean_square_norm_as_an_operator() -> None:

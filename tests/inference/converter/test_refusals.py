@@ -18,11 +18,6 @@ from tests.inference.converter.floats import model, node, program_of, typed_mode
 from tests.inference.converter.test_idioms import ATTENTION, MASKED, attention
 
 REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
-    "division by what is computed": (
-        [node("ReduceSum", ["x"], ["s"]), node("Div", ["x", "s"], ["y"])],
-        {},
-        "node 1 (Div -> y): one computed tensor is divided by another; only softmax and layer norms may",
-    ),
     "computed weights": (
         [node("Conv", ["x", "z"], ["y"])],
         {},
