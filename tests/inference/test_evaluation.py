@@ -281,6 +281,7 @@ def test_what_is_right_must_fit_the_output(
     [
         (rows_of([-1]), 1, Unusable(0, "-1 is no class")),
         (rows_of([0]), 2, Unusable(1, "it has 1 rows, not 2")),
+        (rows_of([0], [0]), 1, Unusable(1, "it has 2 rows, not 1")),
         ([*rows_of([0]), *rows_of([0, 1])], 2, Unusable(1, "2 right numbers, not 1")),
         (
             [Row((from_integers("int8", (1, 2), (1, 2)),), target(0))],

@@ -88,6 +88,7 @@ def test_an_evaluation_costs_every_row_once_and_names_its_task(world: Attested) 
         rows=100,
         metric=Metric.CLASSIFICATION,
     )
+    assert world.pallets.jobs.jobs.get(job.id).inputs == (BLOB, CONTENT)
 
 
 def test_the_most_to_pay_is_for_the_price_of_the_model_too(world: Attested) -> None:

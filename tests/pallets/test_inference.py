@@ -14,7 +14,7 @@ from inference.certificate import GAS_PER_BYTE, encode_inputs, encode_outputs, e
 from inference.tensor import from_integers
 from pallets.balances.pallet import InsufficientBalance
 from pallets.inference.pallet import PRICE as HELD_PRICE
-from pallets.inference.pallet import Config, Inference
+from pallets.inference.pallet import TENSOR_FRAME_BYTES, Config, Inference, is_output_long
 from pallets.inference.types import (
     BadInput,
     FeeAboveMaximum,
@@ -34,6 +34,7 @@ from primitives.codec import Codec
 from primitives.hashing import blake2b_256
 from primitives.job_message import (
     OUTPUT_BYTES_MAX,
+    RESULT_BYTES_MAX,
     STORED_OUTPUT,
     StoredOutput,
     result_digest,
@@ -234,6 +235,11 @@ def test_an_input_of_another_form_is_refused(world: Attested, data: bytes) -> No
     refused(world, BadInput, lambda: world.pallets.inference.request(Signed(BOB), MODEL, data, ENOUGH))
 
 
+def test_an_input_may_lie_at_both_ends_of_the_range(world: Attested) -> None:
+    data = encode_inputs(CERTIFICATE, [features(-100, 0, 100)])
+    world.pallets.inference.request(Signed(BOB), MODEL, data, ENOUGH)
+
+
 def test_an_input_out_of_range_is_refused(world: Attested) -> None:
     for values in ((101, 0, 0), (0, 0, -101)):
         data = encode_inputs(CERTIFICATE, [features(*values)])
@@ -254,19 +260,43 @@ def test_a_requester_without_money_is_refused(world: Attested) -> None:
     refused(world, InsufficientBalance, lambda: inference.request(Signed(DAVE), MODEL, INPUT, ENOUGH))
 
 
-def with_outputs_of(elements: int) -> Attested:
-    """A world with a model whose first output has so many integers."""
+def with_outputs_of(*elements: int) -> Attested:
+    """A world with a model that attests outputs of so many integers."""
     world = Attested()
-    long = replace(CERTIFICATE, outputs=(replace(CERTIFICATE.outputs[0], shape=(1, elements)),))
+    ports = tuple(replace(CERTIFICATE.outputs[0], shape=(1, each)) for each in elements)
+    long = replace(CERTIFICATE, outputs=ports, attested=tuple(range(len(ports))))
     world.attest(world.register(), dict.fromkeys(EVERYBODY, encode_verdict(long)))
     world.events()
     return world
 
 
-def test_a_model_with_outputs_longer_than_any_cannot_be_requested() -> None:
-    world = with_outputs_of(OUTPUT_BYTES_MAX // 4)
-    inference = world.pallets.inference
-    refused(world, OutputTooLong, lambda: inference.request(Signed(BOB), MODEL, INPUT, ENOUGH))
+FITTING = (OUTPUT_BYTES_MAX - 2 * TENSOR_FRAME_BYTES) // 4
+"""Integers of two outputs that are as long as any."""
+
+
+@pytest.mark.parametrize(("elements", "is_taken"), [((FITTING - 1, 1), True), ((1, FITTING), False)])
+def test_a_model_with_outputs_longer_than_any_cannot_be_requested(
+    elements: tuple[int, ...], is_taken: bool
+) -> None:
+    world = with_outputs_of(*elements)
+    if is_taken:
+        assert world.request(BOB)
+    else:
+        inference = world.pallets.inference
+        refused(world, OutputTooLong, lambda: inference.request(Signed(BOB), MODEL, INPUT, ENOUGH))
+
+
+@pytest.mark.parametrize(("elements", "is_long"), [(1_000, False), (1_001, True)])
+def test_an_output_of_four_kib_is_the_longest_in_the_state(elements: int, is_long: bool) -> None:
+    output = replace(CERTIFICATE.outputs[0], shape=(1, elements))
+    assert 4 * 1_000 + TENSOR_FRAME_BYTES == RESULT_BYTES_MAX
+    assert is_output_long(replace(CERTIFICATE, outputs=(output, CERTIFICATE.outputs[1]))) is is_long
+
+
+def test_a_job_is_about_the_model_and_its_input(world: Attested) -> None:
+    found = world.pallets.jobs.get(world.request(BOB))
+    assert found is not None
+    assert found.inputs == (world.info().model.blob, blake2b_256(INPUT))
 
 
 def test_a_long_output_is_on_record_by_its_hash_and_costs_more() -> None:

@@ -8,9 +8,10 @@ import pytest
 from msgspec.structs import replace
 
 from frame.error import DispatchError
-from frame.jobs import Conduct, JobKind, Order
+from frame.jobs import Attestation, Conduct, JobKind, Order
 from frame.origin import BadOrigin, Nobody, Root, Signed
 from pallets.balances.pallet import InsufficientBalance
+from pallets.jobs.outcome import share
 from pallets.jobs.pallet import REWARD
 from pallets.jobs.types import (
     AlreadySaid,
@@ -35,7 +36,7 @@ from primitives.job_message import (
     sign_reveal,
 )
 from primitives.signing import SigningKey
-from primitives.types import Balance, BlockHash, Hash, Seed, Signature
+from primitives.types import Balance, BlockHash, Hash, Seed, Signature, Stake
 from runtime.constants import BALANCES, GAS, JOBS, MODELS, TREASURY
 from tests.pallets.attested import (
     BLOB,
@@ -121,8 +122,32 @@ def test_commitments_end_at_their_height(world: Attested, job: Hash) -> None:
     while world.height < found.closes:
         assert world.phase(job) is JobPhase.COMMIT
         world.end_block()
+    assert world.phase(job) is JobPhase.COMMIT
     world.finalize()
     assert world.phase(job) is JobPhase.REVEAL
+
+
+def test_who_is_last_in_line_has_the_time_of_all_before_it(world: Attested) -> None:
+    first, second = (world.pallets.jobs.get(world.register(who)) for who in (ALICE, BOB))
+    assert first is not None
+    assert second is not None
+    blocks = [
+        -(
+            -(JOBS.grace_ms + gas * JOBS.gas_time_ps * JOBS.time_margin // 10**9)
+            // world.pallets.session.block_time_ms()
+        )
+        for gas in (first.gas, first.gas + second.gas)
+    ]
+    assert [job.closes - job.opened - 2 * len(SEATS) for job in (first, second)] == blocks
+
+
+@pytest.mark.parametrize(("reward", "earned"), [(3, 0), (4, 1)])
+def test_a_seat_earns_the_smallest_part_there_is(reward: int, earned: int) -> None:
+    """Of four equal seats, without a treasury."""
+    seats = [Attestation(each, KEYS[0].public_key, Stake(1), Conduct.AGREED) for each in SEATS]
+    shares = share(Balance(reward), seats, 0, has_quorum=True)
+    assert shares.earned == tuple((each, earned) for each in SEATS if earned)
+    assert shares.treasury == reward - 4 * earned
 
 
 def test_a_quorum_closes_the_job_and_pays_those_who_agreed() -> None:
@@ -424,6 +449,8 @@ def test_messages_of_a_block_are_bounded_in_number_and_bytes(world: Attested, jo
     refused(
         world, TooManyMessages, lambda: world.pallets.jobs.reveal(Nobody(), reveal_of(2, job, OTHER), OTHER)
     )
+    world.pallets.jobs.config = dataclasses.replace(JOBS, result_bytes_max=len(RESULT + OTHER))
+    world.reveal(job, {2: OTHER})
 
 
 def test_the_price_of_gas_is_rounded_up(world: Attested) -> None:

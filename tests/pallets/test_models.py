@@ -97,6 +97,9 @@ def test_a_quorum_for_a_refusal_refuses_the_model_with_its_reason(world: Atteste
 
 
 _UNKNOWN_TYPE = replace(CERTIFICATE, inputs=(replace(CERTIFICATE.inputs[0], dtype="string"),))
+_NO_INTEGERS = replace(
+    CERTIFICATE, outputs=(*CERTIFICATE.outputs[:-1], replace(CERTIFICATE.outputs[-1], dtype="float32"))
+)
 
 
 @pytest.mark.parametrize(
@@ -106,12 +109,24 @@ _UNKNOWN_TYPE = replace(CERTIFICATE, inputs=(replace(CERTIFICATE.inputs[0], dtyp
         b"not a verdict",
         encode_verdict(replace(CERTIFICATE, attested=(2,))),
         encode_verdict(_UNKNOWN_TYPE),
+        encode_verdict(_NO_INTEGERS),
     ],
 )
 def test_a_quorum_for_nonsense_leaves_the_model_unproven(world: Attested, verdict: bytes) -> None:
     world.attest(world.register(), dict.fromkeys(EVERYBODY, verdict))
     assert world.info().model.state is ModelState.UNPROVEN
     assert world.pallets.models.proof(MODEL) is None
+
+
+def test_who_registers_a_file_that_nobody_gets_pays_for_the_proof(world: Attested) -> None:
+    job = world.register()
+    reward, had = world.pallets.balances.held(REWARD, ALICE), world.free(ALICE)
+    world.cannot_open(job, 0, 1)
+    world.abstain(job, 2, 3)
+    world.finalize()
+    assert world.info().model.state is ModelState.UNPROVEN
+    assert reward > 0
+    assert world.free(ALICE) == had
 
 
 def test_disagreement_leaves_the_model_unproven(world: Attested) -> None:
