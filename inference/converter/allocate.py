@@ -12,7 +12,7 @@ from typing import Final
 import numpy as np
 
 from inference.converter.arithmetic import short_scale
-from inference.converter.bits import BYTE_BITS, Bits, choice_of_bits
+from inference.converter.bits import BYTE_BITS, Bits, choice_of_bits, is_fixed
 from inference.converter.code import Grid, channel_array, one
 from inference.converter.groups import Wiring, moved
 from inference.converter.lower_linear import is_padded
@@ -30,7 +30,10 @@ from inference.converter.program import (
     Move,
     Movement,
     Reals,
+    Reduce,
+    Reduction,
     Source,
+    Step,
     Trees,
 )
 from inference.converter.ranges import TINY, scale_for, short_scales, whole_ends
@@ -106,6 +109,7 @@ class _Allocation:
             steps=self.wiring.steps,
             unrounded=self.sharing.unrounded,
             deferred=self.bits.deferred,
+            means=self.bits.means,
             scores=self.sharing.scores,
             addends=self.sharing.addends,
             bends=self.sharing.bends,
@@ -161,6 +165,11 @@ class _Allocation:
     def _reach(self, name: str) -> tuple[Reals, Reals]:
         """Least and greatest value of each channel that shall have an integer."""
         spread, step = self.spreads[name], self.wiring.steps.get(name)
+        if _is_within(step) and not is_fixed(self.options):
+            assert step is not None
+            low, high = self._reach(step.inputs[0])
+            if low.size == spread.low.size:
+                return low, high
         margin = MARGIN if self.options.method is Method.MINMAX else 1.0
         margin *= self.wider.get(name, 1.0)
         low, high = np.minimum(spread.low, 0) * margin, np.maximum(spread.high, 0) * margin
@@ -371,6 +380,12 @@ class _Allocation:
         shares = np.abs(kernel.weights) * kernel.of_inputs(scale) * grid.magnitude
         reach = float((shares.sum(axis=(1, 2)) + np.abs(kernel.bias)).max())
         return one(float(short_scale(max(reach, TINY) / room)))
+
+
+def _is_within(step: Step | None) -> bool:
+    """What cannot leave the limits of its input needs none of its own."""
+    gated = isinstance(step, Combine) and step.combination is Combination.GATE
+    return gated or (isinstance(step, Reduce) and step.reduction is Reduction.MEAN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,14 +7,14 @@ are least.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import ceil, inf, log2
 from typing import Final
 
 import numpy as np
 
 from inference.converter.code import one
-from inference.converter.deferral import DEFERRED_BITS, NOISE_MAX, deferrals
+from inference.converter.deferral import DEFERRED_BITS, MEAN_NOISE_MAX, NOISE_MAX, deferrals, means
 from inference.converter.options import Method, Options
 from inference.converter.plan import Deferral, Spread
 from inference.converter.program import Convolution, Form, Map, Matrix, Reals
@@ -40,7 +40,9 @@ def is_fixed(options: Options) -> bool:
 
 def choice_of_bits(survey: Survey, spreads: Mapping[str, Spread], options: Options) -> "Bits":
     """Before any group has its bits."""
-    return Bits(survey, spreads, options, {} if is_fixed(options) else deferrals(survey.wiring))
+    if is_fixed(options):
+        return Bits(survey, spreads, options, {}, {})
+    return Bits(survey, spreads, options, deferrals(survey.wiring), means(survey.wiring))
 
 
 @dataclass(slots=True)
@@ -52,6 +54,8 @@ class Bits:
     options: Options
     deferred: dict[str, Deferral]
     """Sums left unrounded: those found good enough, once what makes them has its bits."""
+    means: dict[str, int]
+    """Means read as sums, likewise, and of how many terms."""
 
     def least_noisy(self, names: Sequence[str], width: Reals, most: int) -> int:
         """At which the predicted errors of the linear steps that read the group are least."""
@@ -70,10 +74,13 @@ class Bits:
 
     def undefer(self, names: Sequence[str], width: Reals, bits: int) -> bool:
         """Have sums rounded that would be too noisy; says whether there were any."""
-        noises = {each.step.name: self._noise(each, width, bits) for each in self._sums(names)}
-        before = self.deferred
-        self.deferred = {name: each for name, each in before.items() if noises.get(name, 0) <= NOISE_MAX}
-        return len(self.deferred) < len(before)
+        noises = [(each, self._noise(each, width, bits)) for each in self._sums(names)]
+        noisy = {each.step.name for each, noise in noises if noise > NOISE_MAX}
+        noisy |= {each.mean for each, noise in noises if noise > MEAN_NOISE_MAX}
+        before = self.deferred.keys() | self.means.keys()
+        self.deferred = {name: each for name, each in self.deferred.items() if name not in noisy}
+        self.means = {name: count for name, count in self.means.items() if name not in noisy}
+        return not noisy.isdisjoint(before)
 
     def wider(self, names: Sequence[str], width: Reals, most: int) -> float:
         """How much further than planned a group reaches; sums left unrounded would be coarser."""
@@ -113,6 +120,10 @@ class Bits:
                 elif isinstance(step, Map) and step.form is Form.AFFINE:
                     factor = np.abs(step.scale).reshape(-1)
                     found += [_Reading(each.step, each.name, factor) for each in self._sums([step.name])]
+                elif step.name in self.means:
+                    group = self.survey.groups.of(step.name)
+                    read = self._sums(self.survey.groups.members()[group])
+                    found += [replace(each, mean=step.name) for each in read]
         return found
 
     def _noises(self, names: Sequence[str], width: Reals, bits: int) -> list[float]:
@@ -132,16 +143,19 @@ class Bits:
         if deferral is not None:
             reach = self.spreads[deferral.read]
             steps = deferral.finest_steps(np.maximum(-reach.low, reach.high))
-        return sum_noise(kernel_of(step), width, Moments(square, power), bits, steps)
+        more = log2(self.means.get(reading.mean, 1))
+        return sum_noise(kernel_of(step), width, Moments(square, power), bits + more, steps)
 
 
 @dataclass(frozen=True, slots=True)
 class _Reading:
-    """A linear step, and the tensor of its input: one that is allotted, or that times a factor."""
+    """A linear step, and the tensor of its input: one that is allotted, that times a factor, or its mean."""
 
     step: Convolution | Matrix
     name: str
     factor: Reals
+    mean: str = ""
+    """The mean by which it is read, if it is."""
 
     def width(self, width: Reals) -> Reals:
         """What each channel of the input covers, given what the tensor that is allotted covers."""

@@ -90,6 +90,10 @@ class _Layout:
             node
         ):
             self._reduce(node)
+        elif node.operator == "ReduceSum" and self._of_points(node):
+            name = self._shaped(x, self.shapes[x])
+            drawn = replace(node, attributes={**node.attributes, "keepdims": 0})
+            self._write(drawn, (name, *node.inputs[1:]), self.shapes[x][:2])
         else:
             return False
         return True
@@ -109,6 +113,11 @@ class _Layout:
         return node.attributes.get("keepdims") == 1 and self._axes(node) == (
             len(self.shapes[node.inputs[0]]) - 1,
         )
+
+    def _of_points(self, node: Node) -> bool:
+        """Whether images of several dimensions become points."""
+        rank = len(self.shapes[node.inputs[0]])
+        return rank > 3 and node.attributes.get("keepdims") == 1 and self._axes(node) == tuple(range(2, rank))
 
     def _axes(self, node: Node) -> Shape:
         rank = len(self.shapes[node.inputs[0]])

@@ -196,6 +196,8 @@ def _reduce(lowering: Lowering, step: Reduce) -> Code:
     name = lowering.add("ReduceSum", x.name, axes, keepdims=keep)
     scale = reduced(x.scale, step, x.shape) / _divisor(step, x.shape)
     octaves = np.rint(np.log2(scale / lowering.grid(step.name).scale)).astype(np.int64)
+    if step.name in lowering.plan.means:
+        octaves = np.zeros_like(octaves)
     if octaves.any():
         name = lowering.add("Mul", name, lowering.constant(np.ldexp(1.0, octaves)))
     low, high = (each * count for each in _ends(x, step))

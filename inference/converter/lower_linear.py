@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from math import prod
 from typing import Any, Final
 
 import numpy as np
@@ -76,12 +77,14 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
         lowering.weight_bits[step.name] = whole.bits
         parts = (np.ldexp(whole.weights, -whole.fine[:, None, None]), np.ldexp(whole.bias, -whole.fine))
         name, fine, ends = _node(lowering, step, x, *parts), whole.fine, (whole.low, whole.high)
+        adjusted = isinstance(step, Matrix) and len(x.shape) != 2
     else:
         in_parts = _in_parts(lowering, step, kernel, terms, most, whole)
         name, fine, ends = _added(lowering, step, x, in_parts), in_parts.fine, (in_parts.low, in_parts.high)
+        adjusted = True
     low, high = (channel_array(each, rank, axis) for each in ends)
     made = lowering.made(name, step, fraction=channel_array(-fine, rank, axis), low=low, high=high)
-    return lowering.changed(made, name, adjusted=not lowering.by_weights(made))
+    return lowering.changed(made, name, adjusted=adjusted)
 
 
 def _readable(lowering: Lowering, step: Convolution | Matrix, axis: int) -> Code:
@@ -218,6 +221,8 @@ def _chosen(lowering: Lowering, x: Code, channels: tuple[int, ...], axis: int) -
 
 def _node(lowering: Lowering, step: Convolution | Matrix, x: Code, weights: Reals, bias: Reals) -> str:
     steps = kernel_of(step).of_inputs(2.0 ** -_along(x.step))
+    if isinstance(step, Convolution) and _is_of_points(step, x) and not lowering.plan.options.int8:
+        return _of_points(lowering, step, x, weights * steps, bias)
     parts = [x.name, lowering.constant(shaped(step, weights * steps))]
     if isinstance(step, Convolution):
         if bias.any():
@@ -227,6 +232,21 @@ def _node(lowering: Lowering, step: Convolution | Matrix, x: Code, weights: Real
         return lowering.add("Gemm", *parts, *([lowering.constant(bias)] if bias.any() else []))
     name = lowering.add("MatMul", *parts)
     return lowering.add("Add", name, lowering.constant(bias)) if bias.any() else name
+
+
+def _is_of_points(step: Convolution, x: Code) -> bool:
+    """Whether it only mixes the channels of images of one point."""
+    plain = step.groups == 1 and not step.transposed and not is_padded(step)
+    return plain and prod(x.shape[2:]) == 1
+
+
+def _of_points(lowering: Lowering, step: Convolution, x: Code, weights: Reals, bias: Reals) -> str:
+    """A product of matrices, which engines start sooner than a convolution, and without another layout."""
+    rows, image = (lowering.constant(np.array(each)) for each in (x.shape[:2], step.shape))
+    name = lowering.add("Reshape", x.name, rows)
+    matrix = lowering.constant(np.ascontiguousarray(weights[:, :, 0].T))
+    biases = [lowering.constant(bias)] if bias.any() else []
+    return lowering.add("Reshape", lowering.add("Gemm", name, matrix, *biases), image)
 
 
 def _attributes(step: Convolution) -> dict[str, AttributeValue]:

@@ -19,7 +19,8 @@ Array = NDArray[Any]
 def _lower(lowering: Lowering, step: Move) -> Code:
     if step.movement is Movement.CONCAT:
         return _concat(lowering, step)
-    x = lowering.integers(step.inputs[0])
+    (source,) = step.inputs
+    x = lowering.raw(source) if source in lowering.plan.means else lowering.integers(source)
     name = _NODES[step.movement](lowering, step, x)
     known = _known_after(step, x)
     parts = {each: move_values(step, getattr(known, each), x.shape) for each in _JOINED}

@@ -65,7 +65,9 @@ class Lowering:
 
     def whole(self, name: str) -> Code:
         """The tensor in whole numbers of any scale and offset."""
-        code = self._raw[name]
+        code, step = self._raw[name], self.plan.steps.get(name)
+        if code.whole and step is not None and not self.plan.means.keys().isdisjoint((name, *step.inputs)):
+            return code
         if self._on_grid(code, self.grid(name)):
             return self.integers(name)
         return code if code.whole else self.rounded(code)
@@ -84,10 +86,6 @@ class Lowering:
     def by_convolution(self, code: Code) -> bool:
         """Whether a Clip of this tensor becomes part of the operator that makes it."""
         return self._makers.get(code.name) == "Conv"
-
-    def by_weights(self, code: Code) -> bool:
-        """Whether an operator that has weights made this tensor, so that nothing met its sums."""
-        return self._makers.get(code.name) in ("Conv", "ConvTranspose", "Gemm")
 
     def _nearly_within(self, name: str, code: Code, grid: Grid) -> bool:
         """Whole numbers of the float model always are: what was not seen of them is no error."""
@@ -170,7 +168,11 @@ class Lowering:
         """
         if code.low.min() >= low and code.high.max() <= high and not always:
             return code
-        name = self.add("Clip", code.name, self.constant(one(low)), self.constant(one(high)))
+        if (low, high) == (0, 1) and not self.plan.options.int8:
+            # The same, which engines make part of a product of matrices as well.
+            name = self.add("HardSigmoid", code.name, alpha=1.0, beta=0.0)
+        else:
+            name = self.add("Clip", code.name, self.constant(one(low)), self.constant(one(high)))
         ends = (np.clip(code.low, low, high), np.clip(code.high, low, high))
         return self.changed(code, name, step=np.minimum(code.step, 0), low=ends[0], high=ends[1])
 

@@ -64,6 +64,8 @@ class Plan:
     """Results that their only reader takes as they come: of a linear step before a limit or an addition."""
     deferred: Mapping[str, Deferral]
     """Sums that a depthwise convolution reads unrounded, by their step."""
+    means: Mapping[str, int]
+    """Means that their readers take as sums, and of how many terms."""
     scores: frozenset[str]
     """Results of linear steps that leave the model as whole sums, without rounding."""
     addends: Mapping[str, str]

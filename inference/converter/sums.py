@@ -199,7 +199,7 @@ class Moments:
     """Variance of each output, or one for all."""
 
 
-def sum_noise(kernel: Kernel, width: Reals, moments: Moments, bits: int, steps: Reals) -> float:
+def sum_noise(kernel: Kernel, width: Reals, moments: Moments, bits: float, steps: Reals) -> float:
     """Mean, over the outputs, of the predicted error's variance by the variance of the result.
 
     `width`: the reals that each input channel's integers cover; `bits`: of those integers; `steps`: the
