@@ -112,6 +112,11 @@ class _Pool:
         self._complements[source] = name
         return name
 
+    def chooses_rows(self, name: str) -> bool:
+        """Whether a tensor follows from whole numbers that choose rows: those are no zeros and ones."""
+        readers = self.readers(self.whole_source(name))
+        return any(isinstance(self.steps[reader], Table) for reader in readers)
+
     def bypass(self, step: Step) -> bool:
         """Let the readers of a step read its input instead. Says whether that was possible."""
         source = step.inputs[0]
@@ -200,7 +205,7 @@ def _mask(pool: _Pool, step: Softmax) -> bool:
         mask = pool.steps.get(name)
         if not isinstance(mask, Map) or mask.scale.size > 1 or mask.offset.size > 1:
             continue
-        if added.shape != pool.shape(scores) or not pool.whole_source(name):
+        if added.shape != pool.shape(scores) or not pool.whole_source(name) or pool.chooses_rows(name):
             continue
         zero, one = mask.evaluate(np.array([0.0, 1.0]) * mask.scale + mask.offset)
         if abs(one) < 1e-3 and zero <= MASKED:
@@ -228,7 +233,8 @@ def _unspread(pool: _Pool, name: str) -> str:
 def _does_nothing(pool: _Pool, step: Step) -> bool:
     if isinstance(step, Map):
         source = step.inputs[0]
-        if pool.is_whole(step.name) and pool.is_whole(source) and step.scale.size == 1:
+        whole = pool.is_whole(step.name) and pool.is_whole(source)
+        if whole and step.scale.size == 1 and not pool.chooses_rows(step.name):
             # A mask becomes Boolean; its numbers were zeros and ones before.
             values = np.array([0.0, 1.0])
             return bool((step.evaluate(values * step.scale + step.offset) == values).all())

@@ -70,10 +70,13 @@ def _multiply(lowering: Lowering, step: Combine) -> Code:
         bits = int(greatest).bit_length()
         lowering.refuse(step.name, f"the product needs {bits} bits, there are 24", "use fewer bits")
     first, second = left.name, right.name
+    if first in lowering.constants:
+        left, right, first, second = right, left, second, first
     if octaves.any():
         factor = lowering.constant(np.ldexp(1.0, octaves))
+        fixed = second in lowering.constants
         if _carries(left, octaves.shape) and (
-            prod(left.shape) < prod(right.shape) or not _carries(right, octaves.shape)
+            fixed or prod(left.shape) < prod(right.shape) or not _carries(right, octaves.shape)
         ):
             first = lowering.add("Mul", first, factor)
         else:

@@ -86,7 +86,9 @@ class Regions:
         if same and uniform and len({self.root(name) for name in computed}) == 1:
             return Role.FUNCTION
         if same and len(computed) == 1 and node.operator in _AFFINE:
-            return Role.AFFINE
+            # No channel takes zeros that lie here and there, as sines of positions do.
+            scattered = any(_scattered(draft.constants[name]) for name in constants)
+            return Role.COMBINE if node.operator == "Mul" and scattered else Role.AFFINE
         if node.operator == "And" and len(computed) == 1 and len(constants) == 1:
             # A product of zeros and ones.
             return Role.COMBINE
@@ -224,6 +226,11 @@ def _trimmed(values: Reals) -> Reals:
 
 def _uniform(value: Reals) -> bool:
     return value.size > 0 and bool((value == value.reshape(-1)[0]).all())
+
+
+def _scattered(value: Reals) -> bool:
+    """Whether there are zeros among numbers that vary along several dimensions."""
+    return not value.all() and sum(size > 1 for size in value.shape) > 1
 
 
 _Pair = tuple[Reals, Reals]

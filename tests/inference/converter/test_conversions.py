@@ -169,3 +169,18 @@ def test_channels_by_their_mean(operator: str, axes: list[int]) -> None:
     ]
     constants = {"small": 1e-6, "w": weights(4, 3, 1, 1)}
     assert converted(nodes, constants, (1, 3, 6, 6), count=200).relative_error < 0.03
+
+
+@pytest.mark.parametrize("inputs", [["q", "sine"], ["sine", "q"]])
+def test_positions_that_turn_what_they_meet(inputs: list[str]) -> None:
+    """The first sine is zero, for every dimension: no scale of a channel."""
+    angles = np.arange(6)[:, None] * np.array([1.0, 0.1, 0.01, 0.001])
+    nodes = [
+        node("MatMul", ["x", "w"], ["q"]),
+        node("Mul", ["q", "cosine"], ["c"]),
+        node("Mul", inputs, ["s"]),
+        node("Sub", ["c", "s"], ["turned"]),
+        node("Sigmoid", ["turned"], ["y"]),
+    ]
+    constants = {"w": weights(5, 4), "cosine": np.cos(angles), "sine": np.sin(angles)}
+    assert converted(nodes, constants, (1, 6, 5), count=200).relative_error < 0.02

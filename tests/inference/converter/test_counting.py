@@ -15,7 +15,7 @@ from inference.engines.reference import NumpyEngine
 from inference.prover import prove
 from inference.refusal import Refused
 from inference.tensor import from_integers
-from tests.inference.converter.checks import ensure
+from tests.inference.converter.checks import ensure, ensure_meaning
 from tests.inference.converter.floats import model, node, program_of, weights
 from tests.inference.converter.oracle import float_results
 
@@ -84,6 +84,38 @@ def test_texts_longer_than_any_seen_and_words_never_seen_keep_their_rows(engine:
     scale = declared.scales[0]
     reals = to_array(given).astype(np.float64).reshape(-1) * scale.numerator / scale.denominator
     np.testing.assert_allclose(reals, expected.reshape(-1), rtol=0.02, atol=0.02)
+
+
+def test_words_that_are_no_padding_are_no_words_themselves() -> None:
+    """With 0 as padding, what says so is 0 for 0 and 1 for 1, as a mask is; 7 it makes 1."""
+    nodes = [
+        node("Equal", ["ids", "zero"], ["no"]),
+        node("Not", ["no"], ["yes"]),
+        node("Cast", ["yes"], ["one"], to=1),
+        node("Gather", ["words", "ids"], ["word"]),
+        node("MatMul", ["one", "counted"], ["n"]),
+        node("Unsqueeze", ["n", "last"], ["m"]),
+        node("Add", ["word", "m"], ["y"]),
+    ]
+    constants = {"zero": np.int64(0), "words": weights(9, 4), "counted": weights(5, 5), "last": np.array([2])}
+    program = program_of(model(nodes, constants, ids=(1, 5)))
+    ensure_meaning(program, {"ids": np.array([[0, 1, 7, 8, 0]])})
+
+
+def test_a_mask_made_of_words_is_refused_in_front_of_a_softmax() -> None:
+    nodes = [
+        node("Gather", ["words", "ids"], ["q"]),
+        node("Transpose", ["q"], ["k"], perm=[0, 2, 1]),
+        node("MatMul", ["q", "k"], ["scores"]),
+        node("Equal", ["ids", "zero"], ["no"]),
+        node("Where", ["no", "low", "none"], ["mask"]),
+        node("Add", ["scores", "mask"], ["masked"]),
+        node("Softmax", ["masked"], ["shares"], axis=-1),
+        node("MatMul", ["shares", "q"], ["y"]),
+    ]
+    constants = {"zero": np.int64(0), "words": weights(9, 4), "low": -1e4, "none": 0.0}
+    with pytest.raises(Refused, match="this attention mask is not understood"):
+        program_of(model(nodes, constants, ids=(1, 5)))
 
 
 @pytest.mark.parametrize(("exclusive", "reverse"), [(0, 0), (1, 0), (0, 1), (1, 1)])
