@@ -10,7 +10,7 @@ from typing import Final
 
 import numpy as np
 
-from inference.converter.draft import Draft, number, whole
+from inference.converter.draft import Draft, number, text, whole
 from inference.converter.program import Shape
 from inference.graph import Node
 
@@ -26,7 +26,7 @@ class _Square:
 
 
 def _lengths(draft: Draft, node: Node) -> None:
-    """ReduceL2, ReduceSumSquare and LpNormalization, in products, sums and roots."""
+    """Lengths, and what is divided by them, in products, sums and roots."""
     source, shape = node.inputs[0] if node.inputs else "", draft.shape(node.outputs[0])
     match node.operator:
         case "ReduceL2" | "ReduceSumSquare":
@@ -37,13 +37,20 @@ def _lengths(draft: Draft, node: Node) -> None:
             else:
                 root = replace(node, operator="Sqrt", inputs=total.outputs, attributes={})
                 draft.replace(node, [square, total, root])
-        case "LpNormalization" if whole(node, "p", 2) == 2:
+        case "LpNormalization" | "Normalizer" if (
+            whole(node, "p", 2) == 2 and text(node, "norm", "L2") == "L2"
+        ):
             axis = whole(node, "axis", -1) % len(shape)
             reduced = tuple(1 if at == axis else size for at, size in enumerate(shape))
             square, total = _squares(draft, source, (axis,), 1, reduced)
             root = draft.extend("Sqrt", total.outputs, reduced)
             quotient = replace(node, operator="Div", inputs=(source, root.outputs[0]), attributes={})
-            draft.replace(node, [square, total, root, quotient])
+            draft.replace(node, [square, total, root, replace(quotient, domain="")])
+
+
+def _is_by_length(node: Node) -> bool:
+    """Not by the sum of magnitudes, nor by the greatest."""
+    return text(node, "norm") == "L2" if node.operator == "Normalizer" else whole(node, "p", 2) == 2
 
 
 def _squares(draft: Draft, source: str, axes: Shape, keep: int, shape: Shape) -> tuple[Node, Node]:

@@ -91,13 +91,18 @@ def test_words_that_are_no_padding_are_no_words_themselves() -> None:
     nodes = [
         node("Equal", ["ids", "zero"], ["no"]),
         node("Not", ["no"], ["yes"]),
-        node("Cast", ["yes"], ["one"], to=1),
+        node("Cast", ["yes"], ["one"], to=7),
+        node("CumSum", ["one", "axis"], ["count"]),
         node("Gather", ["words", "ids"], ["word"]),
-        node("MatMul", ["one", "counted"], ["n"]),
-        node("Unsqueeze", ["n", "last"], ["m"]),
-        node("Add", ["word", "m"], ["y"]),
+        node("Gather", ["places", "count"], ["place"]),
+        node("Add", ["word", "place"], ["y"]),
     ]
-    constants = {"zero": np.int64(0), "words": weights(9, 4), "counted": weights(5, 5), "last": np.array([2])}
+    constants = {
+        "zero": np.int64(0),
+        "axis": np.int64(1),
+        "words": weights(9, 4),
+        "places": weights(60, 4, seed=2),
+    }
     program = program_of(model(nodes, constants, ids=(1, 5)))
     ensure_meaning(program, {"ids": np.array([[0, 1, 7, 8, 0]])})
 

@@ -9,7 +9,7 @@ from onnx import NodeProto
 
 from inference.converter.program import Norm, Softmax
 from inference.refusal import Refused
-from tests.inference.converter.checks import IMAGE, WORDS, ensure, ensure_meaning, kind, sample
+from tests.inference.converter.checks import IMAGE, ROWS, WORDS, ensure, ensure_meaning, kind, sample
 from tests.inference.converter.floats import model, node, program_of, weights
 
 
@@ -129,10 +129,26 @@ def test_sums_of_squares_by_themselves(operator: str, kinds: list[str], version:
     )
 
 
-def test_lengths_of_another_kind_are_refused() -> None:
-    data = model([node("LpNormalization", ["x"], ["y"], p=1)], {}, x=WORDS)
-    with pytest.raises(Refused, match=r"LpNormalization -> y\): this operator has no exact form here"):
-        program_of(data)
+def test_rows_of_features_made_as_long() -> None:
+    nodes = [
+        node("Normalizer", ["x"], ["n"], norm="L2", domain="ai.onnx.ml"),
+        node("MatMul", ["n", "w"], ["y"]),
+    ]
+    ensure(model(nodes, {"w": weights(6, 3)}, x=ROWS), ["Norm", "Matrix"])
+
+
+@pytest.mark.parametrize(
+    ("operator", "attributes"),
+    [
+        ("LpNormalization", {"p": 1}),
+        ("Normalizer", {"norm": "L1", "domain": "ai.onnx.ml"}),
+        ("Normalizer", {"domain": "ai.onnx.ml"}),
+    ],
+)
+def test_lengths_of_another_kind_are_refused(operator: str, attributes: dict[str, Any]) -> None:
+    nodes = [node(operator, ["x"], ["n"], **attributes), node("MatMul", ["n", "w"], ["y"])]
+    with pytest.raises(Refused, match=operator + r" -> n\): this operator has no exact form here"):
+        program_of(model(nodes, {"w": weights(6, 3)}, x=ROWS))
 
 
 def test_root_mean_square_norm_as_an_operator() -> None:
