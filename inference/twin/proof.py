@@ -264,7 +264,7 @@ class _Comparison:
             self._ensure_one(index)
         tensors = {self._code(0, self._zero(2)), self._code(3, self._zero(5))}
         for origin in self.readers.get(min(tensors), ()):
-            if origin.operator == "Add" and set(origin.inputs) == tensors and len(tensors) == 2:
+            if origin.operator == "Add" and set(origin.inputs) == tensors:
                 zero, reach = self._zero(7), self.known[origin.outputs[0]]
                 self.meanings[self.node.outputs[0]] = Limited(origin, reach, zero, -zero, 255 - zero)
                 return
@@ -278,12 +278,11 @@ class _Comparison:
         if bits > BITS_MAX or (bits and zero % 2):
             self._refuse("halves are not rounded as in the original")
         tensors = frozenset({first.ramp.code.tensor, second.ramp.code.tensor})
-        for origin, *factors in self.products.get(tensors, ()):
+        for origin, left, right in self.products.get(tensors, ()):
             reach = self.known.get(origin.outputs[0])
-            for left, right in (factors, factors[::-1]):
-                if reach and self._stands_for(first, left) and self._stands_for(second, right):
-                    self.meanings[self.node.outputs[0]] = Limited(origin, reach, zero, -zero, 255 - zero)
-                    return
+            if reach and self._stands_for(first, left) and self._stands_for(second, right):
+                self.meanings[self.node.outputs[0]] = Limited(origin, reach, zero, -zero, 255 - zero)
+                return
         self._refuse("the original does not multiply these")
 
     def _side(self, index: int) -> Side:
