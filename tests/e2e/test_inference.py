@@ -125,6 +125,7 @@ def test_who_cannot_run_the_model_neither_forks_nor_stays_behind(
     assert first["values"] == json.loads(here.stdout)["values"]
 
     victim, *others = reversed(VALIDATORS)
+    network.await_height(first["height"], victim)
     for worker in network.children(victim):
         worker.send_signal(signal.SIGSTOP)
     second = infer(network, deployed)
