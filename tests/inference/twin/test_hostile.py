@@ -151,6 +151,8 @@ def test_what_stands_for_a_tensor_is_no_other() -> None:
     for inputs in ("a two z4", "a one z2", "p0 one z4", "b one z4"):
         other = made("QuantizeLinear", inputs, "cd")
         refused(model, by_hand(model, [other, *added("cd one z4 cb one z0 one z4")]))
+    short = made("QuantizeLinear", "a one z2", "cd")
+    refused(model, by_hand(model, [short, *added("cd one z2 cb one z0 one z4")]), "fit into bytes")
 
 
 def test_a_tensor_that_is_no_integer_is_no_bytes() -> None:
@@ -220,17 +222,21 @@ def test_a_product_of_more_bits_than_floats_hold_is_refused() -> None:
             refused(model, by_hand(model, nodes, scales), "halves")
 
 
-def test_a_ramp_is_of_its_own_factor_and_exact_at_both_ends() -> None:
-    """b * HardSigmoid(a): for a from -4 to 99 the integers 0 to 64, the first for -3, the last for 61."""
-    model = original(
+def gated(offset: int) -> bytes:
+    """b * HardSigmoid(a), whose integers are a + offset limited to 0..64."""
+    return original(
         [
-            node("HardSigmoid", "a", "g", alpha=1 / 64, beta=3 / 64),
+            node("HardSigmoid", "a", "g", alpha=1 / 64, beta=offset / 64),
             node("Mul", "b g", "s"),
             node("Clip", "s low high", "h"),
             node("Round", "h", "c"),
         ],
         SHARES,
     )
+
+
+def test_a_ramp_is_of_its_own_factor_and_exact_at_both_ends() -> None:
+    model = gated(3)
     scales: dict[str, Array] = {"part": np.array(1 / 64, np.float32), "z1": np.array(1, np.uint8)}
 
     def product(source: str, low: str, high: str, other: str, zero: str = "z1") -> list[Node]:
@@ -245,6 +251,10 @@ def test_a_ramp_is_of_its_own_factor_and_exact_at_both_ends() -> None:
     ensure_right(model, by_hand(model, product("ca", "z1", "z65", "cb one z0"), scales))
     for low, high in (("z2", "z65"), ("z0", "z65"), ("z1", "z64"), ("z1", "z66")):
         refused(model, by_hand(model, product("ca", low, high, "cb one z0"), scales), "multiply")
+    late = gated(-35)
+    scales |= {f"z{each}": np.array(each, np.uint8) for each in (39, 102, 103)}
+    ensure_right(late, by_hand(late, product("ca", "z39", "z103", "cb one z0", "z39"), scales))
+    refused(late, by_hand(late, product("ca", "z39", "z102", "cb one z0", "z39"), scales), "multiply")
     refused(model, by_hand(model, product("cb", "z1", "z65", "ca one z4"), scales), "multiply")
     refused(model, by_hand(model, product("ca", "z1", "z65", "ca one z4"), scales), "multiply")
 
