@@ -51,7 +51,10 @@ SPEC: Final = build_spec(
 
 
 class HostileNetwork(RealNetwork):
-    """One peer, of the committee as it seems, which answers with lies and is renamed after a charge."""
+    """One peer, of the committee as it seems, which answers with lies; after each, or a charge, it is new.
+
+    Else one that says that it holds none of the blocks that are asked for would be asked for no more.
+    """
 
     def __init__(self, config: NetworkConfig) -> None:
         super().__init__(config)
@@ -74,7 +77,7 @@ class HostileNetwork(RealNetwork):
 
     def penalize(self, peer: PeerId, reason: str, cost: int) -> None:
         self.charges[reason.partition(":")[0]] += 1
-        self._name = peer_id_of(Seed(self.charges.total().to_bytes(32, "big")))
+        self._rename()
 
     def peer(self, peer: PeerId) -> PeerInfo | None:
         return PeerInfo(
@@ -107,7 +110,12 @@ class HostileNetwork(RealNetwork):
         if protocol not in self.lies:
             raise RequestFailed(RequestFailure.UNSUPPORTED)
         self.told[protocol] += 1
+        self._rename()
         return self.lies[protocol]()[:response_bytes_max]
+
+    def _rename(self) -> None:
+        past = self.charges.total() + self.told.total()
+        self._name = peer_id_of(Seed(past.to_bytes(32, "big")))
 
 
 class Stage(Node):
