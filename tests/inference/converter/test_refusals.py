@@ -95,7 +95,7 @@ REFUSED: dict[str, tuple[list[NodeProto], dict[str, Any], str]] = {
     "norms of features": (
         [
             node("Flatten", ["x"], ["f"]),
-            node("Normalizer", ["f"], ["n"], domain="ai.onnx.ml", norm="L2"),
+            node("Normalizer", ["f"], ["n"], domain="ai.onnx.ml", norm="L1"),
             node("MatMul", ["n", "w"], ["y"]),
         ],
         {"w": weights(192, 2)},
