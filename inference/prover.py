@@ -26,7 +26,7 @@ from inference.graph import MODEL_BYTES_MAX, AttributeValue, Graph, Node, Port, 
 from inference.operators.costs import handling
 from inference.operators.integers import RANKING
 from inference.operators.registry import EXACT, RULES
-from inference.operators.rule import Application, Flow, Value, Work, complete, work_on
+from inference.operators.rule import ADJUSTING, Application, Flow, Value, Work, complete, work_on
 from inference.refusal import Refused, refuse
 from inference.scales import declared, ensure_known
 from inference.tensor import INTEGER_RANGES
@@ -37,9 +37,6 @@ PEAK_BYTES_MAX: Final = 1 << 30
 
 OUTPUT_BYTES_MAX: Final = 8 * 1024 * 1024
 """Most bytes of the outputs of one run: a worker must be able to return them, in twice that at most."""
-
-_ADJUSTING: Final = frozenset({"Add", "Mul", "Sub"})
-"""Operators whose constant an engine may merge with the next."""
 
 INPUT_TYPES: Final = ("uint8", "int8", "int16", "int32")
 OUTPUT_TYPES: Final = ("uint8", "int8", "int16", "int32", "int64")
@@ -177,7 +174,7 @@ class _Prover:
             refuse(f"{len(node.outputs)} outputs are named, and it has {len(values)}", node.place)
         carried = computed if rule.flow is not Flow.CUTS else []
         linear = rule.flow is Flow.LINEAR or any(value.linear for value in carried)
-        adjusts = node.operator in _ADJUSTING and len(computed) < len(inputs)
+        adjusts = node.operator in ADJUSTING and len(computed) < len(inputs)
         adjusted = adjusts or any(value.adjusted for value in (*carried, *values))
         for name, value in zip(node.outputs, values, strict=True):
             self.work.elements += value.elements

@@ -47,8 +47,6 @@ class Code:
     low: Reals
     high: Reals
     dtype: str = "float32"
-    adjusted: bool = False
-    """Whether a constant met the sums of weights that make it, so that what comes next may not round it."""
     loose: bool = False
     """Whether it was rounded to a float, so that nothing but a Clip and a Round may take it."""
 

@@ -100,7 +100,7 @@ def _gate(lowering: Lowering, step: Combine) -> Code:
     part = lowering.raw(step.inputs[1])
     magnitude = float(np.maximum(-x.low, x.high).max())
     name, fine = part.name, -part.step
-    if part.adjusted:
+    if any(map(lowering.is_adjusted, (x, part))):
         fine = np.array(int(SUM_MAX / max(magnitude, 1)).bit_length() - 1)
         units = [lowering.constant(np.ldexp(1.0, each)) for each in (fine, -fine)]
         name = lowering.add("Round", lowering.add("Mul", name, units[0]))

@@ -77,14 +77,11 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
         lowering.weight_bits[step.name] = whole.bits
         parts = (np.ldexp(whole.weights, -whole.fine[:, None, None]), np.ldexp(whole.bias, -whole.fine))
         name, fine, ends = _node(lowering, step, x, *parts), whole.fine, (whole.low, whole.high)
-        adjusted = isinstance(step, Matrix) and len(x.shape) != 2
     else:
         in_parts = _in_parts(lowering, step, kernel, terms, most, whole)
         name, fine, ends = _added(lowering, step, x, in_parts), in_parts.fine, (in_parts.low, in_parts.high)
-        adjusted = True
     low, high = (channel_array(each, rank, axis) for each in ends)
-    made = lowering.made(name, step, fraction=channel_array(-fine, rank, axis), low=low, high=high)
-    return lowering.changed(made, name, adjusted=adjusted)
+    return lowering.made(name, step, fraction=channel_array(-fine, rank, axis), low=low, high=high)
 
 
 def _readable(lowering: Lowering, step: Convolution | Matrix, axis: int) -> Code:

@@ -80,7 +80,7 @@ def _hard_swish(lowering: Lowering, step: Map) -> Code:
     if not np.isclose(alpha, 2.0**-fine, rtol=1e-9) or shift * 2**fine % 1:
         return curve(lowering, step)
     x = lowering.raw(name)
-    loose = name in lowering.plan.bends and not x.adjusted
+    loose = name in lowering.plan.bends and not lowering.is_adjusted(x)
     if loose:
         x = lowering.limited(x, grid.low, grid.high)
     else:

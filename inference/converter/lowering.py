@@ -11,6 +11,8 @@ from inference.converter.plan import Plan
 from inference.converter.program import Integers, Reals, Shape, Step
 from inference.engines.interface import from_array
 from inference.graph import AttributeValue, Graph, Node, Port
+from inference.operators.registry import RULES
+from inference.operators.rule import ADJUSTING, Flow
 from inference.refusal import refuse
 from inference.schema import ELEMENT_CODES
 from inference.tensor import Tensor
@@ -48,6 +50,7 @@ class Lowering:
         """What the weights of each linear step got."""
         self._known: dict[tuple[str, Shape, bytes], str] = {}
         self._makers: dict[str, str] = {}
+        self._adjusted: set[str] = set()
         self._raw: dict[str, Code] = {}
         self._integers: dict[str, Code] = {}
 
@@ -83,6 +86,11 @@ class Lowering:
             self._integers[name] = self.rounded(code)
         return self._integers[name]
 
+    def is_adjusted(self, code: Code) -> bool:
+        """Whether a constant met what makes this tensor since it was rounded last, as the prover sees it: a
+        product that is to round once may not take it."""
+        return code.name in self._adjusted
+
     def by_convolution(self, code: Code) -> bool:
         """Whether a Clip of this tensor becomes part of the operator that makes it."""
         return self._makers.get(code.name) == "Conv"
@@ -112,6 +120,9 @@ class Lowering:
         """Append a node of any domain; the name of its output."""
         name = f"n{len(self.nodes)}"
         self._makers[name] = operator
+        carries = RULES[operator].flow is not Flow.CUTS and not self._adjusted.isdisjoint(inputs)
+        if carries or (operator in ADJUSTING and any(each in self.constants for each in inputs)):
+            self._adjusted.add(name)
         self.nodes.append(Node(len(self.nodes), operator, inputs, (name,), attributes, domain))
         return name
 
@@ -186,7 +197,6 @@ class Lowering:
             step=np.maximum(code.step, 0),
             low=np.rint(code.low),
             high=np.rint(code.high),
-            adjusted=False,
             loose=False,
         )
 
@@ -220,7 +230,6 @@ class Lowering:
             step=-fraction,
             low=low,
             high=high,
-            adjusted=True,
         )
 
     def refuse(self, name: str, reason: str, advice: str) -> NoReturn:

@@ -220,6 +220,10 @@ class Flow(Enum):
     """No factor gets past it."""
 
 
+ADJUSTING: Final = frozenset({"Add", "Mul", "Sub"})
+"""Operators whose constant an engine may merge with the next."""
+
+
 @dataclass(frozen=True, slots=True)
 class Rule:
     """What the prover knows of one operator."""

@@ -78,6 +78,19 @@ def test_a_hard_swish_of_products_in_three_dimensions_takes_integers() -> None:
     ensure_alike(done.model)
 
 
+def test_a_hard_swish_behind_a_shift_at_a_border_takes_integers() -> None:
+    """Zeros stand around what was shifted, so that the shift is a node of its own, not part of a bias."""
+    draft = Draft((1, 8, 6, 6))
+    x = draft.map(draft.convolution("x", random(8, 8, 1, 1), square(1)), Form.HARD_SWISH, 1 / 6, 0.5)
+    x = draft.map(x, Form.AFFINE, scale=np.full(1, 1.2), offset=np.full(1, 0.3))
+    x = draft.convolution(x, random(8, 1, 3, 3, seed=2), square(3, padding=1), groups=8)
+    x = draft.map(x, Form.HARD_SWISH, 1 / 6, 0.5)
+    done = exact(draft.program(draft.convolution(x, random(4, 8, 6, 6, seed=3), square(6))), count=60)
+    found = operators(done.model)
+    assert [found[at - 1] for at, each in enumerate(found) if each == "HardSigmoid"] == ["Clip", "Round"]
+    ensure_alike(done.model)
+
+
 def gated(bias: float = 0.0, *, shared: bool = False) -> Program:
     """x * g, g a part of one for each channel; `shared`: something else reads g."""
     draft = Draft((1, 8, 6, 6))
