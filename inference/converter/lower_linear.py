@@ -32,6 +32,9 @@ from inference.graph import AttributeValue
 _WEIGHT_BITS_MIN: Final = 4
 """Fewest bits of weights, for the coarsest output: with less they are noise."""
 
+_BENT_WEIGHT_BITS_MIN: Final = 10
+"""Fewest bits of weights whose sums a hard swish takes unrounded; else it takes finer sums, rounded."""
+
 _WEIGHT_MAX: Final = 2**23
 
 _INT8_WEIGHT_MAX: Final = 64
@@ -61,6 +64,9 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
     grid = lowering.grid(step.name)
     if x.offset.any() and is_padded(step):
         x = _centred(lowering, x)
+        if step.name in lowering.plan.bends and lowering.is_adjusted(x):
+            # Whole already: this keeps the shift from the product that takes the sums unrounded.
+            x = lowering.changed(x, lowering.add("Round", x.name))
     kernel = in_units(kernel_of(step), x, grid, axis)
     spread = lowering.plan.spreads.get(step.inputs[0])
     mean = np.zeros(()) if spread is None else spread.mean
@@ -71,8 +77,13 @@ def _lower(lowering: Lowering, step: Convolution | Matrix) -> Code:
         high=_limits(x.high, rank, axis, np.max) * 2.0 ** -_along(x.step),
         mean=(mean - _along(x.offset)) / _along(x.scale) * 2.0 ** -_along(x.step),
     )
-    most = _most(lowering, step)
-    whole = finest(kernel, terms, *most, _rounded(lowering, step, kernel, x))
+    most, rounded = _most(lowering, step), _rounded(lowering, step, kernel, x)
+    whole = None
+    if step.name in lowering.plan.bends:
+        bent = bent_fine(lowering.plan.bends[step.name], grid)
+        whole = finest(kernel, terms, *most[:2], bent, rounded)
+    if whole is None or whole.bits < _BENT_WEIGHT_BITS_MIN:
+        whole = finest(kernel, terms, *most, rounded)
     if whole is not None and whole.bits >= _WEIGHT_BITS_MIN:
         lowering.weight_bits[step.name] = whole.bits
         parts = (np.ldexp(whole.weights, -whole.fine[:, None, None]), np.ldexp(whole.bias, -whole.fine))
@@ -148,18 +159,19 @@ def _most(lowering: Lowering, step: Convolution | Matrix) -> tuple[float, float,
     deferral = lowering.plan.deferred.get(step.name)
     if deferral is not None:
         fine_max = deferral.bits - lowering.grid(deferral.read).magnitude.bit_length()
-    if step.name in lowering.plan.bends:
-        fine_max = 23 - bent_bits(lowering.plan.bends[step.name], lowering.grid(step.name))
     addend = lowering.plan.addends.get(step.name)
     room = lowering.magnitude(addend, lowering.grid(step.name).scale) if addend else 0.0
     return room, cap, fine_max
 
 
-def bent_bits(bend: Map, grid: Grid) -> int:
-    """Bits before the point of what a hard swish adds up, and of its 1, in units of its input."""
+def bent_fine(bend: Map, grid: Grid) -> int:
+    """Most bits behind the point of sums that a hard swish takes unrounded.
+
+    What it adds up, and its 1, take the others of 24.
+    """
     slope, shift = bend.parameters
     unit = 1 / (slope * float(grid.scale.reshape(-1)[0]))
-    return int(max(grid.magnitude + shift * unit, unit)).bit_length()
+    return 23 - int(max(grid.magnitude + shift * unit, unit)).bit_length()
 
 
 def _in_parts(

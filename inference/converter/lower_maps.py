@@ -6,6 +6,7 @@ from typing import Final
 import numpy as np
 
 from inference.converter.code import Code, one
+from inference.converter.lower_linear import bent_fine
 from inference.converter.lower_tables import curve
 from inference.converter.lowering import SUM_MAX, Lowering
 from inference.converter.program import Map, Reals
@@ -80,7 +81,8 @@ def _hard_swish(lowering: Lowering, step: Map) -> Code:
     if not np.isclose(alpha, 2.0**-fine, rtol=1e-9) or shift * 2**fine % 1:
         return curve(lowering, step)
     x = lowering.raw(name)
-    loose = name in lowering.plan.bends and not lowering.is_adjusted(x)
+    fits = bool((-x.step <= bent_fine(step, grid)).all())
+    loose = name in lowering.plan.bends and fits and not lowering.is_adjusted(x)
     if loose:
         x = lowering.limited(x, grid.low, grid.high)
     else:

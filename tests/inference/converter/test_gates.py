@@ -46,15 +46,26 @@ def swished(scale: float) -> Program:
     return draft.program(draft.convolution(x, random(4, 8, 6, 6, seed=3), square(6)))
 
 
-@pytest.mark.parametrize("scale", [0.01, 0.5, 40.0])
+@pytest.mark.parametrize("scale", [0.3, 1.0, 40.0])
 def test_a_hard_swish_takes_sums_unrounded(scale: float) -> None:
-    """Whether they are small against its bend, or far beyond."""
+    """Whether they are about as large as its bend is wide, or far beyond."""
     done = exact(swished(scale), count=60)
     found = operators(done.model)
     rest = [each for each in found[found.index("Conv") + 1 :] if each != "Clip"]
     assert rest == ["HardSigmoid", "Mul", "Round", "Conv", "Cast"]
     (scores,) = done.report.outputs
     assert scores.relative_error < 0.01
+    ensure_alike(done.model)
+
+
+def test_a_hard_swish_of_small_sums_takes_integers() -> None:
+    """Unrounded, they would have to be so coarse that their weights had too few bits."""
+    done = exact(swished(0.01), count=60)
+    found = operators(done.model)
+    assert found[found.index("HardSigmoid") - 1] == "Round"
+    (scores,) = done.report.outputs
+    assert scores.relative_error < 0.004
+    assert done.report.layers[0].weight_bits == 10
     ensure_alike(done.model)
 
 
@@ -78,8 +89,10 @@ def test_a_hard_swish_of_products_in_three_dimensions_takes_integers() -> None:
     ensure_alike(done.model)
 
 
-def test_a_hard_swish_behind_a_shift_at_a_border_takes_integers() -> None:
-    """Zeros stand around what was shifted, so that the shift is a node of its own, not part of a bias."""
+def test_a_hard_swish_behind_a_shift_at_a_border_takes_sums_unrounded() -> None:
+    """Zeros stand around what was shifted, so that the shift is no part of a bias: a Round keeps it from the
+    product.
+    """
     draft = Draft((1, 8, 6, 6))
     x = draft.map(draft.convolution("x", random(8, 8, 1, 1), square(1)), Form.HARD_SWISH, 1 / 6, 0.5)
     x = draft.map(x, Form.AFFINE, scale=np.full(1, 1.2), offset=np.full(1, 0.3))
@@ -87,7 +100,14 @@ def test_a_hard_swish_behind_a_shift_at_a_border_takes_integers() -> None:
     x = draft.map(x, Form.HARD_SWISH, 1 / 6, 0.5)
     done = exact(draft.program(draft.convolution(x, random(4, 8, 6, 6, seed=3), square(6))), count=60)
     found = operators(done.model)
-    assert [found[at - 1] for at, each in enumerate(found) if each == "HardSigmoid"] == ["Clip", "Round"]
+    assert found.count("HardSigmoid") == 2
+    assert found[found.index("Add") : found.index("Add") + 5] == [
+        "Add",
+        "Round",
+        "Conv",
+        "Clip",
+        "HardSigmoid",
+    ]
     ensure_alike(done.model)
 
 
